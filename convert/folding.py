@@ -1,0 +1,191 @@
+"""A Keras 3 network as a list of plain operations, with batch-norm folded away and dropout gone.
+
+    conv or dense:  y = W x + b        batch-norm:  z = gamma (y - mean) / sqrt(variance + epsilon) + beta
+    folded:         W' = W s,  b' = (b - mean) s + beta,  with  s = gamma / sqrt(variance + epsilon)
+
+What is left - convolutions, dense layers, additions, pooling, ReLU - is what int8 kernels compute, and
+no batch statistics remain that fine-tuning could move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from edge.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a folded network.
+
+    Attributes:
+        name: Unique in the network.
+        kind: "input", "conv", "depthwise_conv", "dense", "add", "max_pool", "average_pool",
+            "global_average_pool", "flatten" or "relu".
+        inputs: Names of the operations whose results it takes.
+        options: What the kind needs beside weights: strides, padding, pool size, shape.
+        kernel: float32 weights in Keras' layout; None where the kind has none.
+        bias: float32, shape (outputs,); likewise.
+        relu: Whether a ReLU follows within the operation.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    kernel: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    relu: bool = False
+
+    @property
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel and bias of a kind that has them."""
+        if self.kernel is None or self.bias is None:
+            raise TypeError(
+                f"the operation '{self.name}' is of kind '{self.kind}', without weights"
+            )
+        return self.kernel, self.bias
+
+
+# Layers that can be folded, besides batch-norm and dropout, with the options that are carried over.
+_KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "InputLayer": ("input", ()),
+    "Conv2D": ("conv", ("strides", "padding")),
+    "DepthwiseConv2D": ("depthwise_conv", ("strides", "padding")),
+    "Dense": ("dense", ()),
+    "Add": ("add", ()),
+    "MaxPooling2D": ("max_pool", ("pool_size", "strides", "padding")),
+    "AveragePooling2D": ("average_pool", ("pool_size", "strides", "padding")),
+    "GlobalAveragePooling2D": ("global_average_pool", ()),
+    "Flatten": ("flatten", ()),
+    "ReLU": ("relu", ()),
+}
+_WITH_WEIGHTS = ("conv", "depthwise_conv", "dense")
+
+
+def fold(model: keras.Model) -> list[Operation]:
+    """The folded operations of a network, each after those it takes its inputs from.
+
+    Args:
+        model: A functional Keras 3 network with one input and one output, of the layers named in this
+            module, batch-norm directly behind a convolution or dense layer.
+
+    Returns:
+        The operations; the last one gives the logits.
+
+    Raises:
+        ModelError: If a layer is not one of those, or a batch-norm has nothing to fold into.
+    """
+    folded: dict[str, Operation] = {}
+    stands_for: dict[str, str] = {}  # layer name -> name of the operation that gives its result
+    layers = _layers_in_order(model)
+    consumers = _consumer_counts(layers)
+    for layer, inputs in layers:
+        sources = tuple(stands_for[name] for name in inputs)
+        kind = type(layer).__name__
+        if kind == "Dropout":
+            stands_for[layer.name] = sources[0]
+            continue
+        # What follows a layer can be taken into it only if nobody else wants the result in between.
+        alone = bool(inputs) and consumers[inputs[0]] == 1
+        before = folded.get(sources[0]) if sources else None
+        if kind == "BatchNormalization":
+            if before is None or not alone or before.kind not in _WITH_WEIGHTS or before.relu:
+                raise ModelError(
+                    f"the batch-norm '{layer.name}' does not directly follow a convolution or dense "
+                    "layer, so it cannot be folded; write conv -> batch-norm -> ReLU"
+                )
+            folded[before.name] = _with_batch_norm(before, layer)
+            stands_for[layer.name] = before.name
+        elif kind == "ReLU" and before is not None and alone and before.kind in _WITH_WEIGHTS:
+            _refuse_unusual_relu(layer)
+            folded[before.name] = replace(before, relu=True)
+            stands_for[layer.name] = before.name
+        else:
+            folded[layer.name] = _operation_of(layer, sources)
+            stands_for[layer.name] = layer.name
+    return list(folded.values())
+
+
+def _operation_of(layer: keras.Layer, sources: tuple[str, ...]) -> Operation:
+    layer_kind = type(layer).__name__
+    if layer_kind not in _KINDS:
+        raise ModelError(
+            f"the layer '{layer.name}' is a {layer_kind}, which cannot be folded; possible are "
+            f"{', '.join(_KINDS)}, BatchNormalization and Dropout"
+        )
+    kind, names = _KINDS[layer_kind]
+    options = {name: getattr(layer, name) for name in names}
+    if kind == "input":
+        options["shape"] = tuple(layer.batch_shape[1:])
+    if kind == "relu":
+        _refuse_unusual_relu(layer)
+    if kind not in _WITH_WEIGHTS:
+        return Operation(layer.name, kind, sources, options)
+    activation = keras.activations.serialize(layer.activation)
+    dilated = tuple(np.ravel(getattr(layer, "dilation_rate", 1))) not in ((1,), (1, 1))
+    if activation not in ("linear", "relu") or dilated or getattr(layer, "groups", 1) != 1:
+        raise ModelError(
+            f"the layer '{layer.name}' has dilation, groups or the activation '{activation}', "
+            "which cannot be folded; possible are plain layers with no activation or ReLU"
+        )
+    kernel = np.asarray(layer.kernel, np.float32)
+    outputs = kernel.shape[2] * kernel.shape[3] if kind == "depthwise_conv" else kernel.shape[-1]
+    bias = np.asarray(layer.bias, np.float32) if layer.use_bias else np.zeros(outputs, np.float32)
+    return Operation(layer.name, kind, sources, options, kernel, bias, relu=activation == "relu")
+
+
+def _with_batch_norm(operation: Operation, layer: keras.layers.BatchNormalization) -> Operation:
+    kernel, old_bias = operation.weights
+    # In float64: the folded network is compared with the original to within float32 rounding.
+    variance = np.asarray(layer.moving_variance, np.float64)
+    scale = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * np.asarray(layer.gamma, np.float64)
+    bias = (old_bias - np.asarray(layer.moving_mean, np.float64)) * scale
+    if layer.center:
+        bias = bias + np.asarray(layer.beta, np.float64)
+    # The last axis of a kernel is the output; a depthwise kernel has (height, width, input, 1).
+    shaped = (
+        scale.reshape(kernel.shape[2:]) if operation.kind == "depthwise_conv" else scale
+    )
+    return replace(
+        operation,
+        kernel=(kernel * shaped).astype(np.float32),
+        bias=bias.astype(np.float32),
+    )
+
+
+def _refuse_unusual_relu(layer: keras.layers.ReLU) -> None:
+    if layer.max_value is not None or layer.negative_slope or layer.threshold:
+        raise ModelError(
+            f"the layer '{layer.name}' is not a plain ReLU (it has a limit, slope or threshold)"
+        )
+
+
+def _layers_in_order(model: keras.Model) -> list[tuple[keras.Layer, tuple[str, ...]]]:
+    """Each layer with the names of the layers it takes its inputs from."""
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        raise ModelError(
+            "only functional networks can be folded; build it with keras.Model(in, out)"
+        )
+    ordered = []
+    for layer in model.layers:
+        if len(layer._inbound_nodes) != 1:
+            raise ModelError(f"the layer '{layer.name}' is used more than once")
+        # No public way leads from a layer to its predecessors; input tensors carry their maker.
+        tensors = layer._inbound_nodes[0].input_tensors
+        ordered.append((layer, tuple(tensor._keras_history.operation.name for tensor in tensors)))
+    return ordered
+
+
+def _consumer_counts(layers: list[tuple[keras.Layer, tuple[str, ...]]]) -> dict[str, int]:
+    counts = {layer.name: 0 for layer, _ in layers}
+    for _, inputs in layers:
+        for name in inputs:
+            counts[name] += 1
+    return counts

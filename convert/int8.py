@@ -1,0 +1,270 @@
+"""The ways to int8, tried side by side, and the one that stays closest to the float network.
+
+Which way is closest is counted, not assumed: validation images on which float and int8 give another
+class. Accuracy would not do, since a fine-tune that moves the borders between classes can gain accuracy
+overall while one class is lost.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert import export, keras2
+from convert.folding import Operation
+from edge import metrics
+from edge.classifier import Classifier
+from edge.files import sha256
+from train.augmentation import Augmentation
+from train.data import as_input
+
+CALIBRATION_IMAGES = 2000  # a few hundred find the ranges; more only find rarer extremes
+CORRECTION_IMAGES = 5000  # the mean of a logit is then known to a hundredth of its step
+FINE_TUNE_RATE = 2e-5  # Adam; a fiftieth of training's, so that only roundings move
+
+# What is being done, step (from 1), steps in all.
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of the data set with their places in it, so that a manifest can name them.
+
+    Attributes:
+        images_u8: uint8, shape (N, 28, 28).
+        y: Class numbers, shape (N,).
+        indices: Places in the training set, shape (N,).
+    """
+
+    images_u8: np.ndarray
+    y: np.ndarray
+    indices: np.ndarray
+
+    def sample(self, count: int, seed: int) -> Images:
+        """`count` of them without repetition, or all where there are fewer."""
+        chosen = np.random.default_rng(seed).permutation(len(self.y))[:count]
+        return Images(self.images_u8[chosen], self.y[chosen], self.indices[chosen])
+
+    def manifest(self, source: str, seed: int) -> dict[str, Any]:
+        """What a file says of its calibration images: where from, how many, which."""
+        return {
+            "source": source,
+            "count": len(self.y),
+            "seed": seed,
+            "indices_sha256": sha256(np.ascontiguousarray(self.indices, "<i8").tobytes()),
+            "images_sha256": sha256(np.ascontiguousarray(self.images_u8).tobytes()),
+            "preprocessing": "pixel / 255",
+        }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One int8 model, compared with the float network on validation images.
+
+    Attributes:
+        way: How it was made.
+        flatbuffer: The model's bytes.
+        lost: Images per class that float had right and int8 has wrong, int64, shape (C,).
+        gained: The other way round.
+        changed: Images on which the two give another class, right or wrong.
+        accuracy_change: Accuracy of int8 less that of float.
+        images: How many were looked at.
+    """
+
+    way: str
+    flatbuffer: bytes
+    lost: np.ndarray
+    gained: np.ndarray
+    changed: int
+    accuracy_change: float
+    images: int
+
+    def as_document(self, labels: Sequence[str]) -> dict[str, Any]:
+        """For a card: the counts by label."""
+        return {
+            "way": self.way,
+            "validation_images": self.images,
+            "changed": self.changed,
+            "agreement": 1 - self.changed / self.images,
+            "accuracy_change": self.accuracy_change,
+            "lost": dict(zip(labels, self.lost.tolist(), strict=True)),
+            "gained": dict(zip(labels, self.gained.tolist(), strict=True)),
+        }
+
+
+def compare(way: str, flatbuffer: bytes, float_logits: np.ndarray, validation: Images) -> Candidate:
+    """Counts what an int8 model changed, with the kernels that a device uses.
+
+    Args:
+        way: How it was made.
+        flatbuffer: The int8 model.
+        float_logits: Of the validation images, shape (N, C).
+        validation: Images no weight, range or bias was taken from.
+    """
+    y, before = validation.y, float_logits.argmax(axis=1)
+    after = logits_of(flatbuffer, validation.images_u8).argmax(axis=1)
+    num_classes = float_logits.shape[1]
+    lost = np.bincount(y[(before == y) & (after != y)], minlength=num_classes)
+    gained = np.bincount(y[(before != y) & (after == y)], minlength=num_classes)
+    return Candidate(
+        way=way,
+        flatbuffer=flatbuffer,
+        lost=lost,
+        gained=gained,
+        changed=int((before != after).sum()),
+        accuracy_change=float(gained.sum() - lost.sum()) / len(y),
+        images=len(y),
+    )
+
+
+def closest(candidates: Sequence[Candidate]) -> Candidate:
+    """The one with the fewest changed images; among equals the one whose worst class lost least."""
+    return min(candidates, key=lambda one: (one.changed, int((one.lost - one.gained).max())))
+
+
+def post_training(
+    operations: Sequence[Operation], training: Images, seed: int
+) -> tuple[bytes, dict[str, Any]]:
+    """Int8 by calibration alone: ranges from training images, weights as they are.
+
+    Returns:
+        The model's bytes and the manifest of the calibration images.
+    """
+    calibration = training.sample(CALIBRATION_IMAGES, seed)
+    twin = keras2.build_twin(operations)
+    flatbuffer = export.to_int8(
+        lambda x: twin(x, training=False),
+        operations[0].options["shape"],
+        as_input(calibration.images_u8),
+    )
+    return flatbuffer, calibration.manifest("training images", seed)
+
+
+def post_training_corrected(
+    operations: Sequence[Operation], training: Images, seed: int
+) -> tuple[bytes, dict[str, Any]]:
+    """Int8 by calibration, then the last bias moved until every logit keeps its mean.
+
+    Rounding shifts each output a little and always the same way (Nagel et al. 2019, "Data-free
+    quantization", section 4.2); a class whose logit sinks loses images one-sidedly. The shift is measured
+    on training images and taken off the last bias, which costs nothing on the device.
+    """
+    flatbuffer, manifest = post_training(operations, training, seed)
+    shift = _mean_shift(flatbuffer, keras2.build_twin(operations), training, seed)
+    _, bias = operations[-1].weights
+    corrected = [*operations[:-1], replace(operations[-1], bias=bias - shift)]
+    return post_training(corrected, training, seed)[0], manifest
+
+
+def output_range(float_logits: np.ndarray) -> tuple[float, float]:
+    """The range of the output that decides: that of the second largest logit, and a little more.
+
+    An int8 output has 256 steps for all ten logits. Calibrated from the smallest to the largest, the steps
+    are so coarse that close rivals fall on the same one, and a tie goes to the class with the lowest
+    number: nearly all answers that int8 changes are such ties, and the class that stands last loses. But
+    which class wins is settled between the two largest logits of an image, so only the range in which a
+    second largest logit is met has to be resolved. What lies below may saturate, since it has no chance;
+    an answer may saturate above it, since no rival reaches there.
+
+    Args:
+        float_logits: Of training images, shape (N, C).
+
+    Returns:
+        Smallest and largest logit the output should show.
+    """
+    second = np.sort(float_logits, axis=1)[:, -2]
+    low, high = float(second.min()), float(second.max())
+    headroom = 0.1 * (high - low)  # for images harder than these
+    return low - headroom, high + headroom
+
+
+def fine_tuned(
+    operations: Sequence[Operation],
+    training: Images,
+    class_weights: np.ndarray,
+    augmentation: Augmentation,
+    seed: int,
+    *,
+    epochs: int,
+    on_progress: OnProgress = lambda what, step, steps: None,
+) -> tuple[bytes, dict[str, Any]]:
+    """Int8 with the output range that decides, by quantization-aware fine-tuning, last bias corrected.
+
+    Args:
+        operations: The folded float network.
+        training: Images to calibrate and fine-tune with.
+        class_weights: As in training, shape (C,).
+        augmentation: As in training.
+        seed: Of the calibration images, and of the order and augmentation of the fine-tuning.
+        epochs: Passes over the images; with 0 ranges and bias are all that is set.
+        on_progress: Called after every step.
+
+    Returns:
+        The model's bytes and the manifest of the calibration images.
+    """
+    calibration = training.sample(CALIBRATION_IMAGES, seed)
+    teacher = keras2.build_twin(operations)
+    limits = output_range(keras2.predict_logits(teacher, as_input(training.images_u8)))
+    student = keras2.quantization_aware(teacher, as_input(calibration.images_u8), limits)
+    if epochs:
+        keras2.distil(
+            student,
+            training.images_u8,
+            lambda x: keras2.predict_logits(teacher, x),
+            class_weights[training.y],
+            augmentation,
+            epochs=epochs,
+            learning_rate=FINE_TUNE_RATE,
+            seed=seed,
+            on_step=lambda step, steps: on_progress("Fine-tuning towards int8", step, steps),
+        )
+    shape = operations[0].options["shape"]
+    flatbuffer = export.to_int8(lambda x: student(x, training=False), shape)
+    keras2.shift_last_bias(student, -_mean_shift(flatbuffer, teacher, training, seed))
+    flatbuffer = export.to_int8(lambda x: student(x, training=False), shape)
+    return flatbuffer, calibration.manifest("training images", seed)
+
+
+def logits_of(flatbuffer: bytes, images_u8: np.ndarray) -> np.ndarray:
+    """Logits that a model's bytes give for uint8 images, shape (N, C), through the device's classifier."""
+    return _classifier_of(flatbuffer).logits(images_u8)
+
+
+def fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> float:
+    """The number that logits are divided by so that confidence means probability (Guo et al. 2017).
+
+    Args:
+        y_true: Class numbers, shape (N,).
+        logits: Shape (N, C).
+
+    Returns:
+        The temperature with the lowest log loss, between 0.2 and 5, to a hundredth.
+    """
+    candidates = np.arange(20, 501) / 100
+    losses = [metrics.log_loss(y_true, logits / temperature) for temperature in candidates]
+    return float(candidates[int(np.argmin(losses))])
+
+
+def _mean_shift(
+    flatbuffer: bytes, teacher: Any, training: Images, seed: int
+) -> np.ndarray:  # float32, shape (C,)
+    # Other images than those of the calibration, so that the ranges are met as they will be met later.
+    sample = training.sample(CORRECTION_IMAGES, seed + 1)
+    classifier = _classifier_of(flatbuffer)
+    quantized = classifier.logits(sample.images_u8)
+    real = keras2.predict_logits(teacher, as_input(sample.images_u8))
+    lowest, highest = classifier.output.dequantize(np.array([-128, 127], np.int8))
+    # What saturates is cut on purpose; only what the output can show tells of a shift.
+    return (quantized - real.clip(lowest, highest)).mean(axis=0).astype(np.float32)
+
+
+def _classifier_of(flatbuffer: bytes) -> Classifier:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(flatbuffer)
+        return Classifier(path)

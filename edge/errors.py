@@ -1,0 +1,37 @@
+"""The errors a user can cause or meet; each message is one sentence that ends with what to do next.
+
+The command line turns any of them into that sentence and exit status 2. Everything else is a defect
+of the program and keeps its traceback.
+"""
+
+
+class GarmentliteError(Exception):
+    """An expected error: the message names what is wrong, what was expected, and the next step."""
+
+
+class DataError(GarmentliteError):
+    """A data set is missing, incomplete, or not the one it claims to be."""
+
+
+class ModelError(GarmentliteError):
+    """A model file cannot be read, or does not fit what it is asked to do."""
+
+
+class PictureError(GarmentliteError):
+    """A file is not a picture that can be classified."""
+
+
+class SourceError(GarmentliteError):
+    """A camera, video or folder of frames cannot be opened, or was lost."""
+
+
+class OutputError(GarmentliteError):
+    """A result cannot be written where it was asked for."""
+
+
+class MissingPartError(GarmentliteError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class OptionError(GarmentliteError):
+    """A value given by the user is not one of those that are possible."""

@@ -1,0 +1,50 @@
+"""The ten Fashion-MNIST labels in the order of their numbers, and how a typed name finds its label."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from edge.errors import OptionError
+
+# Order and spelling of the data set's README (github.com/zalandoresearch/fashion-mnist, "Labels").
+FASHION_MNIST_LABELS: tuple[str, ...] = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name most like a mistyped one, or None where none is like it."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return folded[matches[0]] if matches else None
+
+
+def class_id_of(name: str, labels: Sequence[str] = FASHION_MNIST_LABELS) -> int:
+    """The number of a class from its name, upper and lower case alike.
+
+    Args:
+        name: A label as the user typed it.
+        labels: The labels in the order of their numbers.
+
+    Returns:
+        The class number, in [0, len(labels)).
+
+    Raises:
+        OptionError: If no label has this name; the message proposes the nearest one.
+    """
+    for class_id, label in enumerate(labels):
+        if label.casefold() == name.strip().casefold():
+            return class_id
+    guess = nearest(name, labels)
+    hint = f"did you mean '{guess}'?" if guess else f"the classes are: {', '.join(labels)}."
+    raise OptionError(f"No class is called '{name}'; {hint}")

@@ -1,0 +1,122 @@
+"""What a model file says of itself: a small zip behind the flatbuffer, in the same file.
+
+The zip holds `metadata.json` and `labels.txt`; `unzip model.tflite` reads it, and the LiteRT runtime
+ignores it, because a flatbuffer is addressed from its start and a zip from its end. Dates in the zip are
+fixed, so the same model gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edge.errors import ModelError
+from edge.files import sha256
+
+FORMAT_VERSION = 1
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
+_LARGEST_ENTRY = 1 << 20  # bytes; a card is a few kB, more is a broken or hostile file
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels inside a model file.
+
+    Attributes:
+        name: Name of the model, such as "weighted-cnn".
+        labels: The class names in the order of the outputs.
+        preparation: Name and version of the picture preparation it was made for.
+        temperature: Logits are divided by this before softmax; fitted on validation data.
+        unknown_threshold: Confidence below which the answer is "unknown"; None where none was chosen.
+        reference_sha256: Checksum of the float `.keras` file the model came from.
+        flatbuffer_sha256: Checksum of the flatbuffer in front of the zip.
+        training: How the float model was trained: network, seed, protocol, class weights, versions.
+        quantization: How the integers were found: way, calibration manifest, changed images of each way.
+        measured: Recall and precision per class and accuracy, by data set.
+        format_version: Of this document.
+    """
+
+    name: str
+    labels: list[str]
+    preparation: dict[str, Any]
+    temperature: float
+    unknown_threshold: float | None
+    reference_sha256: str
+    flatbuffer_sha256: str
+    training: dict[str, Any] = field(default_factory=dict)
+    quantization: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+def attach(flatbuffer: bytes, metadata: Metadata) -> bytes:
+    """The bytes of a model file: the flatbuffer with its metadata behind it.
+
+    Args:
+        flatbuffer: A TFLite model without metadata.
+        metadata: What it says of itself; `flatbuffer_sha256` is filled in here.
+
+    Returns:
+        The whole file; the same arguments give the same bytes.
+    """
+    document = asdict(metadata) | {"flatbuffer_sha256": sha256(flatbuffer)}
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    buffer = io.BytesIO(flatbuffer)
+    buffer.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (
+            ("metadata.json", text + "\n"),
+            ("labels.txt", "\n".join(metadata.labels) + "\n"),
+        ):
+            entry = zipfile.ZipInfo(name, _FIXED_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            entry.create_system = (
+                3  # Unix, whatever wrote it: the bytes must not depend on the machine
+            )
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def split(content: bytes) -> tuple[bytes, Metadata | None]:
+    """Takes a model file apart.
+
+    Args:
+        content: The bytes of a `.tflite` file, anybody's.
+
+    Returns:
+        The flatbuffer, and the metadata behind it; None where there is none of ours.
+
+    Raises:
+        ModelError: If there is metadata but it is broken or of a newer format.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile:
+        return content, None
+    with archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        if "metadata.json" not in entries:
+            return content, None
+        flatbuffer = content[: min(entry.header_offset for entry in entries.values())]
+        if entries["metadata.json"].file_size > _LARGEST_ENTRY:
+            raise ModelError("its metadata is larger than 1 MiB")
+        try:
+            document = json.loads(archive.read("metadata.json"))
+            version = document["format_version"]
+            if not isinstance(version, int) or version > FORMAT_VERSION:
+                raise ModelError(
+                    f"its metadata is of format {version}, this program reads up to {FORMAT_VERSION}; "
+                    "update garmentlite"
+                )
+            return flatbuffer, Metadata(**document)
+        except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            raise ModelError(f"its metadata cannot be read ({error})") from error
+
+
+def is_unchanged(flatbuffer: bytes, metadata: Metadata) -> bool:
+    """Whether the flatbuffer is still the one that the metadata was written for."""
+    return sha256(flatbuffer) == metadata.flatbuffer_sha256

@@ -1,0 +1,267 @@
+"""What the app draws on a frame: the answer, what the network sees, and where the time goes.
+
+Drawn with Pillow, which is always there, so that a place to show frames needs no OpenCV for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.recognition import NO_GARMENT, UNKNOWN, Recognition
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+# Colours in RGB, the last number opacity, all in [0, 255].
+PANEL = (12, 14, 18, 200)  # dark enough for grey letters on a white frame
+TEXT = (255, 255, 255, 255)
+FAINT_TEXT = (196, 202, 212, 255)
+TRACK = (255, 255, 255, 44)
+OTHER_BAR = (150, 160, 176, 255)
+NAMED = (64, 214, 150)  # RGB, a garment that has a name
+UNSURE = (255, 190, 70)  # RGB, "unknown"
+NOTHING = (150, 160, 176)  # RGB, "no garment"
+OUTLINE_EDGE = (18, 14, 12)  # BGR, beside the outline: seen on a light frame where it is not
+
+REFERENCE_WH = (640, 480)  # pixels, the frame that the sizes below are for
+SMALLEST_WIDTH = 320  # pixels; a smaller frame is enlarged to about the reference, for reading
+TEXT_SIZE, SMALLEST_TEXT = 15, 11  # pixels
+TITLE_SIZE, SMALLEST_TITLE = 28, 18  # pixels
+TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels, of the 28x28 enlarged
+PANEL_WIDTH, SMALLEST_PANEL = 236, 148  # pixels
+LISTED = 3  # classes
+
+
+def draw_overlay(
+    frame_bgr: np.ndarray, recognition: Recognition, *, frames_per_second: float = 0.0
+) -> np.ndarray:
+    """Draws an answer on a copy of the frame it was given to.
+
+    Args:
+        frame_bgr: uint8, shape (H, W, 3). Not changed.
+        recognition: The answer; its mask, where it has one, is of shape (H, W).
+        frames_per_second: Of the whole app; 0 while it is unknown.
+
+    Returns:
+        uint8, shape (H, W, 3), BGR; a whole multiple of H and W for a frame under 320 pixels wide.
+    """
+    from PIL import Image, ImageDraw
+
+    width = frame_bgr.shape[1]
+    factor = 1 if width >= SMALLEST_WIDTH else round(REFERENCE_WH[0] / width)
+    bgr = _enlarged(frame_bgr, factor)
+    height, width = bgr.shape[:2]
+    layout = _Layout(width, height)
+    prepared = recognition.prepared
+    if prepared.mask is not None and prepared.image_u8 is not None:
+        colour_bgr = _colour_of(recognition.label)[::-1]
+        _outline(bgr, _enlarged(prepared.mask, factor), layout.line, colour_bgr)
+    image = Image.frombytes("RGB", (width, height), bgr.tobytes(), "raw", "BGR")
+    draw = ImageDraw.Draw(image, "RGBA")
+    _draw_answer(draw, layout, recognition)
+    _draw_tile(image, draw, layout, prepared.image_u8)
+    _draw_timing(draw, layout, timing_texts(recognition.latency_ms, frames_per_second))
+    return np.frombuffer(bytearray(image.tobytes("raw", "BGR")), np.uint8).reshape(bgr.shape)
+
+
+def timing_texts(latency_ms: Mapping[str, float], frames_per_second: float) -> list[str]:
+    """What the lowest line says, a text for every stage in milliseconds, and the rate where it is known."""
+    texts = [f"{stage} {ms:.1f}" for stage, ms in latency_ms.items()]
+    texts[-1:] = [f"{text} ms" for text in texts[-1:]]
+    if frames_per_second > 0:
+        texts.append(f"{frames_per_second:.1f} fps")
+    return texts
+
+
+class _Layout:
+    """Sizes for one size of frame, all in pixels."""
+
+    def __init__(self, width: int, height: int) -> None:
+        scale = min(width / REFERENCE_WH[0], height / REFERENCE_WH[1])
+        self.width, self.height = width, height
+        self.margin = max(4, round(10 * scale))
+        self.line = max(1, round(2 * scale))
+        self.bar = max(4, round(6 * scale))
+        self.panel = max(SMALLEST_PANEL, round(PANEL_WIDTH * scale))
+        self.tile = max(SMALLEST_TILE, round(TILE_SIDE * scale)) // 28 * 28  # whole pixels each
+        self.text_size = max(SMALLEST_TEXT, round(TEXT_SIZE * scale))
+        self.title_size = max(SMALLEST_TITLE, round(TITLE_SIZE * scale))
+        self.row = round(self.text_size * 1.55)
+
+
+@lru_cache
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _fitted(text: str, size: int, width: float) -> tuple[str, Any]:
+    """A text and a font for it, smaller than `size` or cut where the text is wider than there is room."""
+    size = max(SMALLEST_TEXT, min(size, int(size * width / max(_font(size).getlength(text), 1))))
+    font = _font(size)
+    whole = text
+    while whole and font.getlength(text) > width:
+        whole = whole[:-1]
+        text = whole.rstrip() + "\u2026"
+    return text, font
+
+
+def _colour_of(label: str) -> tuple[int, int, int]:
+    return {UNKNOWN: UNSURE, NO_GARMENT: NOTHING}.get(label, NAMED)
+
+
+def _share_of_label(recognition: Recognition) -> float:
+    """The probability of the label, which smoothing may hold on to while another class is ahead."""
+    if recognition.probabilities is None or recognition.label not in recognition.labels:
+        return recognition.confidence
+    return float(recognition.probabilities[recognition.labels.index(recognition.label)])
+
+
+def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> None:
+    """The label with its bar and the most probable classes, or why there is no garment, upper left."""
+    listed = recognition.top_k(LISTED)
+    left, right = 2 * layout.margin, layout.panel
+    font = _font(layout.text_size)
+    reason = "" if listed else recognition.prepared.description["reason"] or ""
+    reason_lines = _wrapped(reason.split(), " ", font, right - left)
+    title_height = round(layout.title_size * 1.25)
+    height = title_height + layout.row * (len(listed) or len(reason_lines))
+    height += layout.bar + layout.margin // 2 if listed else 0
+    y = 2 * layout.margin
+    box = (layout.margin, layout.margin, layout.margin + layout.panel, y + height + layout.margin)
+    draw.rounded_rectangle(box, layout.margin, PANEL)
+
+    colour = (*_colour_of(recognition.label), 255)
+    middle = y + title_height // 2 - layout.line
+    share = _share_of_label(recognition)
+    percent = f"{share:.0%}" if listed else ""
+    percent_font = _font((layout.text_size + layout.title_size) // 2)
+    room = right - left - percent_font.getlength(percent) - layout.margin
+    title, title_font = _fitted(recognition.label, layout.title_size, room)
+    draw.text((left, middle), title, colour, title_font, anchor="lm")
+    draw.text((right, middle), percent, TEXT, percent_font, anchor="rm")
+    y += title_height
+    for number, line in enumerate(reason_lines):
+        draw.text((left, y + number * layout.row), line, FAINT_TEXT, font, anchor="la")
+    if listed:
+        _draw_bar(draw, (left, y, right, y + layout.bar), share, colour)
+        y += layout.bar + layout.margin // 2
+    for number, entry in enumerate(listed):
+        bar_colour = colour if entry["label"] == recognition.label else OTHER_BAR
+        _draw_row(draw, layout, y + number * layout.row, entry, bar_colour)
+
+
+def _draw_row(
+    draw: ImageDraw,
+    layout: _Layout,
+    y: int,
+    entry: Mapping[str, Any],
+    colour: tuple[int, int, int, int],
+) -> None:
+    """One class with its probability, and a thin bar below."""
+    left, right = 2 * layout.margin, layout.panel
+    bar_top = y + layout.row - layout.line
+    baseline = bar_top - round(0.3 * layout.text_size)
+    font = _font(layout.text_size)
+    percent = f"{entry['probability']:.0%}"
+    room = right - left - font.getlength(percent) - layout.margin
+    name, name_font = _fitted(entry["label"], layout.text_size, room)
+    draw.text((left, baseline), name, FAINT_TEXT, name_font, anchor="ls")
+    draw.text((right, baseline), percent, FAINT_TEXT, font, anchor="rs")
+    _draw_bar(draw, (left, bar_top, right, bar_top + layout.line), entry["probability"], colour)
+
+
+def _draw_tile(image: Any, draw: ImageDraw, layout: _Layout, image_u8: np.ndarray | None) -> None:
+    """The 28x28 the network sees, every pixel a square, upper right."""
+    from PIL import Image
+
+    margin, side = layout.margin, layout.tile
+    inset = margin // 2
+    right, top = layout.width - margin, margin
+    left = right - side - 2 * inset
+    draw.rounded_rectangle((left, top, right, top + side + 2 * inset + layout.row), inset, PANEL)
+    caption = "network sees" if image_u8 is not None else "nothing to see"
+    caption, font = _fitted(caption, layout.text_size, side)
+    centre = (left + right) // 2
+    draw.text(
+        (centre, top + side + inset + layout.row // 2 + 1), caption, FAINT_TEXT, font, anchor="mm"
+    )
+    if image_u8 is None:
+        draw.rectangle(
+            (left + inset, top + inset, right - inset - 1, top + inset + side - 1), TRACK
+        )
+        return
+    tile = Image.fromarray(image_u8).resize((side, side), Image.Resampling.NEAREST)
+    image.paste(tile.convert("RGB"), (left + inset, top + inset))
+
+
+def _draw_timing(draw: ImageDraw, layout: _Layout, texts: list[str]) -> None:
+    """Stages and rate along the lower edge, in as many lines as they need."""
+    font = _font(layout.text_size)
+    lines = _wrapped(texts, "  \u00b7  ", font, layout.width - 2 * layout.margin)
+    height = len(lines) * layout.row + layout.margin // 2
+    top = layout.height - height
+    draw.rectangle((0, top, layout.width, layout.height), PANEL)
+    for number, line in enumerate(lines):
+        middle = top + layout.margin // 4 + round((number + 0.5) * layout.row)
+        draw.text((layout.margin, middle), line, TEXT, font, anchor="lm")
+
+
+def _wrapped(texts: list[str], joint: str, font: Any, width: float) -> list[str]:
+    """Texts joined to lines no wider than `width` pixels, where that can be."""
+    lines: list[str] = []
+    for text in texts:
+        longer = f"{lines[-1]}{joint}{text}" if lines else text
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(text)
+    return lines
+
+
+def _draw_bar(
+    draw: ImageDraw,
+    box: tuple[int, int, int, int],
+    share: float,
+    colour: tuple[int, int, int, int],
+) -> None:
+    """A bar filled from the left by a share in [0, 1]."""
+    left, top, right, bottom = box
+    draw.rectangle((left, top, right, bottom - 1), TRACK)
+    filled = round((right - left) * share)
+    if filled:
+        draw.rectangle((left, top, left + filled, bottom - 1), colour)
+
+
+def _outline(
+    bgr: np.ndarray, mask: np.ndarray, thickness: int, colour_bgr: tuple[int, ...]
+) -> None:
+    """Draws the border of a mask into `bgr`, which is changed: a bright line on a wider dark one."""
+    bgr[_border(mask, thickness + 2)] = OUTLINE_EDGE
+    bgr[_border(mask, thickness)] = colour_bgr
+
+
+def _border(mask: np.ndarray, thickness: int) -> tuple[np.ndarray, ...]:
+    """Rows and columns of the pixels within half of `thickness` of the edge of a mask, bool (H, W)."""
+    border = np.zeros_like(mask)
+    height, width = mask.shape
+    before = thickness // 2
+    rows = slice(before, height - (thickness - before))
+    columns = slice(before, width - (thickness - before))
+    # Where the mask differs from itself moved by the thickness.
+    border[rows] |= mask[thickness:] != mask[:-thickness]
+    border[:, columns] |= mask[:, thickness:] != mask[:, :-thickness]
+    return np.nonzero(border)
+
+
+def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """A copy of an image of shape (H, W) or (H, W, 3), every pixel a square of `factor` pixels."""
+    if factor == 1:  # nearly always, and repeating once takes ten times as long
+        return pixels.copy()
+    return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)

@@ -1,0 +1,231 @@
+"""Picture files to RGB arrays: every common kind is read, everything else is refused in one sentence."""
+
+from __future__ import annotations
+
+import glob
+import os
+import struct
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# What is looked for in folders; a file named on its own is tried whatever it is called.
+PICTURE_SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+# Pillow's readers for them; its others may start programs (EPS) or are rarely tested.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MIN_SIDE = 28  # pixels; the tile the network sees, nothing smaller holds as much
+MAX_PIXELS = 64_000_000  # width x height; 192 MB as RGB, which a board with 1 GB still holds
+# Pillow's readers meet broken files with any of these, depending on the format and the place.
+_READ_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
+_GREY_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes for them
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture in memory.
+
+    Attributes:
+        rgb: uint8, shape (H, W, 3).
+        alpha: uint8, shape (H, W), 0 = transparent; None where the picture is opaque.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses arrays of another type or shape with a ValueError."""
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
+            raise ValueError(
+                f"rgb must be uint8 of shape (H, W, 3), got {self.rgb.dtype} {self.rgb.shape}"
+            )
+        if self.alpha is not None and (
+            self.alpha.dtype != np.uint8 or self.alpha.shape != self.rgb.shape[:2]
+        ):
+            raise ValueError(
+                f"alpha must be uint8 of shape {self.rgb.shape[:2]}, "
+                f"got {self.alpha.dtype} {self.alpha.shape}"
+            )
+
+    @classmethod
+    def from_bgr(cls, frame_bgr: np.ndarray) -> Picture:
+        """A camera frame, uint8 of shape (H, W, 3) in OpenCV's order of channels; it is copied."""
+        return cls(np.ascontiguousarray(frame_bgr[..., ::-1]))
+
+
+def read_picture(path: str | Path, max_side: int = 640) -> Picture:
+    """Reads a picture upright, in 8-bit RGB, reduced where it is large.
+
+    Grey, 1-bit, 16-bit, palette and CMYK pictures become RGB, transparency is kept apart, of an
+    animation the first frame is taken. Large JPEG files are decoded at a fraction of their size.
+
+    Args:
+        path: A picture file.
+        max_side: Longest side of the result in pixels; smaller pictures keep their size.
+
+    Returns:
+        The picture.
+
+    Raises:
+        PictureError: If there is no such file, it is no picture, it is damaged, smaller than 28 pixels
+            or larger than 64 million pixels (seen from its header, before anything is decoded).
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if path.is_dir():
+        raise PictureError(
+            f"{path} is a folder, expected a picture file; name a file in it, or 'cli classify "
+            f"{path}' for all of them."
+        )
+    if not path.is_file():
+        raise PictureError(f"There is no picture {path}; check the name and the folder.")
+    with _errors_named(path), warnings.catch_warnings():
+        # Pillow warns of sizes (checked below) and of odd metadata that does not matter here.
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=_FORMATS) as opened:
+            _check_size(path, opened.size)
+            opened.draft("RGB", (max_side, max_side))
+            opened.load()
+            upright = ImageOps.exif_transpose(opened)
+            return _to_picture(_reduced(_in_8_bit(upright), max_side))
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """The picture files that files, folders and patterns stand for.
+
+    Args:
+        paths: Files (taken whatever their suffix), folders (searched with all their subfolders for
+            known suffixes, hidden ones left out), and glob patterns (`**` for any depth).
+
+    Returns:
+        Files in the order of the arguments, sorted within each, none twice.
+
+    Raises:
+        PictureError: If one of `paths` stands for nothing.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if os.path.exists(path):  # before globbing: a file may be called 'shirt[1].jpg'
+            matches = [Path(path)]
+        else:
+            matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        files = [file for match in matches for file in _files_of(match)]
+        if not files:
+            raise PictureError(_nothing_found(path, matches))
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Turns what Pillow raises at a broken or monstrous file into a `PictureError`."""
+    from PIL import Image
+
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise PictureError(_too_large(path, "so many")) from error
+    except Image.UnidentifiedImageError as error:
+        raise PictureError(
+            f"{path} is not a picture that can be read (JPEG, PNG, WebP, BMP, GIF, TIFF); "
+            "save it as JPEG or PNG."
+        ) from error
+    except PermissionError as error:
+        raise PictureError(
+            f"{path} cannot be read by this user; allow it with 'chmod +r'."
+        ) from error
+    except _READ_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(
+            f"{path} is damaged or incomplete ({reason}); copy it again or save it anew."
+        ) from error
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if min(size) < MIN_SIDE:
+        raise PictureError(
+            f"{path} is too small ({width} x {height} pixels, expected at least {MIN_SIDE} x "
+            f"{MIN_SIDE}); use a larger picture."
+        )
+    if width * height > MAX_PIXELS:
+        raise PictureError(_too_large(path, f"{width} x {height}"))
+
+
+def _too_large(path: Path, amount: str) -> str:
+    return (
+        f"{path} is too large ({amount} pixels, at most {MAX_PIXELS // 10**6} million can be read); "
+        "make it smaller."
+    )
+
+
+def _in_8_bit(image: Image) -> Image:
+    """Any mode of Pillow to "RGB" or, where something is transparent, "RGBA"."""
+    if image.mode in _GREY_16_BIT:
+        return _from_levels(np.asarray(image), 65_535).convert("RGB")
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image))
+        full_scale = next((top for top in (1, 255) if values.max() <= top), 65_535)
+        return _from_levels(values, full_scale).convert("RGB")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _from_levels(values: np.ndarray, full_scale: int) -> Image:
+    """Grey values of [0, full_scale] to an 8-bit image."""
+    from PIL import Image
+
+    scaled = np.clip(values.astype(np.float64) * 255 / full_scale, 0, 255)
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def _reduced(image: Image, max_side: int) -> Image:
+    from PIL import Image
+
+    scale = max_side / max(image.size)
+    if scale >= 1:
+        return image
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BOX)  # the mean of an area
+
+
+def _to_picture(image: Image) -> Picture:
+    pixels: np.ndarray[Any, np.dtype[np.uint8]] = np.array(image)
+    if image.mode == "RGB":
+        return Picture(pixels)
+    alpha = np.ascontiguousarray(pixels[..., 3])
+    return Picture(np.ascontiguousarray(pixels[..., :3]), None if alpha.min() == 255 else alpha)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The path itself, or the pictures below it if it is a folder."""
+    if not path.is_dir():
+        return [path]
+    files = []
+    for folder, subfolders, names in os.walk(path):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in files if file.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _nothing_found(path: str | Path, matches: list[Path]) -> str:
+    if matches:
+        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+        return f"There is no picture in {path} ({suffixes}); name another folder or a file."
+    if glob.has_magic(str(path)):
+        return f"Nothing matches {path}; check the pattern and the folder."
+    return f"There is no picture {path}; check the name and the folder."

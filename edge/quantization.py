@@ -1,0 +1,48 @@
+"""The arithmetic between real numbers and the integers of a quantized tensor.
+
+    q = clip(rint(x / scale) + zero_point)        x = (q - zero_point) * scale
+
+`rint` rounds halves to even, and the clip saturates at the ends of the integer type: a value outside
+the range becomes the nearest end, it never wraps around.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How one tensor of a model file represents real numbers.
+
+    Attributes:
+        dtype: int8, uint8, int16 or float32. With float32 nothing is scaled.
+        scale: Real distance between neighbouring integers; 0.0 with float32.
+        zero_point: The integer that stands for 0.0.
+    """
+
+    dtype: np.dtype
+    scale: float
+    zero_point: int
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the tensor holds real numbers as they are."""
+        return np.issubdtype(self.dtype, np.floating)
+
+    def quantize(self, real: np.ndarray) -> np.ndarray:
+        """Real numbers of any shape to `dtype`, rounded half to even and saturated."""
+        if self.is_float:
+            return real.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        steps = np.rint(real / self.scale) + self.zero_point
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, quantized: np.ndarray) -> np.ndarray:
+        """Integers of any shape to float32 real numbers."""
+        if self.is_float:
+            return quantized.astype(np.float32)
+        # Widened first: int8 minus a zero point of -128 does not fit int8.
+        return ((quantized.astype(np.int32) - self.zero_point) * self.scale).astype(np.float32)

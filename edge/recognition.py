@@ -1,0 +1,108 @@
+"""From a picture to an answer: segmentation, preparation and the network, each timed apart."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.classifier import Classifier
+from edge.preparation import Prepared, prepare
+
+if TYPE_CHECKING:
+    from edge.pictures import Picture
+    from edge.segmentation import Segmenter
+
+UNKNOWN = "unknown"
+NO_GARMENT = "no garment"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was seen in one picture.
+
+    Attributes:
+        label: One of the model's labels, "unknown" (the network is not sure enough) or "no garment".
+        confidence: Probability of the most probable class, in [0, 1]; 0 for "no garment".
+        probabilities: float32, shape (C,); None for "no garment".
+        labels: The model's labels, in the order of `probabilities`.
+        latency_ms: Milliseconds by stage: "segment", "prepare", "infer".
+        prepared: The 28x28 image the network saw, and how it came about.
+    """
+
+    label: str
+    confidence: float
+    probabilities: np.ndarray | None
+    labels: list[str]
+    latency_ms: dict[str, float]
+    prepared: Prepared
+
+    def top_k(self, k: int) -> list[dict[str, Any]]:
+        """The k most probable classes, best first, as {label, probability}; empty without a garment."""
+        if self.probabilities is None:
+            return []
+        order = np.argsort(-self.probabilities, kind="stable")[: max(k, 0)]
+        return [
+            {"label": self.labels[i], "probability": round(float(self.probabilities[i]), 6)}
+            for i in order
+        ]
+
+    def as_document(self, top_k: int) -> dict[str, Any]:
+        """The answer as the command line prints it in JSON, without path or time."""
+        return {
+            "label": self.label,
+            "confidence": round(self.confidence, 6),
+            "top_k": self.top_k(top_k),
+            "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
+            "preparation": self.prepared.description,
+        }
+
+
+def name_of(probabilities: np.ndarray, classifier: Classifier) -> tuple[str, float]:
+    """The label and its confidence, or "unknown" where the model's own threshold is not reached.
+
+    Args:
+        probabilities: float, shape (C,).
+        classifier: The model they came from; its metadata holds the threshold, if one was chosen.
+
+    Returns:
+        Label, and probability of the most probable class in [0, 1].
+    """
+    class_id = int(probabilities.argmax())
+    confidence = float(probabilities[class_id])
+    threshold = classifier.metadata.unknown_threshold if classifier.metadata else None
+    if threshold is not None and confidence < threshold:
+        return UNKNOWN, confidence
+    return classifier.labels[class_id], confidence
+
+
+def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) -> Recognition:
+    """Finds the garment in a picture, brings it to the form of the training images, and names it.
+
+    Args:
+        picture: A picture of one garment, or one already in Fashion-MNIST's own form.
+        classifier: The model.
+        segmenter: How the garment is told from its background.
+
+    Returns:
+        The answer, with the time of every stage.
+    """
+    prepared = prepare(picture, segmenter)
+    if prepared.image_u8 is None:
+        return Recognition(
+            NO_GARMENT, 0.0, None, classifier.labels, dict(prepared.latency_ms), prepared
+        )
+    start = time.perf_counter()
+    probabilities = classifier.probabilities(prepared.image_u8[np.newaxis])[0]
+    infer_ms = (time.perf_counter() - start) * 1000
+    label, confidence = name_of(probabilities, classifier)
+    return Recognition(
+        label,
+        confidence,
+        probabilities,
+        classifier.labels,
+        {**prepared.latency_ms, "infer": infer_ms},
+        prepared,
+    )

@@ -1,0 +1,108 @@
+"""A steady answer from a stream of unsteady ones: a mean over time, and a label that changes reluctantly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.recognition import NO_GARMENT, UNKNOWN
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """The steady answer at one moment.
+
+    Attributes:
+        label: One of the model's labels, "unknown" or "no garment".
+        probabilities: float64, shape (C,), sum 1: the mean over time; None for "no garment". Its first
+            class may differ from `label` while a new one has not yet led for long enough.
+    """
+
+    label: str
+    probabilities: np.ndarray | None
+
+
+class Smoother:
+    """Smooths class probabilities over time, and holds on to the label that is shown.
+
+    The mean is exponential with a time constant in seconds, so it does not depend on the frame rate. A
+    new label takes over when it has led the shown one by a margin for a moment without a break; "unknown"
+    competes like a class whose probability is always the threshold. The first garment after none is
+    named at once, and a garment that is out of sight for less than a moment is not forgotten.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        unknown_threshold: float | None = None,
+        time_constant: float = 0.4,
+        margin: float = 0.1,
+        moment: float = 0.25,
+    ) -> None:
+        """Starts with no garment in sight.
+
+        Args:
+            labels: Class names in the order of the probabilities.
+            unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; None for never.
+            time_constant: Seconds after which an old frame weighs 1/e of a new one; 0 for no mean.
+            margin: Difference of mean probabilities, in [0, 1], by which a new label must lead.
+            moment: Seconds for which it must lead, and for which a garment may be out of sight.
+        """
+        self._names = [*labels, UNKNOWN]
+        # Without a threshold "unknown" competes with -1, which no probability falls below.
+        self._threshold = -1.0 if unknown_threshold is None else unknown_threshold
+        self._time_constant = time_constant
+        self._margin = margin
+        self._moment = moment
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything: what comes next is another scene."""
+        self._mean: np.ndarray | None = None
+        self._last_seen = 0.0  # seconds, of the last frame with a garment
+        self._shown = -1  # index in _names
+        self._challenger: int | None = None
+        self._challenged_at = 0.0  # seconds, since when the challenger leads
+
+    def update(self, time: float, probabilities: np.ndarray | None) -> Smoothed:
+        """Takes in the answer to one frame.
+
+        Args:
+            time: When the frame was taken, in seconds; not before the one of the last call.
+            probabilities: float, shape (C,), sum 1; None where the frame shows no garment.
+
+        Returns:
+            The steady answer at this moment.
+        """
+        if probabilities is None:
+            if self._mean is None or time - self._last_seen >= self._moment:
+                self.reset()
+                return Smoothed(NO_GARMENT, None)
+            return Smoothed(self._names[self._shown], self._mean)
+        mean = self._mixed(time, probabilities.astype(np.float64))
+        self._choose(time, [*mean, self._threshold])
+        self._mean, self._last_seen = mean, time
+        return Smoothed(self._names[self._shown], mean)
+
+    def _mixed(self, time: float, probabilities: np.ndarray) -> np.ndarray:
+        if self._mean is None or self._time_constant == 0:
+            return probabilities
+        weight = 1 - math.exp(-(time - self._last_seen) / self._time_constant)
+        return self._mean + weight * (probabilities - self._mean)
+
+    def _choose(self, time: float, scores: Sequence[float]) -> None:
+        leader = int(np.argmax(scores))
+        if self._mean is None:
+            self._shown = leader
+        lead = scores[leader] - scores[self._shown]
+        if leader == self._shown or lead < self._margin:
+            self._challenger = None
+            return
+        if leader != self._challenger:
+            self._challenger, self._challenged_at = leader, time
+        if time - self._challenged_at >= self._moment:
+            self._shown, self._challenger = leader, None

@@ -1,0 +1,228 @@
+"""Reading pictures: every common kind, and everything that is not one."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge.errors import PictureError
+from edge.pictures import MAX_PIXELS, Picture, find_pictures, read_picture
+
+WIDTH, HEIGHT = 60, 40
+
+
+@pytest.fixture
+def gradient():
+    """uint8, shape (40, 60): dark at the left, light at the right."""
+    return np.tile(np.linspace(0, 255, WIDTH).round().astype(np.uint8), (HEIGHT, 1))
+
+
+def save(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "CMYK", "1", "YCbCr"])
+def test_read_picture_of_any_opaque_mode_becomes_rgb(tmp_path, gradient, mode):
+    suffix = {"CMYK": "jpg", "YCbCr": "jpg"}.get(mode, "png")
+    path = save(Image.fromarray(gradient).convert(mode), tmp_path / f"picture.{suffix}")
+    picture = read_picture(path)
+    assert picture.rgb.shape == (HEIGHT, WIDTH, 3)
+    assert picture.rgb.dtype == np.uint8
+    assert picture.alpha is None
+    assert picture.rgb[:, :5].mean() < 40
+    assert picture.rgb[:, -5:].mean() > 215
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_read_picture_of_16_bits_scales_to_8(tmp_path, suffix):
+    values = np.tile(np.linspace(0, 65_535, WIDTH).astype(np.uint16), (HEIGHT, 1))
+    picture = read_picture(save(Image.fromarray(values), tmp_path / f"deep.{suffix}"))
+    expected = np.rint(values * (255 / 65_535))
+    assert np.array_equal(picture.rgb, np.repeat(expected[..., np.newaxis], 3, axis=2))
+
+
+def test_read_picture_of_dark_16_bits_stays_dark(tmp_path):
+    values = np.full((HEIGHT, WIDTH), 200, np.uint16)
+    assert read_picture(save(Image.fromarray(values), tmp_path / "dark.png")).rgb.max() == 1
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 65_535.0])
+def test_read_picture_of_floats_scales_to_8_bits(tmp_path, top):
+    values = np.tile(np.linspace(0, top, WIDTH, dtype=np.float32), (HEIGHT, 1))
+    picture = read_picture(save(Image.fromarray(values), tmp_path / "float.tif"))
+    assert picture.rgb[0, 0].tolist() == [0, 0, 0]
+    assert picture.rgb[0, -1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_read_picture_with_transparency_keeps_alpha(tmp_path, gradient, mode):
+    image = Image.fromarray(gradient).convert(mode)
+    alpha = np.zeros_like(gradient)
+    alpha[10:30, 10:50] = 255
+    image.putalpha(Image.fromarray(alpha))
+    picture = read_picture(save(image, tmp_path / "cut-out.png"))
+    assert np.array_equal(picture.alpha, alpha)
+    assert picture.rgb.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_read_picture_with_palette_transparency_keeps_alpha(tmp_path, gradient):
+    image = Image.fromarray(gradient // 128).convert("P")
+    picture = read_picture(save(image, tmp_path / "palette.png", transparency=b"\x00\xff"))
+    assert set(np.unique(picture.alpha)) == {0, 255}
+
+
+def test_read_picture_with_opaque_alpha_has_none(tmp_path, gradient):
+    image = Image.fromarray(gradient).convert("RGBA")
+    assert read_picture(save(image, tmp_path / "opaque.png")).alpha is None
+
+
+def test_read_picture_of_animation_takes_first_frame(tmp_path):
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue")]
+    path = save(frames[0], tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert read_picture(path).rgb[0, 0].tolist() == [255, 0, 0]
+
+
+def test_read_picture_with_exif_orientation_is_upright(tmp_path, gradient):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise by 90 degrees to see it upright
+    path = save(Image.fromarray(gradient), tmp_path / "phone.jpg", exif=exif, quality=95)
+    picture = read_picture(path)
+    assert picture.rgb.shape == (WIDTH, HEIGHT, 3)
+    assert picture.rgb[:3].mean() < 20  # the dark left side is now on top
+    assert picture.rgb[-3:].mean() > 235
+
+
+def test_read_picture_of_large_photo_is_reduced(tmp_path):
+    path = save(Image.new("RGB", (3000, 1500), "green"), tmp_path / "large.jpg")
+    assert read_picture(path).rgb.shape == (320, 640, 3)
+    assert read_picture(path, max_side=100).rgb.shape == (50, 100, 3)
+
+
+def test_read_picture_of_28x28_keeps_every_pixel(tmp_path):
+    tile = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    picture = read_picture(save(Image.fromarray(tile), tmp_path / "tile.png"))
+    assert np.array_equal(picture.rgb[..., 0], tile)
+
+
+def png_header(width, height):
+    """A PNG that announces a size and holds no pixel."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    empty = b"IDAT"
+    data = struct.pack(">I", 0) + empty + struct.pack(">I", zlib.crc32(empty))
+    return b"\x89PNG\r\n\x1a\n" + chunk + data
+
+
+def jpeg_bytes(size=(WIDTH, HEIGHT)):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"not a picture at all", "is not a picture", id="text"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "is not a picture", id="a program"),
+        pytest.param(b"", "is not a picture", id="empty"),
+        pytest.param(jpeg_bytes()[:-300], "is damaged or incomplete", id="truncated"),
+        pytest.param(png_header(60, 40), "is damaged or incomplete", id="no pixels"),
+        pytest.param(png_header(20_000, 20_000), "is too large", id="20000x20000"),
+        pytest.param(png_header(10_000, 10_000), "10000 x 10000", id="100 million pixels"),
+        pytest.param(png_header(1, 1), "is too small", id="1x1"),
+        pytest.param(jpeg_bytes((400, 27)), "at least 28 x 28", id="too narrow"),
+    ],
+)
+def test_read_picture_of_bad_file_says_why_in_one_sentence(tmp_path, content, message):
+    path = tmp_path / "shirt.jpg"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match=message) as caught:
+        read_picture(path)
+    sentence = str(caught.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+
+
+def test_size_limit_lies_above_a_50_megapixel_phone():
+    assert MAX_PIXELS > 8160 * 6144
+
+
+def test_read_picture_of_folder_or_nothing_is_refused(tmp_path):
+    with pytest.raises(PictureError, match="is a folder"):
+        read_picture(tmp_path)
+    with pytest.raises(PictureError, match="There is no picture"):
+        read_picture(tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize(
+    ("rgb", "alpha"),
+    [
+        pytest.param(np.zeros((4, 4), np.uint8), None, id="grey"),
+        pytest.param(np.zeros((4, 4, 3), np.float32), None, id="float"),
+        pytest.param(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8), id="alpha shape"),
+    ],
+)
+def test_picture_of_wrong_arrays_is_refused(rgb, alpha):
+    with pytest.raises(ValueError, match="must be uint8"):
+        Picture(rgb, alpha)
+
+
+def test_picture_from_bgr_swaps_and_copies():
+    frame_bgr = np.zeros((30, 40, 3), np.uint8)
+    frame_bgr[..., 0] = 200  # blue
+    picture = Picture.from_bgr(frame_bgr)
+    frame_bgr[:] = 7
+    assert picture.rgb[0, 0].tolist() == [0, 0, 200]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.JPG", "a.png", "sub/c.jpeg", "notes.txt", ".hidden.png", ".cache/d.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def names(paths, folder):
+    return [str(path.relative_to(folder)) for path in paths]
+
+
+def test_find_pictures_in_folder_are_sorted_and_known(folder):
+    assert names(find_pictures([folder]), folder) == ["a.png", "b.JPG", "sub/c.jpeg"]
+
+
+def test_find_pictures_keeps_order_of_arguments_and_drops_doubles(folder):
+    found = find_pictures([folder / "b.JPG", folder])
+    assert names(found, folder) == ["b.JPG", "a.png", "sub/c.jpeg"]
+
+
+def test_find_pictures_takes_patterns_and_any_named_file(folder):
+    assert names(find_pictures([f"{folder}/*.png"]), folder) == ["a.png"]
+    assert names(find_pictures([str(folder / "notes.txt")]), folder) == ["notes.txt"]
+
+
+def test_find_pictures_prefers_a_file_over_its_name_as_a_pattern(tmp_path):
+    odd = tmp_path / "shirt[1].png"
+    odd.write_bytes(b"")
+    assert find_pictures([odd]) == [odd]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.png", "There is no picture"),
+        ("*.bmp", "Nothing matches"),
+        ("empty", "no picture in"),
+    ],
+)
+def test_find_pictures_of_nothing_is_refused(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PictureError, match=message):
+        find_pictures([tmp_path / name])

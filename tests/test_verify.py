@@ -1,0 +1,518 @@
+"""The parity check on real model files, small ones built here without TensorFlow."""
+
+import json
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from convert.verify import compare_with_stored, data_sha256, has_tie, save_reference, verify
+from convert.verify_report import TEXT_WIDTH, conclude, to_html, to_text
+from edge.classifier import Classifier
+from edge.errors import DataError, ModelError
+from edge.metadata import Metadata, attach
+from edge.runtime import FLATBUFFER_IDENTIFIER
+
+LABELS = ["Bag", "Coat", "Dress", "Shirt"]
+SHIRT = LABELS.index("Shirt")
+SIZE = 6
+OUTPUT_SCALE, OUTPUT_ZERO_POINT = 0.05, 5
+
+
+# --- a dense network as a .tflite file, byte by byte through the schema of the format
+
+
+def _tensor(name, shape, buffer, dtype, scale=0.0, zero_point=0):
+    tensor = schema.TensorT()
+    tensor.name, tensor.shape, tensor.buffer, tensor.type = name, shape, buffer, dtype
+    if scale:
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero_point]
+    return tensor
+
+
+def _buffer(values=None):
+    buffer = schema.BufferT()
+    if values is not None:
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    return buffer
+
+
+def _operator(code, inputs, output, options_type, options):
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = code, inputs, [output]
+    operator.builtinOptionsType, operator.builtinOptions = options_type, options
+    return operator
+
+
+def dense_model(
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    *,
+    int8: bool,
+    softmax: bool = False,
+    zero_point=OUTPUT_ZERO_POINT,
+) -> bytes:
+    """A `.tflite` of one dense layer: kernel float of shape (C, H * W), bias float of shape (C,)."""
+    num_classes = len(bias)
+    types = schema.TensorType
+    if int8:
+        kernel_scale, input_scale = float(np.abs(kernel).max() / 127), 1 / 255
+        weights = np.rint(kernel / kernel_scale).astype(np.int8)
+        biases = np.rint(bias / (kernel_scale * input_scale)).astype(np.int32)
+        tensors = [
+            _tensor("image", [1, SIZE, SIZE, 1], 1, types.INT8, input_scale, -128),
+            _tensor("kernel", list(kernel.shape), 2, types.INT8, kernel_scale),
+            _tensor("bias", [num_classes], 3, types.INT32, kernel_scale * input_scale),
+            _tensor("logits", [1, num_classes], 4, types.INT8, OUTPUT_SCALE, zero_point),
+        ]
+    else:
+        weights, biases = kernel.astype(np.float32), bias.astype(np.float32)
+        tensors = [
+            _tensor("image", [1, SIZE, SIZE, 1], 1, types.FLOAT32),
+            _tensor("kernel", list(kernel.shape), 2, types.FLOAT32),
+            _tensor("bias", [num_classes], 3, types.FLOAT32),
+            _tensor("logits", [1, num_classes], 4, types.FLOAT32),
+        ]
+    operators = [
+        _operator(
+            0,
+            [0, 1, 2],
+            3,
+            schema.BuiltinOptions.FullyConnectedOptions,
+            schema.FullyConnectedOptionsT(),
+        )
+    ]
+    codes = [schema.BuiltinOperator.FULLY_CONNECTED]
+    buffers = [_buffer(), _buffer(), _buffer(weights), _buffer(biases), _buffer()]
+    if softmax:
+        options = schema.SoftmaxOptionsT()
+        options.beta = 1.0
+        tensors.append(_tensor("probabilities", [1, num_classes], 5, types.FLOAT32))
+        if int8:
+            tensors[-1] = _tensor("probabilities", [1, num_classes], 5, types.INT8, 1 / 256, -128)
+        operators.append(_operator(1, [3], 4, schema.BuiltinOptions.SoftmaxOptions, options))
+        codes.append(schema.BuiltinOperator.SOFTMAX)
+        buffers.append(_buffer())
+
+    graph = schema.SubGraphT()
+    graph.name, graph.tensors, graph.operators = "main", tensors, operators
+    graph.inputs, graph.outputs = [0], [len(tensors) - 1]
+    model = schema.ModelT()
+    model.version, model.description, model.subgraphs, model.buffers = 3, "", [graph], buffers
+    model.operatorCodes = []
+    for code in codes:
+        entry = schema.OperatorCodeT()
+        entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, code, 4 if int8 else 1
+        if code == schema.BuiltinOperator.SOFTMAX:
+            entry.version = 2 if int8 else 1
+        model.operatorCodes.append(entry)
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def metadata(labels=LABELS, reference_sha256="a" * 64, temperature=1.0) -> Metadata:
+    return Metadata(
+        name="dense", labels=list(labels), preparation={}, temperature=temperature,
+        unknown_threshold=None, reference_sha256=reference_sha256, flatbuffer_sha256="",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images_u8() -> np.ndarray:
+    """300 noisy images of each of four patterns."""
+    rng = np.random.default_rng(0)
+    patterns = np.random.default_rng(1).uniform(90, 165, (len(LABELS), SIZE, SIZE))
+    noise = rng.normal(0, 45, (300 * len(LABELS), SIZE, SIZE))
+    return np.clip(np.repeat(patterns, 300, axis=0) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def y_true() -> np.ndarray:
+    return np.repeat(np.arange(len(LABELS)), 300)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> np.ndarray:
+    patterns = np.random.default_rng(1).uniform(90, 165, (len(LABELS), SIZE * SIZE)) / 255
+    return 8 * (patterns - patterns.mean(axis=0))
+
+
+@pytest.fixture(scope="module")
+def bias(kernel) -> np.ndarray:
+    patterns = np.random.default_rng(1).uniform(90, 165, (len(LABELS), SIZE * SIZE)) / 255
+    return -8 * (patterns**2).sum(axis=1) / 2 + 8 * (patterns.mean(axis=0) ** 2).sum() / 2
+
+
+@pytest.fixture
+def make(tmp_path, kernel, bias):
+    """Makes a classifier from a file: the sound network, or one changed on the way."""
+
+    def build(
+        name, *, new_kernel=kernel, new_bias=bias, card=None, labels=None, **options
+    ) -> Classifier:
+        path = tmp_path / f"{name}.tflite"
+        flatbuffer = dense_model(new_kernel, new_bias, **options)
+        path.write_bytes(attach(flatbuffer, card) if card else flatbuffer)
+        return Classifier(path, labels=labels)
+
+    return build
+
+
+@pytest.fixture
+def reference(make) -> Classifier:
+    return make("dense_float32", int8=False, card=metadata())
+
+
+@pytest.fixture
+def candidate(make) -> Classifier:
+    return make("dense_int8", int8=True, card=metadata())
+
+
+def failed_guards(report) -> list[str]:
+    return [guard.name for guard in report.guards if guard.passed is False]
+
+
+# --- verify
+
+
+def test_verify_of_a_sound_int8_file_passes(reference, candidate, images_u8, y_true):
+    report = verify(reference, candidate, images_u8, y_true)
+    assert report.passed
+    assert 0.8 < report.accuracy.reference < 1.0  # neither trivial nor broken
+    assert report.provenance.candidate.input_type == "int8"
+    assert report.provenance.reference.output_type == "float32"
+    assert report.provenance.candidate.sha256 == candidate.sha256
+    assert report.provenance.data_sha256 == data_sha256(images_u8, y_true)
+    assert report.provenance.runtime.startswith("ai-edge-litert ")
+    assert not report.notes
+
+
+def test_verify_of_the_same_classifier_twice_passes_and_says_so(reference, images_u8, y_true):
+    report = verify(reference, reference, images_u8, y_true)
+    assert report.passed
+    assert report.agreement == 1.0
+    assert "the same, byte for byte" in report.notes[0]
+
+
+def test_verify_of_a_damaged_class_names_it(reference, make, bias, images_u8, y_true):
+    damaged = bias.copy()
+    damaged[SHIRT] -= 0.8
+    candidate = make("damaged_int8", int8=True, new_bias=damaged, card=metadata())
+    report = verify(reference, candidate, images_u8, y_true)
+    assert not report.passed
+    assert [row.label for row in report.with_verdict("lost")] == ["Shirt"]
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_verify_of_an_added_softmax_that_is_taken_for_logits_fails_the_drift(
+    reference, make, images_u8, y_true, int8
+):
+    candidate = make("softmax", int8=int8, softmax=True, card=metadata())
+    report = verify(reference, candidate, images_u8, y_true)
+    assert {"confidence drift, mean", "logit offset"} <= set(failed_guards(report))
+
+
+def test_verify_of_a_softmax_that_is_known_passes_and_does_not_judge_the_offset(
+    reference, make, images_u8, y_true
+):
+    candidate = make("softmax", int8=False, softmax=True, labels=LABELS)
+    report = verify(reference, candidate, images_u8, y_true)
+    assert candidate.outputs_probabilities
+    assert report.passed
+    assert report.confidence_drift.logit_offset is None
+    assert any("not say from which float model" in note for note in report.notes)
+    assert any("softmax" in note for note in report.notes)
+
+
+def test_verify_of_a_zero_point_that_saturates_fails_the_drift(reference, make, images_u8, y_true):
+    candidate = make("shifted", int8=True, zero_point=120, card=metadata())
+    report = verify(reference, candidate, images_u8, y_true)
+    assert "logit offset" in failed_guards(report)
+
+
+def test_verify_of_another_temperature_fails_the_drift(reference, make, images_u8, y_true):
+    candidate = make("tempered", int8=True, card=metadata(temperature=2.0))
+    report = verify(reference, candidate, images_u8, y_true)
+    assert "confidence drift, mean" in failed_guards(report)
+
+
+def test_verify_of_files_of_different_origin_says_so(reference, make, images_u8, y_true):
+    candidate = make("elsewhere", int8=True, card=metadata(reference_sha256="b" * 64))
+    report = verify(reference, candidate, images_u8, y_true)
+    assert any("different float models" in note for note in report.notes)
+
+
+def test_verify_reports_progress_up_to_all_images(reference, candidate, images_u8, y_true):
+    seen = []
+    verify(
+        reference,
+        candidate,
+        images_u8,
+        y_true,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (len(images_u8), len(images_u8))
+    assert seen == sorted(seen)
+
+
+def test_verify_of_images_with_a_channel_gives_the_same_report(
+    reference, candidate, images_u8, y_true
+):
+    flat = verify(reference, candidate, images_u8, y_true)
+    assert verify(reference, candidate, images_u8[..., np.newaxis], y_true) == flat
+
+
+# --- what cannot be judged
+
+
+def test_verify_of_permuted_labels_cannot_be_judged(reference, make, images_u8, y_true):
+    candidate = make("permuted", int8=True, card=metadata(labels=LABELS[::-1]))
+    with pytest.raises(ModelError, match="in another order"):
+        verify(reference, candidate, images_u8, y_true)
+
+
+def test_verify_of_permuted_outputs_under_equal_labels_cannot_be_judged(
+    reference, make, kernel, bias, images_u8, y_true
+):
+    order = [0, 1, 3, 2]
+    candidate = make(
+        "swapped", int8=True, new_kernel=kernel[order], new_bias=bias[order], card=metadata()
+    )
+    with pytest.raises(ModelError, match="Dress -> Shirt, Shirt -> Dress"):
+        verify(reference, candidate, images_u8, y_true)
+
+
+def test_verify_of_a_dead_network_is_a_loss_and_no_permutation(
+    reference, make, bias, images_u8, y_true
+):
+    candidate = make("dead", int8=True, new_bias=bias + np.array([9, 0, 0, 0]), card=metadata())
+    report = verify(reference, candidate, images_u8, y_true)
+    assert {row.label for row in report.with_verdict("lost")} == {"Coat", "Dress", "Shirt"}
+
+
+def test_verify_of_other_labels_names_both(reference, make, images_u8, y_true):
+    candidate = make("nameless", int8=True)
+    with pytest.raises(ModelError, match=r"Bag, Coat, Dress, Shirt.*class 0, class 1"):
+        verify(reference, candidate, images_u8, y_true)
+
+
+def test_verify_of_outputs_that_are_not_finite_names_the_file(
+    reference, make, bias, images_u8, y_true
+):
+    candidate = make("broken", int8=False, new_bias=bias * np.nan, card=metadata())
+    with pytest.raises(
+        ModelError, match=r"broken\.tflite gives outputs that are no finite numbers"
+    ):
+        verify(reference, candidate, images_u8, y_true)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(lambda x, y: (x[:, :4], y), "takes uint8 images of 6x6", id="size"),
+        pytest.param(lambda x, y: (x.astype(np.float32), y), "these are float32", id="dtype"),
+        pytest.param(lambda x, y: (x, y[:-1]), "1200 images and 1199 labels", id="labels-missing"),
+        pytest.param(lambda x, y: (x[:0], y[:0]), "0 images", id="empty"),
+        pytest.param(lambda x, y: (x[:400], y[:400]), r"Dress \(0\)", id="class-without-images"),
+        pytest.param(lambda x, y: (x, y + 1), "know 4 classes", id="labels-beyond"),
+    ],
+)
+def test_verify_of_images_that_do_not_fit_is_refused(
+    reference, candidate, images_u8, y_true, change, message
+):
+    with pytest.raises(DataError, match=message):
+        verify(reference, candidate, *change(images_u8, y_true))
+
+
+def test_verify_of_a_margin_too_small_is_refused_before_a_model_runs(
+    reference, candidate, images_u8, y_true
+):
+    with pytest.raises(DataError, match="at least 539 images of each class"):
+        verify(
+            reference,
+            candidate,
+            images_u8,
+            y_true,
+            margin=0.005,
+            on_progress=lambda *_: pytest.fail("ran"),
+        )
+
+
+def test_has_tie_finds_shared_largest_outputs_only():
+    raw = np.array([[1, 5, 5], [5, 1, 1], [3, 3, 3]], np.int8)
+    np.testing.assert_array_equal(has_tie(raw), [True, False, True])
+
+
+# --- stored outputs
+
+
+@pytest.fixture
+def stored(candidate, images_u8, y_true, tmp_path):
+    path = tmp_path / "outputs.npz"
+    save_reference(candidate, images_u8, y_true, path)
+    return path
+
+
+def test_compare_with_stored_on_the_same_machine_is_equal(candidate, images_u8, y_true, stored):
+    comparison = compare_with_stored(candidate, images_u8, y_true, stored)
+    assert comparison.passed
+    assert comparison.equal
+    assert comparison.largest_step == 0
+    assert "bit for bit" in comparison.sentence
+    json.dumps(comparison.as_document(), allow_nan=False)
+
+
+def test_save_reference_to_a_name_without_suffix_writes_that_name(
+    reference, images_u8, y_true, tmp_path
+):
+    save_reference(reference, images_u8, y_true, tmp_path / "outputs")
+    assert compare_with_stored(reference, images_u8, y_true, tmp_path / "outputs").equal
+
+
+def rewritten(path, change):
+    """The stored file with its outputs changed, as another machine might have computed them."""
+    with np.load(path) as archive:
+        outputs, about = archive["outputs"], archive["about"]
+    np.savez(path, outputs=change(outputs), about=about)
+    return path
+
+
+def test_compare_with_stored_of_one_step_passes_and_is_not_called_equal(
+    candidate, images_u8, y_true, stored
+):
+    def raise_winners(outputs):
+        rows = np.arange(10)
+        outputs[rows, outputs[:10].argmax(axis=1)] += 1
+        return outputs
+
+    comparison = compare_with_stored(candidate, images_u8, y_true, rewritten(stored, raise_winners))
+    assert comparison.passed
+    assert not comparison.equal
+    assert (comparison.differing_images, comparison.largest_step) == (10, 1)
+
+
+def test_compare_with_stored_of_two_steps_fails(candidate, images_u8, y_true, stored):
+    def raise_winner(outputs):
+        outputs[0, outputs[0].argmax()] += 2
+        return outputs
+
+    comparison = compare_with_stored(candidate, images_u8, y_true, rewritten(stored, raise_winner))
+    assert not comparison.passed
+    assert comparison.changed_answers == 0
+
+
+def test_compare_with_stored_of_a_changed_answer_fails(candidate, images_u8, y_true, stored):
+    def raise_loser(outputs):
+        outputs[0, outputs[0].argmin()] = 127
+        return outputs
+
+    comparison = compare_with_stored(candidate, images_u8, y_true, rewritten(stored, raise_loser))
+    assert not comparison.passed
+    assert comparison.changed_answers == 1
+    assert "1 answers changed" in comparison.sentence
+
+
+def test_compare_with_stored_of_float_outputs_allows_another_order_of_sums(
+    reference, images_u8, y_true, tmp_path
+):
+    path = tmp_path / "outputs.npz"
+    save_reference(reference, images_u8, y_true, path)
+    comparison = compare_with_stored(
+        reference,
+        images_u8,
+        y_true,
+        rewritten(path, lambda outputs: outputs * np.float32(1 + 1e-6)),
+    )
+    assert comparison.passed
+    assert not comparison.equal
+
+
+def test_compare_with_stored_of_another_model_is_refused(reference, images_u8, y_true, stored):
+    with pytest.raises(ModelError, match="outputs of another model"):
+        compare_with_stored(reference, images_u8, y_true, stored)
+
+
+def test_compare_with_stored_of_other_images_is_refused(candidate, images_u8, y_true, stored):
+    with pytest.raises(DataError, match="other images or labels"):
+        compare_with_stored(candidate, images_u8[:500], y_true[:500], stored)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK not really", b"text"])
+def test_compare_with_stored_of_a_broken_file_is_one_sentence(
+    candidate, images_u8, y_true, tmp_path, content
+):
+    path = tmp_path / "broken.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="--save-reference"):
+        compare_with_stored(candidate, images_u8, y_true, path)
+
+
+def test_compare_with_stored_of_a_foreign_npz_is_one_sentence(
+    candidate, images_u8, y_true, tmp_path
+):
+    np.savez(tmp_path / "foreign.npz", outputs=np.zeros((2, 2)))
+    with pytest.raises(DataError, match="does not hold stored outputs"):
+        compare_with_stored(candidate, images_u8, y_true, tmp_path / "foreign.npz")
+
+
+def test_compare_with_stored_of_pickled_objects_does_not_load_them(
+    candidate, images_u8, y_true, tmp_path
+):
+    np.savez(tmp_path / "pickled.npz", outputs=np.array([{}], object), about=np.array([{}], object))
+    with pytest.raises(DataError, match="does not hold stored outputs"):
+        compare_with_stored(candidate, images_u8, y_true, tmp_path / "pickled.npz")
+
+
+# --- the report in words
+
+
+@pytest.fixture
+def lost_report(reference, make, bias, images_u8, y_true):
+    damaged = bias.copy()
+    damaged[SHIRT] -= 0.8
+    candidate = make("damaged_int8", int8=True, new_bias=damaged, card=metadata())
+    return verify(reference, candidate, images_u8, y_true)
+
+
+def test_to_text_of_a_pass_is_narrow_and_ends_with_the_next_step(
+    reference, candidate, images_u8, y_true
+):
+    text = to_text(verify(reference, candidate, images_u8, y_true))
+    assert max(map(len, text.splitlines())) <= TEXT_WIDTH
+    assert "PASSED: Every class is recognised as before, to within 2 points." in text
+    assert "--against outputs.npz" in text.split("Next: ")[1].replace("\n", " ")
+
+
+def test_to_text_of_a_loss_names_the_class_and_every_label(lost_report):
+    text = to_text(lost_report)
+    assert max(map(len, text.splitlines())) <= TEXT_WIDTH
+    assert "NOT PASSED: Shirt is recognised less often than before." in text
+    assert all(label in text for label in LABELS)
+    assert "Do not ship damaged_int8.tflite" in text
+
+
+def test_conclude_of_a_failed_guard_alone_names_it(reference, make, images_u8, y_true):
+    candidate = make("tempered", int8=True, card=metadata(temperature=2.0))
+    conclusion = conclude(verify(reference, candidate, images_u8, y_true))
+    assert conclusion.tone == "bad"
+    assert "failed (confidence drift, mean" in conclusion.heading
+
+
+def test_to_html_of_a_loss_is_self_contained_and_shows_the_changed_images(lost_report, images_u8):
+    page = to_html(lost_report, images_u8)
+    assert "Shirt is recognised less often than before" in page
+    assert page.count("<figure>") == min(60, len(lost_report.changed_images))
+    assert "data:image/png;base64," in page
+    assert "http" not in page
+    assert "<script" not in page
+    assert lost_report.provenance.data_sha256 in page
+
+
+def test_to_html_without_images_leaves_the_pictures_out(lost_report):
+    page = to_html(lost_report)
+    assert "<img" not in page
+    assert "got another answer" in page

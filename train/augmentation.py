@@ -1,0 +1,72 @@
+"""Random small changes of training images, made anew for every batch; never part of a saved network.
+
+Plain Pillow and NumPy on uint8 images: no framework is involved, so the same seed gives the same images
+under every Keras backend, and a broken-off run can go on with exactly the images it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far an image may be changed; every amount is drawn uniformly from [-limit, limit].
+
+    Attributes:
+        rotation: Degrees about the centre.
+        shift: Share of the image's side, horizontally and vertically.
+        shear: Horizontal shear, as the tangent of its angle.
+        zoom: Share by which the image grows or shrinks, in each direction on its own.
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    zoom: float = 0.0
+
+
+def augment(images_u8: np.ndarray, limits: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Randomly rotated, sheared, zoomed and shifted copies of images.
+
+    What comes in from outside is 0, the background of Fashion-MNIST. (The default of Keras' layers
+    mirrors the garment at the border instead.)
+
+    Args:
+        images_u8: uint8, shape (N, H, W). Not changed.
+        limits: How far each image may be changed.
+        rng: Source of the random amounts; six are drawn per image, whatever the limits.
+
+    Returns:
+        uint8, shape (N, H, W).
+    """
+    from PIL import Image
+
+    count, height, width = images_u8.shape
+    matrices = _inverse_affine(count, height, width, limits, rng)
+    result = np.empty_like(images_u8)
+    for row, (image, matrix) in enumerate(zip(images_u8, matrices.tolist(), strict=True)):
+        result[row] = Image.fromarray(image).transform(
+            (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=0
+        )
+    return result
+
+
+def _inverse_affine(
+    count: int, height: int, width: int, limits: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """The six numbers Pillow wants per image, shape (N, 6): from a place in the result to the source."""
+    angle, shift_x, shift_y, shear, zoom_x, zoom_y = rng.uniform(-1, 1, (6, count))
+    angle = np.deg2rad(limits.rotation * angle)
+    shear = limits.shear * shear
+    scale_x, scale_y = 1 + limits.zoom * zoom_x, 1 + limits.zoom * zoom_y
+    cos, sin = np.cos(angle), np.sin(angle)
+    # rotation @ shear @ diag(scale), applied to coordinates counted from the centre
+    a, b = cos * scale_x, (cos * shear - sin) * scale_y
+    d, e = sin * scale_x, (sin * shear + cos) * scale_y
+    centre_x, centre_y = width / 2, height / 2  # Pillow counts to pixel edges, not pixel centres
+    c = centre_x - a * centre_x - b * centre_y + limits.shift * width * shift_x
+    f = centre_y - d * centre_x - e * centre_y + limits.shift * height * shift_y
+    return np.stack([a, b, c, d, e, f], axis=1)

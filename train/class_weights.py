@@ -1,0 +1,68 @@
+"""How much each class counts in the loss: typed by the user, or taken from the network's protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edge.errors import OptionError
+from edge.labels import class_id_of
+
+
+def parse(
+    options: Sequence[str], defaults: Mapping[str, float], labels: Sequence[str], y: np.ndarray
+) -> dict[str, float]:
+    """The factor of every class from what was typed.
+
+    Args:
+        options: Values of `--class-weight`: "NAME=FACTOR" any number of times, or one of "none" and
+            "balanced". Empty for the network's own.
+        defaults: The network's own factors by label; used where `options` is empty.
+        labels: All labels in the order of their numbers.
+        y: Class numbers of the images trained on, shape (N,); "balanced" counts them.
+
+    Returns:
+        Label to factor, for all labels, in their order.
+
+    Raises:
+        OptionError: If an option is none of these, a class is unknown, or a factor is not above 0.
+    """
+    if list(options) == ["none"]:
+        given: Mapping[str, float] = {}
+    elif list(options) == ["balanced"]:
+        given = dict(zip(labels, balanced(y, len(labels)).tolist(), strict=True))
+    elif options:
+        given = dict(_parse_pair(option, labels) for option in options)
+    else:
+        given = defaults
+    return {label: float(given.get(label, 1.0)) for label in labels}
+
+
+def balanced(y: np.ndarray, num_classes: int) -> np.ndarray:
+    """Factors that give every class the same total weight: N / (C * count), as scikit-learn has it.
+
+    Args:
+        y: Class numbers, shape (N,).
+        num_classes: C.
+
+    Returns:
+        float64, shape (C,); the weights of all images sum to N. 1 for a class without an image.
+    """
+    counts = np.bincount(y, minlength=num_classes)
+    return np.where(counts > 0, len(y) / (num_classes * np.maximum(counts, 1)), 1.0)
+
+
+def _parse_pair(option: str, labels: Sequence[str]) -> tuple[str, float]:
+    name, _, factor = option.rpartition("=")
+    try:
+        value = float(factor)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value) or value <= 0:
+        raise OptionError(
+            f"--class-weight takes NAME=FACTOR with a factor above 0, 'none' or 'balanced', got "
+            f"'{option}'; write for example --class-weight Shirt=2.0."
+        )
+    return labels[class_id_of(name, labels)], value

@@ -1,0 +1,305 @@
+"""Fashion-MNIST: found or obtained, checked, and split; NumPy and the standard library only."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import DataError, OutputError
+from edge.files import write_bytes
+from edge.labels import FASHION_MNIST_LABELS
+
+# MD5 of the decompressed files: those of the release after the duplicates were removed (commit 658ec8c
+# of github.com/zalandoresearch/fashion-mnist). The compressed files differ from place to place.
+MD5 = {
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where that package puts its files
+MIRRORS = (
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+)
+TIMEOUT_S = 10  # without an answer by then, the next place is tried
+LARGEST_DOWNLOAD = 64 << 20  # bytes; the largest file has 26 MB
+VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FashionMnist:
+    """The data set in memory.
+
+    Attributes:
+        x_train: uint8, shape (60000, 28, 28): light garment on background 0.
+        y_train: uint8, shape (60000,), class numbers in [0, 10).
+        x_test: uint8, shape (10000, 28, 28). For the last measurement only.
+        y_test: uint8, shape (10000,).
+        folder: Where the files were found.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    folder: Path
+
+
+def load(data_dir: Path | None = None, say: Say = lambda sentence: None) -> FashionMnist:
+    """Finds or obtains Fashion-MNIST, checks every file, and reads it.
+
+    In this order: `data_dir`, `$FASHION_MNIST_DIR`, the files of the Debian and Ubuntu package
+    `dataset-fashion-mnist`, the user's cache, a download into that cache.
+
+    Args:
+        data_dir: A folder with the four IDX files, compressed (`.gz`) or not; None to look around.
+        say: Called with a sentence on what is being done when it takes time.
+
+    Raises:
+        DataError: If a named folder lacks a file, a file is not the released one, or the data set
+            cannot be obtained.
+    """
+    folder = locate(data_dir, say)
+    content = {name: read_checked(folder, name) for name in MD5}
+    return FashionMnist(
+        x_train=_parse_images(content["train-images-idx3-ubyte"]),
+        y_train=_parse_labels(content["train-labels-idx1-ubyte"]),
+        x_test=_parse_images(content["t10k-images-idx3-ubyte"]),
+        y_test=_parse_labels(content["t10k-labels-idx1-ubyte"]),
+        folder=folder,
+    )
+
+
+def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
+    """The folder with the data set; it is downloaded where there is none. See `load`."""
+    named = data_dir or (
+        Path(os.environ["FASHION_MNIST_DIR"]) if os.environ.get("FASHION_MNIST_DIR") else None
+    )
+    if named:
+        missing = [name for name in MD5 if _file_in(named, name) is None]
+        if missing:
+            raise DataError(
+                f"{named} lacks {', '.join(missing)} (or .gz); name the folder with the four files "
+                "of Fashion-MNIST, or leave it out to have them found or downloaded."
+            )
+        return named
+    for folder in (DEBIAN_FOLDER, cache_folder()):
+        if all(_file_in(folder, name) for name in MD5):
+            return folder
+    _obtain(cache_folder(), say)
+    return cache_folder()
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: below `$XDG_CACHE_HOME`, or `~/.cache`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "garmentlite" / "fashion-mnist"
+
+
+def read_checked(folder: Path, name: str) -> bytes:
+    """The decompressed bytes of one of the four files, checked against its MD5.
+
+    Raises:
+        DataError: If the file cannot be read or decompressed, or is another one.
+    """
+    path = _file_in(folder, name)
+    if path is None:
+        raise DataError(f"{folder / name} is missing (with .gz or without); restore it.")
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); delete it and run 'cli data' again."
+        ) from error
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != MD5[name]:
+        raise DataError(
+            f"{path} is not Fashion-MNIST's {name}: its decompressed MD5 is {found}, expected "
+            f"{MD5[name]}; delete it and run 'cli data' again, or name the right folder with --data-dir."
+        )
+    return content
+
+
+def validation_split(y_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same split for every run: 600 images of each class are kept out of training.
+
+    It does not depend on the seed of a run, so models trained with different seeds are compared on
+    the same images, and calibration never touches an image that selects.
+
+    Args:
+        y_train: Class numbers of the training set, shape (N,); classes with fewer than 6,000 images
+            give a tenth.
+
+    Returns:
+        Sorted indices of the images to train on, and of those to validate on; int64.
+    """
+    rng = np.random.default_rng(20170825)  # the release of the data set; any fixed number serves
+    chosen = []
+    for class_id in np.unique(y_train):
+        members = np.flatnonzero(y_train == class_id)
+        count = min(VALIDATION_PER_CLASS, len(members) // 10)
+        chosen.append(rng.choice(members, count, replace=False))
+    validation = np.sort(np.concatenate(chosen))
+    training = np.setdiff1d(np.arange(len(y_train)), validation)
+    return training, validation
+
+
+def as_input(images_u8: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W) to what a network takes: float32 (N, H, W, 1), pixel / 255."""
+    return (images_u8[..., np.newaxis] / np.float32(255)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `cli data` says.
+
+    Attributes:
+        folder: Where the files are.
+        md5: Checksum of the decompressed bytes by file name; all are the released ones.
+        counts: (images for training, images for test) by label.
+        duplicates_train: Training images that repeat an earlier training image, bit for bit.
+        duplicates_test: Likewise within the test set.
+        overlap: Test images that are in the training set too.
+    """
+
+    folder: str
+    md5: dict[str, str]
+    counts: dict[str, tuple[int, int]]
+    duplicates_train: int
+    duplicates_test: int
+    overlap: int
+
+
+def inspect(data: FashionMnist) -> DataReport:
+    """Counts, duplicates and overlap of a loaded data set."""
+    train_rows, test_rows = _as_rows(data.x_train), _as_rows(data.x_test)
+    unique_train = np.unique(train_rows)
+    train_counts = np.bincount(data.y_train, minlength=10)
+    test_counts = np.bincount(data.y_test, minlength=10)
+    return DataReport(
+        folder=str(data.folder),
+        md5=dict(MD5),
+        counts={
+            label: (int(train_counts[i]), int(test_counts[i]))
+            for i, label in enumerate(FASHION_MNIST_LABELS)
+        },
+        duplicates_train=len(train_rows) - len(unique_train),
+        duplicates_test=len(test_rows) - len(np.unique(test_rows)),
+        overlap=int(np.isin(test_rows, unique_train).sum()),
+    )
+
+
+def _as_rows(images: np.ndarray) -> np.ndarray:
+    """Every image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
+    rows = np.ascontiguousarray(images.reshape(len(images), -1))
+    return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _parse_images(content: bytes) -> np.ndarray:
+    # IDX: magic, count, height and width as four big-endian 32-bit numbers, then the pixels.
+    count, height, width = np.frombuffer(content, ">u4", 4)[1:]
+    return np.frombuffer(content, np.uint8, offset=16).reshape(int(count), int(height), int(width))
+
+
+def _parse_labels(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8, offset=8)
+
+
+def _obtain(folder: Path, say: Say) -> None:
+    failures = []
+    for mirror in MIRRORS:
+        say(f"Downloading Fashion-MNIST (30 MB) from {mirror.split('/')[2]} ...")
+        try:
+            for name in MD5:
+                if _file_in(folder, name) is None:
+                    write_bytes(folder / f"{name}.gz", _download(f"{mirror}{name}.gz"))
+                read_checked(folder, name)
+            return
+        except (OSError, DataError) as error:
+            failures.append(f"{mirror.split('/')[2]}: {getattr(error, 'reason', error)}")
+    if shutil.which("apt-get"):
+        say(f"The web does not answer; trying the package {DEBIAN_PACKAGE} ...")
+        try:
+            _from_debian_package(folder)
+            return
+        except (OSError, subprocess.SubprocessError, OutputError) as error:
+            failures.append(f"apt: {error}")
+    raise DataError(
+        f"Fashion-MNIST cannot be obtained ({'; '.join(failures)}); put its four .gz files into a "
+        "folder and name it with --data-dir."
+    )
+
+
+def _download(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        content = answer.read(LARGEST_DOWNLOAD + 1)
+    if len(content) > LARGEST_DOWNLOAD:
+        raise urllib.error.URLError(f"{url} sends more than {LARGEST_DOWNLOAD >> 20} MiB")
+    return content
+
+
+def _from_debian_package(folder: Path) -> None:
+    """Fetches the package with the machine's own apt sources and unpacks it; needs no root.
+
+    apt keeps its lists and caches in a temporary folder of ours, and nothing is installed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        state = Path(name)
+        for sub in ("lists/partial", "cache/archives/partial"):
+            (state / sub).mkdir(parents=True)
+        (state / "status").touch()
+        private = [
+            f"-oDir::State={state}",
+            f"-oDir::State::Lists={state}/lists",
+            f"-oDir::State::status={state}/status",
+            f"-oDir::Cache={state}/cache",
+            "-oDebug::NoLocking=1",
+            "-oAcquire::Languages=none",
+            "-oAPT::Sandbox::User=",
+            f"-oAcquire::http::Timeout={TIMEOUT_S}",
+        ]
+        for command in (
+            ["apt-get", "-q", *private, "update"],
+            ["apt-get", "-q", *private, "download", DEBIAN_PACKAGE],
+        ):
+            _run_quietly(command, state)
+        package = next(state.glob(f"{DEBIAN_PACKAGE}_*.deb"))
+        _run_quietly(["dpkg-deb", "-x", str(package), str(state / "unpacked")], state)
+        unpacked = state / "unpacked" / DEBIAN_FOLDER.relative_to("/")
+        for file_name in MD5:
+            read_checked(unpacked, file_name)
+            write_bytes(folder / f"{file_name}.gz", (unpacked / f"{file_name}.gz").read_bytes())
+
+
+def _run_quietly(command: list[str], folder: Path) -> None:
+    result = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    if result.returncode:
+        last = (result.stderr or result.stdout).strip().splitlines()[-1:]
+        raise OSError(f"{' '.join(command[:1])} failed: {' '.join(last)}")
