@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edge.errors import DataError, GarmentliteError, OptionError, OutputError
+from edge.errors import (
+    DataError,
+    GarmentliteError,
+    ModelError,
+    OptionError,
+    OutputError,
+    PictureError,
+)
 from edge.version import __version__
 
 if TYPE_CHECKING:
@@ -40,8 +48,11 @@ class _SentenceGroup(TyperGroup):
             return super().invoke(ctx)
         except GarmentliteError as error:
             if ctx.params.get("debug"):
-                raise
+                traceback.print_exc()
             _say(f"Error: {error}")
+            raise typer.Exit(COULD_NOT) from error
+        except KeyboardInterrupt as error:
+            _say("Interrupted.")
             raise typer.Exit(COULD_NOT) from error
         except BrokenPipeError as error:
             # The reader (`| head`) has seen enough; what is still buffered must not fail at exit.
@@ -123,6 +134,9 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of Adam at the start; the network's own otherwise.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     output: Annotated[
         Path | None,
@@ -140,9 +154,7 @@ def train(
     if resume and (folder / "metrics.json").exists():
         typer.echo(f"{folder} is finished; nothing to resume.")
         return
-    _quiet_tensorflow()
-    _say("Starting the training backend ...")
-    _need_training_packages()
+    _start_backend()
     from edge.labels import FASHION_MNIST_LABELS
     from train import class_weights, fit, runs
     from train.data import MD5, validation_split
@@ -162,10 +174,12 @@ def train(
         augmentation=protocol.augmentation,
         epochs=epochs or protocol.epochs,
         batch_size=protocol.batch_size,
-        learning_rate=protocol.learning_rate,
+        learning_rate=learning_rate or protocol.learning_rate,
         seed=seed,
     )
     runs.prepare_folder(folder, resume=resume, force=force)
+    if (folder / runs.CHECKPOINT).exists():  # before config.json is written anew
+        fit.require_resumable(config, folder / runs.CHECKPOINT)
     _say(f"Training {network} on {fit.device_description()}")
     if class_weight == ["balanced"]:
         _say(
@@ -245,9 +259,8 @@ def convert(
     paths = pipeline.output_paths(folder, found_source.name)
     if found_source.keras_path == paths["keras"]:
         del paths["keras"]  # it stays where it is
-    pipeline.refuse_to_overwrite(paths, force=force)
-    _quiet_tensorflow()
-    _need_training_packages()
+    pipeline.require_place_for(paths, force=force)
+    _start_backend("tf_keras", "tensorflow_model_optimization")
     found = _load_data(data_dir)
     with _progress() as show:
         done = pipeline.convert(
@@ -361,6 +374,7 @@ def classify(
     save_inputs: Annotated[
         Path | None, typer.Option(help="Folder for the 28x28 images that the network saw.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Say which garment is in each picture."""
     from edge.pictures import find_pictures, read_picture
@@ -369,19 +383,30 @@ def classify(
     classifier = _open_model(model, labels)
     segmenter = _segmenter(segment)
     failed = 0
-    for path in find_pictures(paths):
+    found: list[Path] = []
+    for named in paths:
+        try:
+            found += find_pictures([named])
+        except GarmentliteError as error:
+            failed += 1
+            _say(f"Error: {error}")
+    found = list(dict.fromkeys(found))  # none twice, in the order of the arguments
+    names = _names_of_inputs(found) if save_inputs else {}
+    for name in names.values():
+        _refuse_to_overwrite(Path(save_inputs or "", name), force)
+    for path in found:
         try:
             start = time.perf_counter()
             picture = read_picture(path)
             read_ms = (time.perf_counter() - start) * 1000
             recognition = recognize(picture, classifier, segmenter)
-        except GarmentliteError as error:
+        except (PictureError, ModelError) as error:
             failed += 1
             _say(f"Error: {error}")
             continue
         image = recognition.prepared.image_u8
         if save_inputs and image is not None:
-            _save_input(save_inputs / f"{path.stem}.png", image)
+            _save_input(save_inputs / names[path], image)
         recognition.latency_ms["read"] = read_ms
         if as_json:
             line = {"path": str(path), **recognition.as_document(top_k)}
@@ -504,7 +529,6 @@ def report(
 ) -> None:
     """Put a whole run on one HTML page: training, int8, parity, mistakes, pictures."""
     from convert.report import build
-
     from edge.files import write_text
 
     path = output or run / "report.html"
@@ -555,6 +579,8 @@ def _open_model(path: Path | None, labels_file: Path | None) -> Classifier:
             raise OptionError(
                 f"--labels {labels_file} cannot be read ({error}); name a text file with a label a line."
             ) from error
+        if not labels:
+            raise OptionError(f"--labels {labels_file} is empty; write a label a line into it.")
     classifier = Classifier(path or default_model(), labels=labels)
     for warning in classifier.warnings:
         _say(f"Warning: {warning}")
@@ -567,24 +593,29 @@ def _segmenter(name: str) -> Segmenter:
     return make_segmenter(name)
 
 
-def _need_training_packages() -> None:
-    """Says what is missing before the work begins, not in the middle of it."""
+def _start_backend(*more: str) -> None:
+    """Imports what training and converting need, without its start-up chatter.
+
+    What is missing, of those and of the modules named in `more`, is said before the work begins.
+    """
     from importlib.util import find_spec
 
+    from edge import native_log
     from edge.errors import MissingPartError
 
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    missing = [name for name in ("keras", "matplotlib", backend) if find_spec(name) is None]
+    missing = [name for name in ("keras", "matplotlib", backend, *more) if find_spec(name) is None]
     if missing:
         raise MissingPartError(
             f"Training and converting need {', '.join(missing)}, which is not installed; "
             "run: pip install 'garmentlite[train]'"
         )
-
-
-def _quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up chatter off the terminal; its errors still come."""
+    _say("Starting the training backend ...")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with native_log.held_back():
+        from train.fit import device_description
+
+        device_description()  # looks for accelerators, and says so
 
 
 def _finish_run(
@@ -611,6 +642,19 @@ def _finish_run(
         plots.of_metrics(document["test"], folder)
         runs.write_metrics(folder, document)
     return document
+
+
+def _names_of_inputs(pictures: list[Path]) -> dict[Path, str]:
+    """A file name for the image that the network saw of each picture; none twice."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in pictures:
+        name, number = f"{path.stem}.png", 2
+        while name.casefold() in taken:
+            name, number = f"{path.stem}-{number}.png", number + 1
+        taken.add(name.casefold())
+        names[path] = name
+    return names
 
 
 def _save_input(path: Path, image_u8: Any) -> None:

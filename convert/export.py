@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from edge import native_log
 from edge.errors import ModelError
 from edge.runtime import make_interpreter
 
@@ -24,7 +26,7 @@ def to_float32(call: Callable[[tf.Tensor], tf.Tensor], image_shape: tuple[int, .
         call: Gives the logits of a float32 tensor (1, *image_shape), in inference mode.
         image_shape: (height, width, channels).
     """
-    return _converter(call, image_shape).convert()
+    return _convert(_converter(call, image_shape))
 
 
 def to_int8(
@@ -56,7 +58,7 @@ def to_int8(
                 yield [image[np.newaxis]]
 
         converter.representative_dataset = representative_dataset
-    flatbuffer = converter.convert()
+    flatbuffer = _convert(converter)
     require_int8(flatbuffer)
     return flatbuffer
 
@@ -67,6 +69,13 @@ def _converter(
     signature = tf.TensorSpec((1, *image_shape), tf.float32, name="image")
     function = tf.function(call, jit_compile=False).get_concrete_function(signature)
     return tf.lite.TFLiteConverter.from_concrete_functions([function])
+
+
+def _convert(converter: tf.lite.TFLiteConverter) -> bytes:
+    with native_log.held_back(), warnings.catch_warnings():
+        # Said of every quantization-aware model, whose ranges are in the graph: harmless.
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+        return converter.convert()
 
 
 @dataclass(frozen=True)

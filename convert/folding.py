@@ -60,7 +60,7 @@ _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Add": ("add", ()),
     "MaxPooling2D": ("max_pool", ("pool_size", "strides", "padding")),
     "AveragePooling2D": ("average_pool", ("pool_size", "strides", "padding")),
-    "GlobalAveragePooling2D": ("global_average_pool", ()),
+    "GlobalAveragePooling2D": ("global_average_pool", ("keepdims",)),
     "Flatten": ("flatten", ()),
     "ReLU": ("relu", ()),
 }
@@ -71,8 +71,8 @@ def fold(model: keras.Model) -> list[Operation]:
     """The folded operations of a network, each after those it takes its inputs from.
 
     Args:
-        model: A functional Keras 3 network with one input and one output, of the layers named in this
-            module, batch-norm directly behind a convolution or dense layer.
+        model: A functional or sequential Keras 3 network with one input and one output, of the layers
+            named in this module, batch-norm directly behind a convolution or dense layer.
 
     Returns:
         The operations; the last one gives the logits.
@@ -90,9 +90,11 @@ def fold(model: keras.Model) -> list[Operation]:
         if kind == "Dropout":
             stands_for[layer.name] = sources[0]
             continue
-        # What follows a layer can be taken into it only if nobody else wants the result in between.
-        alone = bool(inputs) and consumers[inputs[0]] == 1
         before = folded.get(sources[0]) if sources else None
+        # What follows an operation can be taken into it only if nobody else wants its result in between.
+        alone = before is not None and all(
+            consumers[name] == 1 for name, given in stands_for.items() if given == before.name
+        )
         if kind == "BatchNormalization":
             if before is None or not alone or before.kind not in _WITH_WEIGHTS or before.relu:
                 raise ModelError(
@@ -150,9 +152,7 @@ def _with_batch_norm(operation: Operation, layer: keras.layers.BatchNormalizatio
     if layer.center:
         bias = bias + np.asarray(layer.beta, np.float64)
     # The last axis of a kernel is the output; a depthwise kernel has (height, width, input, 1).
-    shaped = (
-        scale.reshape(kernel.shape[2:]) if operation.kind == "depthwise_conv" else scale
-    )
+    shaped = scale.reshape(kernel.shape[2:]) if operation.kind == "depthwise_conv" else scale
     return replace(
         operation,
         kernel=(kernel * shaped).astype(np.float32),
@@ -169,9 +169,11 @@ def _refuse_unusual_relu(layer: keras.layers.ReLU) -> None:
 
 def _layers_in_order(model: keras.Model) -> list[tuple[keras.Layer, tuple[str, ...]]]:
     """Each layer with the names of the layers it takes its inputs from."""
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs)
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
         raise ModelError(
-            "only functional networks can be folded; build it with keras.Model(in, out)"
+            "only functional and sequential networks can be folded; build it with keras.Model(in, out)"
         )
     ordered = []
     for layer in model.layers:

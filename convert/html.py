@@ -11,6 +11,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -52,6 +53,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .plain { --tone: var(--soft); --wash: var(--plain-wash); }
 .badge { display: inline-block; padding: 1px 9px; border-radius: 99px; font-size: .85em; font-weight: 600;
   color: var(--tone); background: var(--wash); white-space: nowrap; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin-top: 14px; }
+a { color: rgb(var(--heat)); }
 .scroll { overflow-x: auto; margin: 6px 0 14px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: 6px; }
@@ -69,11 +72,16 @@ thead th { font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--
   vertical-align: middle; border: 2px solid var(--card); border-radius: 6px; }
 .heat .strong { color: #fff; font-weight: 600; }
 .heat .none { color: var(--soft); opacity: .45; }
-.side { display: grid; gap: 8px 28px;
+.side { display: grid; gap: 8px 28px; margin-bottom: 12px;
   grid-template-columns: repeat(auto-fit, minmax(min(470px, 100%), 1fr)); }
 .gallery { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(158px, 1fr)); }
 figure { margin: 0; }
-.gallery figure { border: 1px solid var(--line); border-radius: 8px; padding: 10px; }
+.gallery.wide { grid-template-columns: repeat(auto-fill, minmax(min(330px, 100%), 1fr)); }
+.gallery > figure { border: 1px solid var(--line); border-radius: 8px; padding: 10px; }
+.strip { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 10px; align-items: start; }
+.strip .square { display: grid; place-items: center; aspect-ratio: 1; border-radius: 4px;
+  background: var(--plain-wash); color: var(--soft); overflow: hidden; }
+.strip img { width: 100%; height: 100%; object-fit: contain; }
 figcaption { font-size: .85rem; line-height: 1.4; margin-top: 6px; }
 img.pixels { image-rendering: pixelated; display: block; border-radius: 4px; max-width: 100%; height: auto; }
 svg { display: block; max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }
@@ -141,10 +149,22 @@ def page(title: str, *parts: Html, lead: str | Html = "") -> str:
 
 
 def section(heading: str, *parts: str | Html, lead: str | Html = "") -> Html:
-    """A part of the page with a heading; plain strings among the parts become paragraphs."""
+    """A part of the page with a heading; plain strings among the parts become paragraphs.
+
+    `contents` links to it by its heading.
+    """
     body = join(part if isinstance(part, Html) else paragraph(part) for part in parts)
     introduction = f'<p class="lead">{escape(lead)}</p>' if lead else ""
-    return Html(f"<section><h2>{escape(heading)}</h2>{introduction}{body}</section>")
+    anchor = escape(_anchor(heading))
+    return Html(f'<section id="{anchor}"><h2>{escape(heading)}</h2>{introduction}{body}</section>')
+
+
+def contents(headings: Iterable[str]) -> Html:
+    """A line of links to the sections with these headings."""
+    links = join(
+        Html(f'<a href="#{escape(_anchor(heading))}">{escape(heading)}</a>') for heading in headings
+    )
+    return Html(f"<nav>{links}</nav>")
 
 
 def banner(heading: str, *sentences: str | Html, tone: Tone) -> Html:
@@ -257,6 +277,7 @@ def line_chart(
     x_label: str,
     y_label: str,
     first_x: int = 1,
+    marked_x: int | None = None,
 ) -> Html:
     """Lines over whole numbers, such as learning curves over epochs.
 
@@ -266,6 +287,7 @@ def line_chart(
         x_label: Name of the horizontal axis.
         y_label: Name of the vertical axis, with its unit.
         first_x: Where the horizontal axis starts.
+        marked_x: Where a dashed line stands, such as at the epoch that was kept.
 
     Returns:
         The chart.
@@ -293,10 +315,21 @@ def line_chart(
         _text((left + width - right) / 2, height - bottom + 34, x_label, anchor="middle", soft=True)
     )
     marks.append(_text(width - right, 16, y_label, anchor="end", soft=True))
+    if marked_x is not None:
+        marks.append(
+            f'<line class="axis" x1="{x_of(marked_x):.1f}" y1="{top}" x2="{x_of(marked_x):.1f}" '
+            f'y2="{height - bottom}" stroke-dasharray="5 4"/>'
+        )
     legend_x = float(left)
     for number, (name, line) in enumerate(series.items()):
         colour = _SERIES[number % len(_SERIES)]
         for run in _runs_without_gaps(line):
+            if len(run) == 1:
+                (i, v) = run[0]
+                marks.append(
+                    f'<circle cx="{x_of(first_x + i):.1f}" cy="{y_of(v):.1f}" r="4" fill="{colour}"/>'
+                )
+                continue
             path = " ".join(f"{x_of(first_x + i):.1f},{y_of(v):.1f}" for i, v in run)
             marks.append(
                 f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" '
@@ -382,21 +415,62 @@ def picture(image_u8: np.ndarray, *, alt: str, scale: int = 4) -> Html:
     pixels = image_u8[:, :, 0] if image_u8.ndim == 3 and image_u8.shape[2] == 1 else image_u8
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    address = base64.b64encode(buffer.getvalue()).decode()
     height, width = pixels.shape[:2]
     return Html(
         f'<img class="pixels" width="{width * scale}" height="{height * scale}" '
-        f'alt="{escape(alt)}" src="data:image/png;base64,{address}">'
+        f'alt="{escape(alt)}" src="{_address(buffer.getvalue(), "png")}">'
     )
 
 
-def gallery(figures: Iterable[tuple[Html, str | Html]]) -> Html:
-    """Pictures in a grid, each with a caption under it."""
+def photograph(rgb: np.ndarray, *, alt: str, longest: int = 200) -> Html:
+    """A photograph inside the page, reduced so that the page stays small.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        alt: What it shows, in words.
+        longest: Pixels of the longest side, at most.
+
+    Returns:
+        An `img` with the picture as JPEG in its address.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(rgb)
+    image.thumbnail((longest, longest))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=82)
+    return Html(
+        f'<img width="{image.width}" height="{image.height}" alt="{escape(alt)}" '
+        f'src="{_address(buffer.getvalue(), "jpeg")}">'
+    )
+
+
+def gallery(figures: Iterable[tuple[Html, str | Html]], *, wide: bool = False) -> Html:
+    """Pictures in a grid, each with a caption under it; `wide` for those that are a `strip`."""
+    cells = join(_figure(image, caption) for image, caption in figures)
+    return Html(f'<div class="gallery{" wide" if wide else ""}">{cells}</div>')
+
+
+def strip(figures: Iterable[tuple[Html, str | Html]]) -> Html:
+    """Pictures, or words in their place, as equal squares in one line, each with a caption under it."""
     cells = join(
-        Html(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
-        for image, caption in figures
+        _figure(Html(f'<div class="square">{image}</div>'), caption) for image, caption in figures
     )
-    return Html(f'<div class="gallery">{cells}</div>')
+    return Html(f'<div class="strip">{cells}</div>')
+
+
+def _anchor(heading: str) -> str:
+    """The heading as it may stand in an address."""
+    return re.sub(r"\W+", "-", heading.lower()).strip("-")
+
+
+def _figure(image: Html, caption: str | Html) -> Html:
+    return Html(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def _address(content: bytes, kind: str) -> str:
+    """A picture file as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _heat_cell(count: int, largest: int, diverging: bool) -> str:

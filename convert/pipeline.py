@@ -8,7 +8,6 @@ NAME.json             the card: where it comes from, how int8 was reached, what 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,7 +18,7 @@ import numpy as np
 
 from edge import metrics
 from edge.errors import ModelError, OptionError, OutputError
-from edge.files import sha256, write_bytes, write_json
+from edge.files import require_writable, sha256, write_bytes, write_json
 from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import Metadata, attach
 from edge.preparation import PREPARATION
@@ -97,8 +96,8 @@ def find_source(path: Path, name: str | None) -> Source:
         ModelError: If the file is missing.
     """
     if path.is_dir():
-        training = runs.read_json(path, runs.CONFIG)
         runs.read_json(path, runs.METRICS)  # its presence says that the run is finished
+        training = runs.read_json(path, runs.CONFIG)
         return Source(path / runs.MODEL, name or training["network"], training)
     if not path.is_file() or path.suffix != ".keras":
         raise ModelError(
@@ -117,13 +116,15 @@ def output_paths(folder: Path, name: str) -> dict[str, Path]:
     }
 
 
-def refuse_to_overwrite(paths: dict[str, Path], *, force: bool) -> None:
-    """Raises OutputError if one of the files is there and may not be replaced."""
+def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
+    """Raises OutputError if a file is there and may not be replaced, or a folder takes no files."""
     there = [str(path) for path in paths.values() if path.exists()]
     if there and not force:
         raise OutputError(
             f"{', '.join(there)} already there; --force replaces them, -o names another folder."
         )
+    for folder in {path.parent for path in paths.values()}:
+        require_writable(folder)
 
 
 def convert(
@@ -241,7 +242,6 @@ def load_keras(path: Path) -> keras.Model:
         ModelError: If it is none, or does not fit Fashion-MNIST's images and classes.
         OptionError: If Keras runs on another backend than TensorFlow.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -150,9 +150,18 @@ class Classifier:
         return self.logits_from_raw(self.raw_outputs(images_u8))
 
     def probabilities(self, images_u8: np.ndarray) -> np.ndarray:
-        """Float32 probabilities, shape (N, C): softmax of the logits over the model's temperature."""
+        """Float32 probabilities, shape (N, C): softmax of the logits over the model's temperature.
+
+        Raises:
+            ModelError: If the network's outputs are not finite.
+        """
         temperature = self.metadata.temperature if self.metadata else 1.0
-        return softmax(self.logits(images_u8) / temperature)
+        logits = self.logits(images_u8)
+        if not np.isfinite(logits).all():
+            raise ModelError(
+                f"{self.path} gives outputs that are no finite numbers; convert it again."
+            )
+        return softmax(logits / temperature)
 
     def predict(self, image_u8: np.ndarray) -> Prediction:
         """The answer to one uint8 image of shape (H, W) or (H, W, 1)."""
@@ -166,14 +175,17 @@ class Classifier:
         )
 
     def _read_signature(self) -> None:
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
+        try:
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
+        except UnicodeDecodeError as error:
+            raise ModelError(f"a tensor's name is broken ({error})") from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each"
             )
         shape = tuple(int(size) for size in inputs[0]["shape"])
-        if shape[0] != 1 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 1):
+        if len(shape) not in (3, 4) or shape[0] != 1 or shape[3:] not in ((), (1,)):
             raise ModelError(
                 f"its input has shape {shape}, expected one grey image such as (1, 28, 28, 1)"
             )

@@ -49,6 +49,20 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Makes sure, before long work, that a folder takes files; it is made if it is missing.
+
+    Raises:
+        OutputError: If it cannot be made, or takes no file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(_cannot_write(folder, error)) from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a whole file at once or not at all; raises `OutputError` like `replacing`."""
     with replacing(path) as temporary:

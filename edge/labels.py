@@ -24,7 +24,8 @@ FASHION_MNIST_LABELS: tuple[str, ...] = (
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name most like a mistyped one, or None where none is like it."""
-    folded = {candidate.casefold(): candidate for candidate in known}
+    # A label such as "T-shirt/top" is meant by each of its parts too.
+    folded = {part.casefold(): label for label in known for part in (label, *label.split("/"))}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     return folded[matches[0]] if matches else None
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +21,13 @@ from edge.files import sha256
 FORMAT_VERSION = 1
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
 _LARGEST_ENTRY = 1 << 20  # bytes; a card is a few kB, more is a broken or hostile file
+# How the zip begins: version 2.0 of the format, no flags, deflated, the fixed date, as `attach` writes it.
+_FIRST_ENTRY = b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00\x21\x00"
+# What a broken zip or document is met with, depending on the place.
+_READ_ERRORS = (
+    ValueError, TypeError, KeyError, EOFError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,13 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         The flatbuffer, and the metadata behind it; None where there is none of ours.
 
     Raises:
-        ModelError: If there is metadata but it is broken or of a newer format.
+        ModelError: If there is metadata but it is broken, cut off or of a newer format.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except zipfile.BadZipFile:
+        if _FIRST_ENTRY in content[-_LARGEST_ENTRY:]:
+            raise ModelError("its end is missing or broken, and its metadata with it") from None
         return content, None
     with archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
@@ -112,9 +123,28 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
                     f"its metadata is of format {version}, this program reads up to {FORMAT_VERSION}; "
                     "update garmentlite"
                 )
-            return flatbuffer, Metadata(**document)
-        except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            metadata = Metadata(**document)
+            _require_usable(metadata)
+        except _READ_ERRORS as error:
             raise ModelError(f"its metadata cannot be read ({error})") from error
+        return flatbuffer, metadata
+
+
+def _require_usable(metadata: Metadata) -> None:
+    """Raises ValueError if what the classifier computes with is not of its type or range."""
+    if not isinstance(metadata.labels, list) or not all(
+        isinstance(label, str) for label in metadata.labels
+    ):
+        raise ValueError("labels must be a list of names")
+    temperature, threshold = metadata.temperature, metadata.unknown_threshold
+    if not _is_number(temperature) or not temperature > 0:
+        raise ValueError(f"temperature must be a number above 0, got {temperature}")
+    if threshold is not None and not _is_number(threshold):
+        raise ValueError(f"unknown_threshold must be a number or null, got {threshold}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def is_unchanged(flatbuffer: bytes, metadata: Metadata) -> bool:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
+from edge import native_log
 from edge.errors import MissingPartError, ModelError
 
 # default: the kernels a device uses (XNNPACK), the same bytes on x86 and Arm.
@@ -46,7 +42,7 @@ def make_interpreter(
         raise ModelError("the bytes do not start like a TFLite model (no 'TFL3' identifier)")
     resolver = {"default": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[kernels]
     try:
-        with _native_log_held_back():
+        with native_log.held_back():
             interpreter = Interpreter(
                 model_content=flatbuffer,
                 num_threads=num_threads,
@@ -57,26 +53,3 @@ def make_interpreter(
         reason = " ".join(str(error).split())
         raise ModelError(f"the LiteRT runtime refuses it ({reason})") from error
     return interpreter
-
-
-@contextmanager
-def _native_log_held_back() -> Iterator[None]:
-    """Holds back what the runtime's C++ writes to file descriptor 2.
-
-    It announces its delegate on every start ("INFO: Created TensorFlow Lite XNNPACK delegate for
-    CPU.") and offers no switch, so the descriptor itself is diverted. What goes wrong is in the
-    exception as well, so nothing is lost.
-    """
-    try:
-        sys.stderr.flush()
-        saved = os.dup(2)
-    except OSError:  # standard error is closed: there is nothing to hold back
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -102,6 +102,22 @@ def test_segmenter_keeps_a_second_shoe_and_drops_a_crumb():
     assert not mask[8:13, 100:105].any()
 
 
+def test_segmenter_fills_a_button_and_leaves_a_gap():
+    rgb = np.full((100, 100, 3), 220, np.uint8)
+    rgb[20:80, 20:80] = 60
+    rgb[30:33, 30:33] = rgb[50:70, 50:55] = 220
+    mask = make_segmenter("plain").segment(rgb)
+    assert mask[30:33, 30:33].all()
+    assert not mask[50:70, 50:55].any()
+
+
+def test_grabcut_on_plain_background_is_not_needed(monkeypatch):
+    monkeypatch.delattr(load_opencv(), "grabCut")
+    rgb = np.full((100, 100, 3), 220, np.uint8)
+    rgb[20:80, 30:60] = 60
+    assert overlap(make_segmenter("grabcut").segment(rgb), rgb[..., 0] == 60) > 0.99
+
+
 def test_grabcut_that_loses_the_garment_falls_back_to_its_start(scenes, monkeypatch):
     def lose(rgb, trimap, *rest):
         trimap[:] = cv2.GC_BGD

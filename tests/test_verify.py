@@ -2,115 +2,18 @@
 
 import json
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
 from convert.verify import compare_with_stored, data_sha256, has_tie, save_reference, verify
 from convert.verify_report import TEXT_WIDTH, conclude, to_html, to_text
 from edge.classifier import Classifier
 from edge.errors import DataError, ModelError
 from edge.metadata import Metadata, attach
-from edge.runtime import FLATBUFFER_IDENTIFIER
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 SHIRT = LABELS.index("Shirt")
 SIZE = 6
-OUTPUT_SCALE, OUTPUT_ZERO_POINT = 0.05, 5
-
-
-# --- a dense network as a .tflite file, byte by byte through the schema of the format
-
-
-def _tensor(name, shape, buffer, dtype, scale=0.0, zero_point=0):
-    tensor = schema.TensorT()
-    tensor.name, tensor.shape, tensor.buffer, tensor.type = name, shape, buffer, dtype
-    if scale:
-        tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero_point]
-    return tensor
-
-
-def _buffer(values=None):
-    buffer = schema.BufferT()
-    if values is not None:
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    return buffer
-
-
-def _operator(code, inputs, output, options_type, options):
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = code, inputs, [output]
-    operator.builtinOptionsType, operator.builtinOptions = options_type, options
-    return operator
-
-
-def dense_model(
-    kernel: np.ndarray,
-    bias: np.ndarray,
-    *,
-    int8: bool,
-    softmax: bool = False,
-    zero_point=OUTPUT_ZERO_POINT,
-) -> bytes:
-    """A `.tflite` of one dense layer: kernel float of shape (C, H * W), bias float of shape (C,)."""
-    num_classes = len(bias)
-    types = schema.TensorType
-    if int8:
-        kernel_scale, input_scale = float(np.abs(kernel).max() / 127), 1 / 255
-        weights = np.rint(kernel / kernel_scale).astype(np.int8)
-        biases = np.rint(bias / (kernel_scale * input_scale)).astype(np.int32)
-        tensors = [
-            _tensor("image", [1, SIZE, SIZE, 1], 1, types.INT8, input_scale, -128),
-            _tensor("kernel", list(kernel.shape), 2, types.INT8, kernel_scale),
-            _tensor("bias", [num_classes], 3, types.INT32, kernel_scale * input_scale),
-            _tensor("logits", [1, num_classes], 4, types.INT8, OUTPUT_SCALE, zero_point),
-        ]
-    else:
-        weights, biases = kernel.astype(np.float32), bias.astype(np.float32)
-        tensors = [
-            _tensor("image", [1, SIZE, SIZE, 1], 1, types.FLOAT32),
-            _tensor("kernel", list(kernel.shape), 2, types.FLOAT32),
-            _tensor("bias", [num_classes], 3, types.FLOAT32),
-            _tensor("logits", [1, num_classes], 4, types.FLOAT32),
-        ]
-    operators = [
-        _operator(
-            0,
-            [0, 1, 2],
-            3,
-            schema.BuiltinOptions.FullyConnectedOptions,
-            schema.FullyConnectedOptionsT(),
-        )
-    ]
-    codes = [schema.BuiltinOperator.FULLY_CONNECTED]
-    buffers = [_buffer(), _buffer(), _buffer(weights), _buffer(biases), _buffer()]
-    if softmax:
-        options = schema.SoftmaxOptionsT()
-        options.beta = 1.0
-        tensors.append(_tensor("probabilities", [1, num_classes], 5, types.FLOAT32))
-        if int8:
-            tensors[-1] = _tensor("probabilities", [1, num_classes], 5, types.INT8, 1 / 256, -128)
-        operators.append(_operator(1, [3], 4, schema.BuiltinOptions.SoftmaxOptions, options))
-        codes.append(schema.BuiltinOperator.SOFTMAX)
-        buffers.append(_buffer())
-
-    graph = schema.SubGraphT()
-    graph.name, graph.tensors, graph.operators = "main", tensors, operators
-    graph.inputs, graph.outputs = [0], [len(tensors) - 1]
-    model = schema.ModelT()
-    model.version, model.description, model.subgraphs, model.buffers = 3, "", [graph], buffers
-    model.operatorCodes = []
-    for code in codes:
-        entry = schema.OperatorCodeT()
-        entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, code, 4 if int8 else 1
-        if code == schema.BuiltinOperator.SOFTMAX:
-            entry.version = 2 if int8 else 1
-        model.operatorCodes.append(entry)
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def metadata(labels=LABELS, reference_sha256="a" * 64, temperature=1.0) -> Metadata:
@@ -147,7 +50,7 @@ def bias(kernel) -> np.ndarray:
 
 
 @pytest.fixture
-def make(tmp_path, kernel, bias):
+def make(tmp_path, kernel, bias, dense_model):
     """Makes a classifier from a file: the sound network, or one changed on the way."""
 
     def build(
@@ -163,12 +66,12 @@ def make(tmp_path, kernel, bias):
 
 @pytest.fixture
 def reference(make) -> Classifier:
-    return make("dense_float32", int8=False, card=metadata())
+    return make("dense_float32", io="float32", card=metadata())
 
 
 @pytest.fixture
 def candidate(make) -> Classifier:
-    return make("dense_int8", int8=True, card=metadata())
+    return make("dense_int8", io="int8", card=metadata())
 
 
 def failed_guards(report) -> list[str]:
@@ -200,17 +103,17 @@ def test_verify_of_the_same_classifier_twice_passes_and_says_so(reference, image
 def test_verify_of_a_damaged_class_names_it(reference, make, bias, images_u8, y_true):
     damaged = bias.copy()
     damaged[SHIRT] -= 0.8
-    candidate = make("damaged_int8", int8=True, new_bias=damaged, card=metadata())
+    candidate = make("damaged_int8", io="int8", new_bias=damaged, card=metadata())
     report = verify(reference, candidate, images_u8, y_true)
     assert not report.passed
     assert [row.label for row in report.with_verdict("lost")] == ["Shirt"]
 
 
-@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("io", ["float32", "int8"])
 def test_verify_of_an_added_softmax_that_is_taken_for_logits_fails_the_drift(
-    reference, make, images_u8, y_true, int8
+    reference, make, images_u8, y_true, io
 ):
-    candidate = make("softmax", int8=int8, softmax=True, card=metadata())
+    candidate = make("softmax", io=io, softmax=True, card=metadata())
     report = verify(reference, candidate, images_u8, y_true)
     assert {"confidence drift, mean", "logit offset"} <= set(failed_guards(report))
 
@@ -218,7 +121,7 @@ def test_verify_of_an_added_softmax_that_is_taken_for_logits_fails_the_drift(
 def test_verify_of_a_softmax_that_is_known_passes_and_does_not_judge_the_offset(
     reference, make, images_u8, y_true
 ):
-    candidate = make("softmax", int8=False, softmax=True, labels=LABELS)
+    candidate = make("softmax", io="float32", softmax=True, labels=LABELS)
     report = verify(reference, candidate, images_u8, y_true)
     assert candidate.outputs_probabilities
     assert report.passed
@@ -228,19 +131,19 @@ def test_verify_of_a_softmax_that_is_known_passes_and_does_not_judge_the_offset(
 
 
 def test_verify_of_a_zero_point_that_saturates_fails_the_drift(reference, make, images_u8, y_true):
-    candidate = make("shifted", int8=True, zero_point=120, card=metadata())
+    candidate = make("shifted", io="int8", zero_point=120, card=metadata())
     report = verify(reference, candidate, images_u8, y_true)
     assert "logit offset" in failed_guards(report)
 
 
 def test_verify_of_another_temperature_fails_the_drift(reference, make, images_u8, y_true):
-    candidate = make("tempered", int8=True, card=metadata(temperature=2.0))
+    candidate = make("tempered", io="int8", card=metadata(temperature=2.0))
     report = verify(reference, candidate, images_u8, y_true)
     assert "confidence drift, mean" in failed_guards(report)
 
 
 def test_verify_of_files_of_different_origin_says_so(reference, make, images_u8, y_true):
-    candidate = make("elsewhere", int8=True, card=metadata(reference_sha256="b" * 64))
+    candidate = make("elsewhere", io="int8", card=metadata(reference_sha256="b" * 64))
     report = verify(reference, candidate, images_u8, y_true)
     assert any("different float models" in note for note in report.notes)
 
@@ -269,7 +172,7 @@ def test_verify_of_images_with_a_channel_gives_the_same_report(
 
 
 def test_verify_of_permuted_labels_cannot_be_judged(reference, make, images_u8, y_true):
-    candidate = make("permuted", int8=True, card=metadata(labels=LABELS[::-1]))
+    candidate = make("permuted", io="int8", card=metadata(labels=LABELS[::-1]))
     with pytest.raises(ModelError, match="in another order"):
         verify(reference, candidate, images_u8, y_true)
 
@@ -279,7 +182,7 @@ def test_verify_of_permuted_outputs_under_equal_labels_cannot_be_judged(
 ):
     order = [0, 1, 3, 2]
     candidate = make(
-        "swapped", int8=True, new_kernel=kernel[order], new_bias=bias[order], card=metadata()
+        "swapped", io="int8", new_kernel=kernel[order], new_bias=bias[order], card=metadata()
     )
     with pytest.raises(ModelError, match="Dress -> Shirt, Shirt -> Dress"):
         verify(reference, candidate, images_u8, y_true)
@@ -288,13 +191,13 @@ def test_verify_of_permuted_outputs_under_equal_labels_cannot_be_judged(
 def test_verify_of_a_dead_network_is_a_loss_and_no_permutation(
     reference, make, bias, images_u8, y_true
 ):
-    candidate = make("dead", int8=True, new_bias=bias + np.array([9, 0, 0, 0]), card=metadata())
+    candidate = make("dead", io="int8", new_bias=bias + np.array([9, 0, 0, 0]), card=metadata())
     report = verify(reference, candidate, images_u8, y_true)
     assert {row.label for row in report.with_verdict("lost")} == {"Coat", "Dress", "Shirt"}
 
 
 def test_verify_of_other_labels_names_both(reference, make, images_u8, y_true):
-    candidate = make("nameless", int8=True)
+    candidate = make("nameless", io="int8")
     with pytest.raises(ModelError, match=r"Bag, Coat, Dress, Shirt.*class 0, class 1"):
         verify(reference, candidate, images_u8, y_true)
 
@@ -302,7 +205,7 @@ def test_verify_of_other_labels_names_both(reference, make, images_u8, y_true):
 def test_verify_of_outputs_that_are_not_finite_names_the_file(
     reference, make, bias, images_u8, y_true
 ):
-    candidate = make("broken", int8=False, new_bias=bias * np.nan, card=metadata())
+    candidate = make("broken", io="float32", new_bias=bias * np.nan, card=metadata())
     with pytest.raises(
         ModelError, match=r"broken\.tflite gives outputs that are no finite numbers"
     ):
@@ -474,7 +377,7 @@ def test_compare_with_stored_of_pickled_objects_does_not_load_them(
 def lost_report(reference, make, bias, images_u8, y_true):
     damaged = bias.copy()
     damaged[SHIRT] -= 0.8
-    candidate = make("damaged_int8", int8=True, new_bias=damaged, card=metadata())
+    candidate = make("damaged_int8", io="int8", new_bias=damaged, card=metadata())
     return verify(reference, candidate, images_u8, y_true)
 
 
@@ -496,7 +399,7 @@ def test_to_text_of_a_loss_names_the_class_and_every_label(lost_report):
 
 
 def test_conclude_of_a_failed_guard_alone_names_it(reference, make, images_u8, y_true):
-    candidate = make("tempered", int8=True, card=metadata(temperature=2.0))
+    candidate = make("tempered", io="int8", card=metadata(temperature=2.0))
     conclusion = conclude(verify(reference, candidate, images_u8, y_true))
     assert conclusion.tone == "bad"
     assert "failed (confidence drift, mean" in conclusion.heading

@@ -48,7 +48,8 @@ def balanced(y: np.ndarray, num_classes: int) -> np.ndarray:
         num_classes: C.
 
     Returns:
-        float64, shape (C,); the weights of all images sum to N. 1 for a class without an image.
+        float64, shape (C,); 1 for a class without an image. Where every class has one, the weights of
+        all images sum to N.
     """
     counts = np.bincount(y, minlength=num_classes)
     return np.where(counts > 0, len(y) / (num_classes * np.maximum(counts, 1)), 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import DataError, OutputError
+from edge.errors import DataError
 from edge.files import write_bytes
 from edge.labels import FASHION_MNIST_LABELS
 
@@ -129,7 +130,7 @@ def read_checked(folder: Path, name: str) -> bytes:
         raise DataError(
             f"{path} cannot be read ({error}); delete it and run 'cli data' again."
         ) from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    found = _md5(content)
     if found != MD5[name]:
         raise DataError(
             f"{path} is not Fashion-MNIST's {name}: its decompressed MD5 is {found}, expected "
@@ -220,6 +221,10 @@ def _file_in(folder: Path, name: str) -> Path | None:
     return None
 
 
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _parse_images(content: bytes) -> np.ndarray:
     # IDX: magic, count, height and width as four big-endian 32-bit numbers, then the pixels.
     count, height, width = np.frombuffer(content, ">u4", 4)[1:]
@@ -237,17 +242,17 @@ def _obtain(folder: Path, say: Say) -> None:
         try:
             for name in MD5:
                 if _file_in(folder, name) is None:
-                    write_bytes(folder / f"{name}.gz", _download(f"{mirror}{name}.gz"))
-                read_checked(folder, name)
+                    write_bytes(folder / f"{name}.gz", _download(f"{mirror}{name}.gz", name))
             return
-        except (OSError, DataError) as error:
-            failures.append(f"{mirror.split('/')[2]}: {getattr(error, 'reason', error)}")
+        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error) or type(error).__name__
+            failures.append(f"{mirror.split('/')[2]}: {reason}")
     if shutil.which("apt-get"):
         say(f"The web does not answer; trying the package {DEBIAN_PACKAGE} ...")
         try:
             _from_debian_package(folder)
             return
-        except (OSError, subprocess.SubprocessError, OutputError) as error:
+        except (OSError, subprocess.SubprocessError, DataError) as error:
             failures.append(f"apt: {error}")
     raise DataError(
         f"Fashion-MNIST cannot be obtained ({'; '.join(failures)}); put its four .gz files into a "
@@ -255,11 +260,14 @@ def _obtain(folder: Path, say: Say) -> None:
     )
 
 
-def _download(url: str) -> bytes:
+def _download(url: str, name: str) -> bytes:
+    """The compressed bytes of one of the four files; only the released one is accepted."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         content = answer.read(LARGEST_DOWNLOAD + 1)
     if len(content) > LARGEST_DOWNLOAD:
         raise urllib.error.URLError(f"{url} sends more than {LARGEST_DOWNLOAD >> 20} MiB")
+    if _md5(gzip.decompress(content)) != MD5[name]:
+        raise urllib.error.URLError(f"{url} is not the released file")
     return content
 
 
@@ -288,8 +296,8 @@ def _from_debian_package(folder: Path) -> None:
             ["apt-get", "-q", *private, "download", DEBIAN_PACKAGE],
         ):
             _run_quietly(command, state)
-        package = next(state.glob(f"{DEBIAN_PACKAGE}_*.deb"))
-        _run_quietly(["dpkg-deb", "-x", str(package), str(state / "unpacked")], state)
+        for package in state.glob(f"{DEBIAN_PACKAGE}_*.deb"):
+            _run_quietly(["dpkg-deb", "-x", str(package), str(state / "unpacked")], state)
         unpacked = state / "unpacked" / DEBIAN_FOLDER.relative_to("/")
         for file_name in MD5:
             read_checked(unpacked, file_name)

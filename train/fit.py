@@ -13,6 +13,7 @@ import math
 import os
 import platform
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from edge import metrics
 from edge.errors import DataError, OptionError
 from edge.files import write_bytes
 from train.augmentation import Augmentation, augment
+from train.batch_norm import Recalibration
 from train.data import as_input
 from train.networks import network_named
 
@@ -82,7 +84,8 @@ class Epoch:
         accuracy: On the same, unweighted.
         val_loss: Weighted mean cross entropy on the validation images: the loss that selects.
         val_accuracy: Unweighted.
-        val_recall: Recall per class on the validation images, in the order of the labels.
+        val_recall: Recall per class on the validation images, in the order of the labels; None for a
+            class without any.
         best: Whether this epoch has the lowest val_loss so far.
     """
 
@@ -93,7 +96,7 @@ class Epoch:
     accuracy: float
     val_loss: float
     val_accuracy: float
-    val_recall: list[float]
+    val_recall: list[float | None]
     best: bool
 
 
@@ -159,7 +162,16 @@ def train(
     state = _State(config, model)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
-    keeper = _Keeper(state, batches, x_validation, y_validation, weights, checkpoint, on_epoch)
+    keeper = _Keeper(
+        state,
+        batches,
+        Recalibration(model, x),
+        x_validation,
+        y_validation,
+        weights,
+        checkpoint,
+        on_epoch,
+    )
     progress = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: on_step(
             state.epochs_done + 1, batch + 1, len(batches)
@@ -314,39 +326,61 @@ class _State:
         write_bytes(path, buffer.getvalue())
 
     def restore(self, path: Path) -> None:
+        arrays, document = _read_checkpoint(path, self.config)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            document = json.loads(str(arrays["document"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise DataError(
-                f"{path} is not a checkpoint that can be resumed ({error}); delete the run's folder "
-                "or start anew with --force."
-            ) from error
-        # More epochs than before are welcome: that is a way to go on with a finished run.
-        theirs, ours = document["config"], asdict(self.config)
-        for name in ours:
-            if name != "epochs" and json.loads(json.dumps(ours[name])) != theirs.get(name):
-                raise DataError(
-                    f"{path} was made with {name} = {theirs.get(name)}, now it is {ours[name]}; "
-                    "resume with the same options, or choose another folder with -o."
-                )
-        for i, variable in enumerate(self.model.variables):
-            variable.assign(arrays[f"model_{i}"])
-        for i, variable in enumerate(self.model.optimizer.variables):
-            variable.assign(arrays[f"optimizer_{i}"])
+            for i, variable in enumerate(self.model.variables):
+                variable.assign(arrays[f"model_{i}"])
+            for i, variable in enumerate(self.model.optimizer.variables):
+                variable.assign(arrays[f"optimizer_{i}"])
+            self.history = [Epoch(**epoch) for epoch in document["history"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(_cannot_resume(path, error)) from error
         count = sum(name.startswith("best_") for name in arrays)
         self.best = [arrays[f"best_{i}"] for i in range(count)]
-        self.history = [Epoch(**epoch) for epoch in document["history"]]
+
+
+def require_resumable(config: TrainConfig, checkpoint: Path) -> None:
+    """Raises DataError if a checkpoint cannot be read or was made with another configuration."""
+    _read_checkpoint(checkpoint, config)
+
+
+def _read_checkpoint(
+    path: Path, config: TrainConfig
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        document = json.loads(str(arrays["document"]))
+        theirs, ours = document["config"], json.loads(json.dumps(asdict(config)))
+        different = [name for name in ours if name != "epochs" and ours[name] != theirs.get(name)]
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
+        raise DataError(_cannot_resume(path, error)) from error
+    # More epochs than before are welcome: that is a way to go on with a run.
+    for name in different:
+        raise DataError(
+            f"{path} was made with {name} = {theirs.get(name)}, now it is {ours[name]}; "
+            "resume with the same options, or choose another folder with -o."
+        )
+    return arrays, document
+
+
+def _cannot_resume(path: Path, error: Exception) -> str:
+    return (
+        f"{path} is not a checkpoint that can be resumed ({error}); delete the run's folder or start "
+        "anew with --force."
+    )
 
 
 class _Keeper(keras.callbacks.Callback):
-    """After every epoch: validates, keeps the best weights, lowers the rate, checkpoints, stops."""
+    """What follows every epoch: settle batch-norm, validate, keep the best, lower the rate, save, stop."""
 
     def __init__(
         self,
         state: _State,
         batches: _Batches,
+        recalibration: Recalibration,
         x_validation: np.ndarray,
         y_validation: np.ndarray,
         weights: np.ndarray,
@@ -356,6 +390,7 @@ class _Keeper(keras.callbacks.Callback):
         super().__init__()
         self.state, self.batches, self.weights = state, batches, weights
         self.x_validation, self.y_validation = x_validation, y_validation
+        self.recalibration = recalibration
         self.checkpoint, self.report = checkpoint, on_epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -364,6 +399,7 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         config, optimizer = self.state.config, self.model.optimizer
+        self.recalibration.apply()
         logits = predict_logits(self.model, self.x_validation)
         y = self.y_validation
         matrix = metrics.confusion_matrix(y, logits.argmax(axis=1), len(self.weights))
@@ -379,7 +415,7 @@ class _Keeper(keras.callbacks.Callback):
             accuracy=float(logs["accuracy"]),
             val_loss=val_loss,
             val_accuracy=metrics.accuracy(matrix),
-            val_recall=metrics.recall_per_class(matrix).tolist(),
+            val_recall=[metrics.defined(recall) for recall in metrics.recall_per_class(matrix)],
             best=best,
         )
         self.state.history.append(done)

@@ -75,7 +75,9 @@ def per_class(
         heights = [np.nan if value is None else value for value in values]
         axes.bar(places + offset, heights, 0.4, label=name)
     axes.set_xticks(places, labels, rotation=30, ha="right")
-    axes.set_ylim(0.5 if min((v for v in [*recall, *precision] if v), default=0) > 0.5 else 0, 1)
+    axes.set_ylim(
+        0.5 if min((v for v in [*recall, *precision] if v is not None), default=0) > 0.5 else 0, 1
+    )
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="lower right")
     _write(figure, path)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import DataError, OutputError
-from edge.files import replacing, write_json, write_text
+from edge.files import replacing, require_writable, write_json, write_text
 
 if TYPE_CHECKING:
     import keras
@@ -41,20 +41,17 @@ def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
     Raises:
         OutputError: If it holds a run that was not to be touched, or cannot be written.
     """
-    occupied = [name for name in (MODEL, CHECKPOINT, CONFIG) if (folder / name).exists()]
+    occupied = [name for name in (METRICS, MODEL, CHECKPOINT, CONFIG) if (folder / name).exists()]
     if occupied and not (resume or force):
         unfinished = (folder / CHECKPOINT).exists()
         way_on = "--resume goes on with it, " if unfinished else ""
         raise OutputError(
             f"{folder} already holds a run; {way_on}--force replaces it, -o names another folder."
         )
+    require_writable(folder)
     if force and not resume:
-        for name in occupied:
+        for name in occupied:  # first of all metrics.json, which says that the run is finished
             (folder / name).unlink()
-    with replacing(folder / CONFIG) as probe:  # written and removed again: the folder takes files
-        probe.write_text("{}")
-        if (folder / CONFIG).exists():
-            probe.write_bytes((folder / CONFIG).read_bytes())
 
 
 def write_config(folder: Path, config: TrainConfig, surroundings: dict[str, Any]) -> None:

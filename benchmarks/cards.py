@@ -1,0 +1,45 @@
+"""The tables of the README that come from the cards in models/.
+
+    python benchmarks/cards.py
+
+Prints them in Markdown; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from edge.shipped import FOLDER
+
+
+def main() -> None:
+    for path in sorted(FOLDER.glob("*.json")):
+        card = json.loads(path.read_text())
+        floating, integer = (card["measured"][kind]["test"] for kind in ("float32", "int8"))
+        print(f"### {card['name']}: {card['parameters']:,} parameters\n")
+        print("| class | recall float32 | recall int8 | precision float32 | precision int8 |")
+        print("|---|---|---|---|---|")
+        for one, other in zip(floating["per_class"], integer["per_class"], strict=True):
+            cells = [one["recall"], other["recall"], one["precision"], other["precision"]]
+            print(f"| {one['label']} | " + " | ".join(f"{cell:.1%}" for cell in cells) + " |")
+        print(
+            f"| **accuracy** | **{floating['accuracy']:.2%}** | **{integer['accuracy']:.2%}** | | |\n"
+        )
+        print("| way to int8 | changed validation images | accuracy | Shirt lost/gained |")
+        print("|---|---|---|---|")
+        for way in card["quantization"]["candidates"]:
+            mark = " (shipped)" if way["way"] == card["quantization"]["way"] else ""
+            print(
+                f"| {way['way']}{mark} | {way['changed']} of {way['validation_images']:,} | "
+                f"{way['accuracy_change'] * 100:+.2f} points | "
+                f"{way['lost']['Shirt']}/{way['gained']['Shirt']} |"
+            )
+        print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""What several test files share: model files made byte by byte, made data sets, and TensorFlow where it is."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.metadata import Metadata
+from edge.runtime import FLATBUFFER_IDENTIFIER
+from train import data
+from train.data import FashionMnist
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by -m
+def pytest_collection_modifyitems(items):
+    """Marks every test that uses TensorFlow with `tf`, so that none can be forgotten."""
+    for item in items:
+        if "tensorflow" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.tf)
+
+
+# --- modules that need TensorFlow: imported when a test asks for them, skipped where it is missing
+
+
+@pytest.fixture(scope="session")
+def tensorflow():
+    """TensorFlow on one thread, so that sums are taken in one order."""
+    for name in ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization"):
+        pytest.importorskip(name)
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf
+
+
+def _module_fixture(name):
+    @pytest.fixture(scope="session", name=name.rpartition(".")[2])
+    def imported(tensorflow):
+        return importlib.import_module(name)
+
+    return imported
+
+
+keras = _module_fixture("keras")
+networks = _module_fixture("train.networks")
+fit = _module_fixture("train.fit")
+folding = _module_fixture("convert.folding")
+keras2 = _module_fixture("convert.keras2")
+export = _module_fixture("convert.export")
+int8 = _module_fixture("convert.int8")
+
+
+# --- programs
+
+
+@pytest.fixture
+def run_python():
+    """Runs Python code in a process of its own, in the project's folder."""
+
+    def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, **options,
+        )  # fmt: skip
+
+    return run
+
+
+# --- model files
+
+
+@pytest.fixture(scope="session")
+def dense_model():
+    """Builds a `.tflite` of one dense layer, byte by byte through the schema of the format.
+
+    Called with a kernel of shape (C, H * W * channels) and a bias of shape (C,), both float; the image
+    is square. `io` is the type of all tensors but the bias: "float32", "int8" or "uint8".
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    types, operators = schema.TensorType, schema.BuiltinOperator
+    type_of = {"float32": types.FLOAT32, "int8": types.INT8, "uint8": types.UINT8}
+
+    def tensor(name, shape, buffer, dtype, scale=0.0, zero_point=0):
+        made = schema.TensorT()
+        made.name, made.shape, made.buffer, made.type = name, shape, buffer, dtype
+        if scale:
+            made.quantization = schema.QuantizationParametersT()
+            made.quantization.scale, made.quantization.zeroPoint = [scale], [zero_point]
+        return made
+
+    def buffer(values=None):
+        made = schema.BufferT()
+        if values is not None:
+            made.data = np.frombuffer(values.tobytes(), np.uint8)
+        return made
+
+    def operator(code, inputs, output, options_type, options):
+        made = schema.OperatorT()
+        made.opcodeIndex, made.inputs, made.outputs = code, inputs, [output]
+        made.builtinOptionsType, made.builtinOptions = options_type, options
+        return made
+
+    def build(
+        kernel, bias, *, io, softmax=False, channels=1, output_scale=0.05, zero_point=5
+    ) -> bytes:
+        num_classes, side = len(bias), round((kernel.shape[1] / channels) ** 0.5)
+        image, dtype = [1, side, side, channels], type_of[io]
+        if io == "float32":
+            weights, biases = kernel.astype(np.float32), bias.astype(np.float32)
+            tensors = [
+                tensor("image", image, 1, dtype),
+                tensor("kernel", list(kernel.shape), 2, dtype),
+                tensor("bias", [num_classes], 3, dtype),
+                tensor("logits", [1, num_classes], 4, dtype),
+                tensor("probabilities", [1, num_classes], 5, dtype),
+            ]
+        else:
+            middle = 0 if io == "int8" else 128  # uint8 counts from 0 where int8 counts from -128
+            kernel_scale, input_scale = float(np.abs(kernel).max() / 127), 1 / 255
+            weights = (np.rint(kernel / kernel_scale) + middle).astype(io)
+            biases = np.rint(bias / (kernel_scale * input_scale)).astype(np.int32)
+            tensors = [
+                tensor("image", image, 1, dtype, input_scale, middle - 128),
+                tensor("kernel", list(kernel.shape), 2, dtype, kernel_scale, middle),
+                tensor("bias", [num_classes], 3, types.INT32, kernel_scale * input_scale),
+                tensor("logits", [1, num_classes], 4, dtype, output_scale, middle + zero_point),
+                tensor("probabilities", [1, num_classes], 5, dtype, 1 / 256, middle - 128),
+            ]
+        dense_options = schema.FullyConnectedOptionsT()
+        steps = [
+            operator(0, [0, 1, 2], 3, schema.BuiltinOptions.FullyConnectedOptions, dense_options)
+        ]
+        codes = [(operators.FULLY_CONNECTED, 4 if io == "int8" else 1)]
+        if softmax:
+            options = schema.SoftmaxOptionsT()
+            options.beta = 1.0
+            steps.append(operator(1, [3], 4, schema.BuiltinOptions.SoftmaxOptions, options))
+            codes.append((operators.SOFTMAX, 2 if io == "int8" else 1))
+        graph = schema.SubGraphT()
+        graph.tensors = tensors if softmax else tensors[:-1]
+        graph.name, graph.operators = "main", steps
+        graph.inputs, graph.outputs = [0], [len(graph.tensors) - 1]
+        model = schema.ModelT()
+        model.version, model.description, model.subgraphs = 3, "", [graph]
+        model.buffers = [buffer(), buffer(), buffer(weights), buffer(biases), buffer(), buffer()]
+        model.operatorCodes = []
+        for code, version in codes:
+            entry = schema.OperatorCodeT()
+            entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, code, version
+            model.operatorCodes.append(entry)
+        builder = flatbuffers.Builder(4096)
+        builder.Finish(model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
+        return bytes(builder.Output())
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def metadata_of():
+    """Metadata with the given fields in place of its own."""
+
+    def make(**fields) -> Metadata:
+        plain = {
+            "name": "made", "labels": ["Bag", "Coat", "Dress", "Shirt"], "preparation": {},
+            "temperature": 1.0, "unknown_threshold": None, "reference_sha256": "a" * 64,
+            "flatbuffer_sha256": "",
+        }  # fmt: skip
+        return Metadata(**(plain | fields))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shipped_int8() -> Path:
+    """The int8 file in models/ that `cli` uses when none is named."""
+    path = ROOT / "models" / "weighted-cnn_int8.tflite"
+    assert path.is_file(), "models/ lacks the file that the command line uses"
+    return path
+
+
+# --- data sets
+
+
+def made_images(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ten coarse patterns with noise and uneven brightness, shape (10 * per_class, 28, 28), shuffled."""
+    patterns = np.random.default_rng(0).integers(0, 2, (10, 6, 6)) * 200
+    patterns = np.pad(np.kron(patterns, np.ones((4, 4), int)), ((0, 0), (2, 2), (2, 2)))
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
+    noise = rng.normal(0, 40, (len(y), 28, 28))
+    images = patterns[y] * rng.uniform(0.5, 1, (len(y), 1, 1)) + noise
+    return np.clip(images, 0, 255).astype(np.uint8), y
+
+
+@pytest.fixture(scope="session")
+def made_data() -> FashionMnist:
+    """A data set in the form of Fashion-MNIST: 1,000 images to train on, 200 to test on."""
+    x_train, y_train = made_images(100, seed=1)
+    x_test, y_test = made_images(20, seed=2)
+    return FashionMnist(x_train, y_train, x_test, y_test, Path("made"))
+
+
+@pytest.fixture
+def idx_files(monkeypatch):
+    """The four files of a made data set, decompressed, by name; `train.data` takes them for the released.
+
+    Values: 30 images to train on and 10 to test on, of 28x28.
+    """
+    rng = np.random.default_rng(3)
+    content = {}
+    for part, count in (("train", 30), ("t10k", 10)):
+        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        head = struct.pack(">4I", 0x803, count, 28, 28)
+        content[f"{part}-images-idx3-ubyte"] = head + images.tobytes()
+        content[f"{part}-labels-idx1-ubyte"] = struct.pack(">2I", 0x801, count) + labels.tobytes()
+    sums = {name: hashlib.md5(data, usedforsecurity=False).hexdigest() for name, data in content.items()}
+    monkeypatch.setattr("train.data.MD5", sums)
+    return content
+
+
+@pytest.fixture
+def write_idx(idx_files):
+    """Writes the made files into a folder, compressed or not; returns the folder."""
+
+    def write(folder: Path, *, compressed: bool = True) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in idx_files.items():
+            if compressed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(data, mtime=0))
+            else:
+                (folder / name).write_bytes(data)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """Fashion-MNIST where it lies on this machine; nothing is downloaded by a test."""
+    named = os.environ.get("FASHION_MNIST_DIR")
+    for folder in (Path(named) if named else None, data.DEBIAN_FOLDER, data.cache_folder()):
+        if folder and all((folder / f"{name}.gz").is_file() for name in data.MD5):
+            return folder
+    pytest.skip("Fashion-MNIST is not on this machine ('cli data' brings it)")

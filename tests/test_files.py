@@ -1,0 +1,133 @@
+"""Results are written whole or not at all, and an older one is never lost on the way."""
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge.errors import OutputError
+from edge.files import (
+    replacing,
+    require_writable,
+    sha256,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+
+@pytest.fixture
+def older(tmp_path) -> Path:
+    path = tmp_path / "result.json"
+    path.write_text("older")
+    return path
+
+
+def test_write_bytes_of_a_new_file_makes_its_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "file.bin"
+    write_bytes(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert os.listdir(path.parent) == ["file.bin"]
+
+
+def test_write_text_is_utf_8_whatever_the_locale(tmp_path):
+    write_text(tmp_path / "text", "größe\n")
+    assert (tmp_path / "text").read_bytes() == "größe\n".encode()
+
+
+def test_write_json_is_indented_and_keeps_letters(tmp_path):
+    write_json(tmp_path / "a.json", {"größe": [1, None]})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"größe": [1, None]}
+    assert "größe" in text
+    assert text.endswith("}\n")
+
+
+def test_write_json_of_nan_is_refused_and_the_older_file_stays(older):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(older, {"recall": float("nan")})
+    assert older.read_text() == "older"
+
+
+def test_write_replaces_an_older_file(older):
+    write_text(older, "newer")
+    assert older.read_text() == "newer"
+
+
+def test_written_file_follows_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "shared", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, OSError])
+def test_replacing_that_fails_half_way_keeps_the_older_file_and_leaves_nothing(older, failure):
+    expected = OutputError if failure is OSError else failure
+    with pytest.raises(expected), replacing(older) as temporary:
+        temporary.write_text("half of the ne")
+        assert older.read_text() == "older"
+        raise failure
+    assert older.read_text() == "older"
+    assert os.listdir(older.parent) == [older.name]
+
+
+def test_replacing_keeps_the_suffix_for_writers_that_choose_by_it(tmp_path):
+    with replacing(tmp_path / "net.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_write_on_a_full_disk_keeps_the_older_file_and_says_so(older):
+    # Whatever is written to /dev/full fails as it does on a disk without space.
+    with pytest.raises(OutputError, match=r"Cannot write .*result\.json: No space left"), replacing(
+        older
+    ) as temporary:
+        temporary.unlink()
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("newer")
+    assert older.read_text() == "older"
+    assert os.listdir(older.parent) == [older.name]
+
+
+def test_write_when_space_ends_at_the_folder_says_so(older, monkeypatch):
+    def no_space(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("edge.files.tempfile.mkstemp", no_space)
+    with pytest.raises(OutputError, match="No space left"):
+        write_text(older, "newer")
+    assert older.read_text() == "older"
+
+
+def test_write_below_a_file_in_the_folders_way_is_one_sentence(older):
+    with pytest.raises(OutputError, match="Cannot write .*; name another place"):
+        write_text(older / "below.txt", "x")
+    assert older.read_text() == "older"
+
+
+def test_write_onto_a_folder_is_one_sentence_and_leaves_nothing(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OutputError, match="Cannot write"):
+        write_text(tmp_path / "taken", "x")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_require_writable_of_a_missing_folder_makes_it_empty(tmp_path):
+    require_writable(tmp_path / "a" / "b")
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_require_writable_behind_a_file_is_refused(older):
+    with pytest.raises(OutputError, match="Cannot write"):
+        require_writable(older / "run")
+
+
+def test_sha256_of_nothing_is_the_known_one():
+    assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,0 +1,51 @@
+"""Names of classes as they are typed."""
+
+import pytest
+
+from edge.errors import OptionError
+from edge.labels import FASHION_MNIST_LABELS, class_id_of, nearest
+
+
+@pytest.mark.parametrize(("class_id", "label"), list(enumerate(FASHION_MNIST_LABELS)))
+def test_class_id_of_any_case_and_space_is_the_number(class_id, label):
+    for typed in (label, label.upper(), label.lower(), f"  {label} "):
+        assert class_id_of(typed) == class_id
+
+
+def test_labels_are_those_of_the_data_sets_readme():
+    assert FASHION_MNIST_LABELS[0] == "T-shirt/top"
+    assert FASHION_MNIST_LABELS[6] == "Shirt"
+    assert FASHION_MNIST_LABELS[9] == "Ankle boot"
+    assert len(set(FASHION_MNIST_LABELS)) == 10
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Shrit", "Shirt"),
+        ("tshirt", "T-shirt/top"),
+        ("top", "T-shirt/top"),
+        ("ankle-boots", "Ankle boot"),
+        ("bagg", "Bag"),
+    ],
+)
+def test_class_id_of_a_mistyped_name_proposes_the_nearest(typed, meant):
+    with pytest.raises(OptionError, match=f"No class is called '{typed}'; did you mean '{meant}'"):
+        class_id_of(typed)
+
+
+@pytest.mark.parametrize("typed", ["", "xyzzy"])
+def test_class_id_of_a_name_like_none_lists_all(typed):
+    with pytest.raises(OptionError, match="the classes are: T-shirt/top, Trouser, .*, Ankle boot"):
+        class_id_of(typed)
+
+
+def test_class_id_of_own_labels_counts_in_their_order():
+    assert class_id_of("sock", ["Hat", "Sock"]) == 1
+    with pytest.raises(OptionError, match="did you mean 'Sock'"):
+        class_id_of("socks", ["Hat", "Sock"])
+
+
+def test_nearest_of_an_unlike_name_is_none():
+    assert nearest("qqqq", FASHION_MNIST_LABELS) is None
+    assert nearest("anything", []) is None

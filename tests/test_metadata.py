@@ -1,0 +1,169 @@
+"""What a model file carries behind its flatbuffer."""
+
+import io
+import json
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+
+from edge.classifier import Classifier
+from edge.errors import ModelError
+from edge.metadata import FORMAT_VERSION, attach, is_unchanged, split
+
+
+@pytest.fixture(scope="module")
+def flatbuffer(dense_model):
+    rng = np.random.default_rng(0)
+    return dense_model(rng.normal(size=(4, 36)), rng.normal(size=4), io="int8")
+
+
+@pytest.fixture
+def model_file(flatbuffer, metadata_of):
+    return attach(flatbuffer, metadata_of())
+
+
+def with_document(flatbuffer, text, name="metadata.json"):
+    """A model file with any text as its metadata."""
+    buffer = io.BytesIO(flatbuffer)
+    buffer.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def document_of(model_file):
+    with zipfile.ZipFile(io.BytesIO(model_file)) as archive:
+        return json.loads(archive.read("metadata.json"))
+
+
+def test_attach_twice_gives_the_same_bytes(flatbuffer, metadata_of, model_file):
+    assert attach(flatbuffer, metadata_of()) == model_file
+    assert model_file.startswith(flatbuffer)
+
+
+def test_attach_is_read_by_zipfile_and_unzip(model_file, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(model_file)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["metadata.json", "labels.txt"]
+        assert archive.read("labels.txt") == b"Bag\nCoat\nDress\nShirt\n"
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+    try:
+        listing = subprocess.run(
+            ["unzip", "-p", path, "labels.txt"], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        return  # no unzip here: Python's reader has read it
+    assert listing.stdout == b"Bag\nCoat\nDress\nShirt\n"
+
+
+def test_split_gives_back_what_was_attached(flatbuffer, metadata_of):
+    metadata = metadata_of(
+        labels=["Größe", "b"], temperature=1.37, unknown_threshold=0.4,
+        training={"seed": 3}, measured={"test": {"accuracy": None}},
+    )  # fmt: skip
+    back, found = split(attach(flatbuffer, metadata))
+    assert back == flatbuffer
+    assert found.labels == ["Größe", "b"]
+    assert (found.temperature, found.unknown_threshold) == (1.37, 0.4)
+    assert (found.training, found.measured) == (metadata.training, metadata.measured)
+    assert found.format_version == FORMAT_VERSION
+    assert is_unchanged(back, found)
+
+
+def test_attach_of_nan_is_refused(flatbuffer, metadata_of):
+    with pytest.raises(ValueError, match="JSON"):
+        attach(flatbuffer, metadata_of(temperature=float("nan")))
+
+
+def test_split_of_a_foreign_file_has_no_metadata(flatbuffer):
+    assert split(flatbuffer) == (flatbuffer, None)
+    foreign = with_document(flatbuffer, "cat\ndog\n", "labels.txt")  # as MediaPipe's files carry
+    assert split(foreign) == (foreign, None)
+
+
+def test_split_of_a_newer_format_says_to_update(flatbuffer, model_file):
+    newer = json.dumps(document_of(model_file) | {"format_version": FORMAT_VERSION + 1, "more": 1})
+    with pytest.raises(ModelError, match=r"of format 2, this program reads up to 1; update"):
+        split(with_document(flatbuffer, newer))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("{", id="half"),
+        pytest.param("\xff\xfe", id="other-encoding"),
+        pytest.param("[]", id="list"),
+        pytest.param("{}", id="no-version"),
+        pytest.param('{"format_version": "one"}', id="version-text"),
+        pytest.param('{"format_version": 1}', id="fields-missing"),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
+def test_split_of_broken_json_is_a_model_error(flatbuffer, text):
+    with pytest.raises(ModelError, match="metadata"):
+        split(with_document(flatbuffer, text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        pytest.param({"labels": "Shirt"}, "labels must be", id="labels-text"),
+        pytest.param({"labels": [1, 2, 3, 4]}, "labels must be", id="labels-numbers"),
+        pytest.param({"temperature": 0}, "temperature must be", id="temperature-zero"),
+        pytest.param({"temperature": "1"}, "temperature must be", id="temperature-text"),
+        pytest.param({"unknown_threshold": "low"}, "unknown_threshold must be", id="threshold-text"),
+        pytest.param({"surplus": 1}, "surplus", id="unknown-field"),
+    ],
+)  # fmt: skip
+def test_split_of_fields_that_cannot_be_used_names_them(flatbuffer, model_file, fields, message):
+    text = json.dumps(document_of(model_file) | fields)
+    with pytest.raises(ModelError, match=message):
+        split(with_document(flatbuffer, text))
+
+
+def test_split_of_metadata_beyond_a_mebibyte_is_refused_unread(flatbuffer):
+    with pytest.raises(ModelError, match="larger than 1 MiB"):
+        split(with_document(flatbuffer, " " * (1 << 20) + "{}"))
+
+
+def test_split_of_damaged_compressed_bytes_is_a_model_error(model_file):
+    start = model_file.index(b"metadata.json") + len(b"metadata.json")
+    for place in (start, start + 10, start + 40):
+        damaged = bytearray(model_file)
+        damaged[place] ^= 0xFF
+        with pytest.raises(ModelError, match="metadata cannot be read"):
+            split(bytes(damaged))
+
+
+def test_split_of_a_file_cut_off_within_its_metadata_is_refused_at_every_length(
+    flatbuffer, model_file
+):
+    for length in range(len(flatbuffer) + 20, len(model_file)):
+        with pytest.raises(ModelError, match="its end is missing"):
+            split(model_file[:length])
+
+
+def test_classifier_of_a_changed_flatbuffer_warns(flatbuffer, model_file, tmp_path):
+    whole, changed = tmp_path / "whole.tflite", tmp_path / "changed.tflite"
+    whole.write_bytes(model_file)
+    assert Classifier(whole).warnings == []
+    kernel_at = flatbuffer.index(_kernel_bytes(flatbuffer))
+    edited = bytearray(model_file)
+    edited[kernel_at] ^= 1
+    changed.write_bytes(bytes(edited))
+    (warning,) = Classifier(changed).warnings
+    assert "was changed after it was made" in warning
+    assert str(changed) in warning
+
+
+def _kernel_bytes(flatbuffer):
+    """The kernel as it stands in the file: the only run of 144 bytes, 4 x 36 of int8."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    return model.buffers[2].data.tobytes()
