@@ -94,10 +94,10 @@ def fine_tune_naively(model, training, class_weights, augmentation, teacher, see
 
 def _int8_as_far_as_it_goes(student) -> bytes:
     """Converts without insisting on integers: the naive network keeps float operators."""
-    converter = export._converter(lambda x: student(x, training=False), (28, 28, 1))
+    converter = export.converter_for(student)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    return export._convert(converter)
+    return export.convert_quietly(converter)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,34 +19,28 @@ from edge.runtime import make_interpreter
 INTEGER_TYPES = frozenset({"int8", "uint8", "int32", "int64"})
 
 
-def to_float32(call: Callable[[tf.Tensor], tf.Tensor], image_shape: tuple[int, ...]) -> bytes:
+def to_float32(model: Any) -> bytes:
     """A network as a float32 TFLite model with a static batch of 1.
 
     Args:
-        call: Gives the logits of a float32 tensor (1, *image_shape), in inference mode.
-        image_shape: (height, width, channels).
+        model: A Keras 3 or Keras 2 model from (N, H, W, C) to logits.
     """
-    return _convert(_converter(call, image_shape))
+    return convert_quietly(converter_for(model))
 
 
-def to_int8(
-    call: Callable[[tf.Tensor], tf.Tensor],
-    image_shape: tuple[int, ...],
-    x_calibration: np.ndarray | None = None,
-) -> bytes:
+def to_int8(model: Any, x_calibration: np.ndarray | None = None) -> bytes:
     """A network as an int8 TFLite model, int8 in and out, with a static batch of 1.
 
     Args:
-        call: Gives the logits of a float32 tensor (1, *image_shape), in inference mode; quantization-aware,
-            or plain with `x_calibration`.
-        image_shape: (height, width, channels).
-        x_calibration: float32 images, shape (N, *image_shape), in [0, 1], that show the activation ranges;
-            None where the network carries its ranges itself.
+        model: A Keras 2 model from (N, H, W, C) to logits; quantization-aware, or plain with
+            `x_calibration`.
+        x_calibration: float32 images, shape (N, H, W, C), in [0, 1], that show the activation ranges; None
+            where the network carries its ranges itself.
 
     Raises:
         ModelError: If the bytes written are not what was asked for; see `require_int8`.
     """
-    converter = _converter(call, image_shape)
+    converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
@@ -58,20 +52,25 @@ def to_int8(
                 yield [image[np.newaxis]]
 
         converter.representative_dataset = representative_dataset
-    flatbuffer = _convert(converter)
+    flatbuffer = convert_quietly(converter)
     require_int8(flatbuffer)
     return flatbuffer
 
 
-def _converter(
-    call: Callable[[tf.Tensor], tf.Tensor], image_shape: tuple[int, ...]
-) -> tf.lite.TFLiteConverter:
-    signature = tf.TensorSpec((1, *image_shape), tf.float32, name="image")
-    function = tf.function(call, jit_compile=False).get_concrete_function(signature)
-    return tf.lite.TFLiteConverter.from_concrete_functions([function])
+def converter_for(model: Any) -> tf.lite.TFLiteConverter:
+    """A converter of a model in inference mode with a static batch of 1, nothing else set."""
+    signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
+    function = tf.function(lambda x: model(x, training=False), jit_compile=False)
+    concrete = function.get_concrete_function(signature)
+    # The converter freezes the variables it is shown. Of a Keras 3 model it finds none by itself, and would
+    # write a file that reads variables nobody ever sets.
+    owner = tf.Module()
+    owner.variables_to_freeze = list(concrete.variables)
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
 
 
-def _convert(converter: tf.lite.TFLiteConverter) -> bytes:
+def convert_quietly(converter: tf.lite.TFLiteConverter) -> bytes:
+    """Runs a converter without its chatter."""
     with native_log.held_back(), warnings.catch_warnings():
         # Said of every quantization-aware model, whose ranges are in the graph: harmless.
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")

@@ -24,6 +24,7 @@ from train.augmentation import Augmentation
 from train.data import as_input
 
 CALIBRATION_IMAGES = 2000  # a few hundred find the ranges; more only find rarer extremes
+RANGE_IMAGES = 10_000  # for the ends of the output range, which only rare images reach
 CORRECTION_IMAGES = 5000  # the mean of a logit is then known to a hundredth of its step
 FINE_TUNE_RATE = 2e-5  # Adam; a fiftieth of training's, so that only roundings move
 
@@ -137,11 +138,7 @@ def post_training(
     """
     calibration = training.sample(CALIBRATION_IMAGES, seed)
     twin = keras2.build_twin(operations)
-    flatbuffer = export.to_int8(
-        lambda x: twin(x, training=False),
-        operations[0].options["shape"],
-        as_input(calibration.images_u8),
-    )
+    flatbuffer = export.to_int8(twin, as_input(calibration.images_u8))
     return flatbuffer, calibration.manifest("training images", seed)
 
 
@@ -209,7 +206,8 @@ def fine_tuned(
     """
     calibration = training.sample(CALIBRATION_IMAGES, seed)
     teacher = keras2.build_twin(operations)
-    limits = output_range(keras2.predict_logits(teacher, as_input(training.images_u8)))
+    many = training.sample(RANGE_IMAGES, seed)
+    limits = output_range(keras2.predict_logits(teacher, as_input(many.images_u8)))
     student = keras2.quantization_aware(teacher, as_input(calibration.images_u8), limits)
     if epochs:
         keras2.distil(
@@ -223,11 +221,9 @@ def fine_tuned(
             seed=seed,
             on_step=lambda step, steps: on_progress("Fine-tuning towards int8", step, steps),
         )
-    shape = operations[0].options["shape"]
-    flatbuffer = export.to_int8(lambda x: student(x, training=False), shape)
-    keras2.shift_last_bias(student, -_mean_shift(flatbuffer, teacher, training, seed))
-    flatbuffer = export.to_int8(lambda x: student(x, training=False), shape)
-    return flatbuffer, calibration.manifest("training images", seed)
+    shift = _mean_shift(export.to_int8(student), teacher, training, seed)
+    keras2.shift_last_bias(student, -shift)
+    return export.to_int8(student), calibration.manifest("training images", seed)
 
 
 def logits_of(flatbuffer: bytes, images_u8: np.ndarray) -> np.ndarray:

@@ -180,7 +180,9 @@ def distil(
     @tf.function(jit_compile=False)
     def train_step(x: tf.Tensor, target: tf.Tensor, weights: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            logits = student(x, training=True)
+            # In inference mode the ranges stay where calibration put them; there is nothing else in the
+            # network that would behave differently.
+            logits = student(x, training=False)
             losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
             loss = tf.reduce_mean(losses * weights)
         variables = student.trainable_variables

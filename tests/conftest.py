@@ -1,4 +1,4 @@
-"""What several test files share: model files made byte by byte, made data sets, and TensorFlow where it is."""
+"""What several test files share: model files made byte by byte, made data sets, and TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import Metadata
 from edge.runtime import FLATBUFFER_IDENTIFIER
 from train import data
+from train.augmentation import Augmentation
 from train.data import FashionMnist
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,6 +62,51 @@ folding = _module_fixture("convert.folding")
 keras2 = _module_fixture("convert.keras2")
 export = _module_fixture("convert.export")
 int8 = _module_fixture("convert.int8")
+pipeline = _module_fixture("convert.pipeline")
+
+
+# --- a network small enough to be trained in seconds
+
+
+@pytest.fixture(scope="session")
+def tiny(networks, keras):
+    """Registers a network with all that a resumed run must restore: batch-norm, dropout; its name."""
+
+    def build(num_classes):
+        layers = keras.layers
+        inputs = keras.Input(networks.IMAGE_SHAPE)
+        x = layers.Conv2D(8, 5, strides=4, use_bias=False)(inputs)
+        x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        x = layers.Dropout(0.2)(x)
+        x = layers.Flatten()(x)
+        return keras.Model(inputs, layers.Dense(num_classes)(x))
+
+    protocol = networks.Network(
+        build, {"Shirt": 2.0}, Augmentation(rotation=5, shift=0.05), 4, 64, 1e-2
+    )
+    networks.NETWORKS = {**networks.NETWORKS, "tiny": protocol}
+    return "tiny"
+
+
+@pytest.fixture(scope="session")
+def trained(fit, tiny, made_data):
+    """The small network after four epochs on the made data set."""
+    training, validation = data.validation_split(made_data.y_train)
+    config = fit.TrainConfig(
+        network=tiny, class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0),
+        augmentation=Augmentation(), epochs=4, batch_size=64, learning_rate=1e-2, seed=0,
+    )  # fmt: skip
+    x, y = made_data.x_train, made_data.y_train
+    return fit.train(config, x[training], y[training], x[validation], y[validation]).model
+
+
+@pytest.fixture(scope="session")
+def trained_keras(trained, tmp_path_factory):
+    """The same as a `.keras` file."""
+    path = tmp_path_factory.mktemp("trained") / "tiny.keras"
+    trained.save(path)
+    return path
 
 
 # --- programs
@@ -214,22 +261,43 @@ def made_data() -> FashionMnist:
     return FashionMnist(x_train, y_train, x_test, y_test, Path("made"))
 
 
-@pytest.fixture
-def idx_files(monkeypatch):
-    """The four files of a made data set, decompressed, by name; `train.data` takes them for the released.
-
-    Values: 30 images to train on and 10 to test on, of 28x28.
-    """
-    rng = np.random.default_rng(3)
+def idx_of(found: FashionMnist) -> dict[str, bytes]:
+    """The four files of a data set, decompressed, by name."""
     content = {}
-    for part, count in (("train", 30), ("t10k", 10)):
-        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        head = struct.pack(">4I", 0x803, count, 28, 28)
-        content[f"{part}-images-idx3-ubyte"] = head + images.tobytes()
-        content[f"{part}-labels-idx1-ubyte"] = struct.pack(">2I", 0x801, count) + labels.tobytes()
-    sums = {name: hashlib.md5(data, usedforsecurity=False).hexdigest() for name, data in content.items()}
-    monkeypatch.setattr("train.data.MD5", sums)
+    for part, x, y in (
+        ("train", found.x_train, found.y_train), ("t10k", found.x_test, found.y_test)
+    ):  # fmt: skip
+        head = struct.pack(">4I", 0x803, *x.shape)
+        content[f"{part}-images-idx3-ubyte"] = head + x.tobytes()
+        content[f"{part}-labels-idx1-ubyte"] = struct.pack(">2I", 0x801, len(y)) + y.tobytes()
+    return content
+
+
+def md5_of(content: dict[str, bytes]) -> dict[str, str]:
+    return {
+        name: hashlib.md5(part, usedforsecurity=False).hexdigest() for name, part in content.items()
+    }
+
+
+@pytest.fixture
+def made_data_dir(made_data, monkeypatch, tmp_path) -> Path:
+    """The made data set as files, which `train.data` takes for the released ones in this process."""
+    content = idx_of(made_data)
+    monkeypatch.setattr(data, "MD5", md5_of(content))
+    folder = tmp_path / "made-data"
+    folder.mkdir()
+    for name, part in content.items():
+        (folder / name).write_bytes(part)
+    return folder
+
+
+@pytest.fixture
+def idx_files(monkeypatch) -> dict[str, bytes]:
+    """The four files of 30 and 10 random images, which `train.data` takes for the released ones."""
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(0, 256, (40, 28, 28), np.uint8), (np.arange(40) % 10).astype(np.uint8)
+    content = idx_of(FashionMnist(x[:30], y[:30], x[30:], y[30:], Path("made")))
+    monkeypatch.setattr(data, "MD5", md5_of(content))
     return content
 
 
@@ -239,11 +307,11 @@ def write_idx(idx_files):
 
     def write(folder: Path, *, compressed: bool = True) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in idx_files.items():
+        for name, part in idx_files.items():
             if compressed:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(data, mtime=0))
+                (folder / f"{name}.gz").write_bytes(gzip.compress(part, mtime=0))
             else:
-                (folder / name).write_bytes(data)
+                (folder / name).write_bytes(part)
         return folder
 
     return write

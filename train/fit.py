@@ -348,7 +348,7 @@ def _read_checkpoint(
     path: Path, config: TrainConfig
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         document = json.loads(str(arrays["document"]))
         theirs, ours = document["config"], json.loads(json.dumps(asdict(config)))

@@ -1,0 +1,120 @@
+"""Random changes of training images."""
+
+import numpy as np
+import pytest
+
+from train.augmentation import Augmentation, augment
+
+ALL = Augmentation(rotation=15, shift=0.1, shear=0.2, zoom=0.2)
+
+
+class Fixed:
+    """A generator whose every draw is one value: the end of the range at 1, its middle at 0."""
+
+    def __init__(self, **amounts):
+        names = ("angle", "shift_x", "shift_y", "shear", "zoom_x", "zoom_y")
+        self.rows = [amounts.get(name, 0.0) for name in names]
+
+    def uniform(self, low, high, size):
+        assert (low, high) == (-1, 1)
+        return np.repeat(np.array(self.rows)[:, np.newaxis], size[1], axis=1)
+
+
+@pytest.fixture
+def images_u8():
+    images = np.random.default_rng(0).integers(1, 256, (20, 28, 28), np.uint8)
+    images[:, :3], images[:, -3:], images[:, :, :3], images[:, :, -3:] = 0, 0, 0, 0
+    return images
+
+
+def test_augment_without_limits_returns_the_images_exactly(images_u8):
+    result = augment(images_u8, Augmentation(), np.random.default_rng(0))
+    np.testing.assert_array_equal(result, images_u8)
+    assert result is not images_u8
+
+
+def test_augment_does_not_change_its_input(images_u8):
+    before = images_u8.copy()
+    result = augment(images_u8, ALL, np.random.default_rng(0))
+    np.testing.assert_array_equal(images_u8, before)
+    assert not np.shares_memory(result, images_u8)
+    assert (result.shape, result.dtype) == (images_u8.shape, np.uint8)
+
+
+def test_augment_of_one_seed_is_one_result_and_of_another_another(images_u8):
+    first, again, other = (
+        augment(images_u8, ALL, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any(axis=(1, 2)).all()
+
+
+def test_augment_changes_every_image_in_its_own_way():
+    same = np.zeros((10, 28, 28), np.uint8)
+    same[:, 8:20, 10:18] = 200
+    result = augment(same, ALL, np.random.default_rng(0))
+    assert len(np.unique(result.reshape(10, -1), axis=0)) == 10
+
+
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        pytest.param({"shift_x": 1}, id="shift"),
+        pytest.param({"angle": 1}, id="rotation"),
+        pytest.param({"zoom_x": 1, "zoom_y": 1}, id="shrink"),
+        pytest.param({"shear": 1}, id="shear"),
+    ],
+)
+def test_augment_fills_what_comes_in_with_0(amounts):
+    limits = Augmentation(rotation=20, shift=0.25, shear=0.3, zoom=0.3)
+    white = np.full((1, 28, 28), 255, np.uint8)
+    result = augment(white, limits, Fixed(**amounts))
+    outside = result != 255
+    assert outside.any()
+    # Pillow weighs pixels of the border with themselves, not with what lies outside: no grey seam.
+    assert (result[outside] == 0).all()
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 5])
+def test_augment_shifts_by_the_share_of_the_side(images_u8, pixels):
+    limits = Augmentation(shift=pixels / 28)
+    left = augment(images_u8, limits, Fixed(shift_x=1))  # the source lies to the right
+    np.testing.assert_array_equal(left[:, :, :-pixels], images_u8[:, :, pixels:])
+    assert not left[:, :, -pixels:].any()
+    down = augment(images_u8, limits, Fixed(shift_y=-1))
+    np.testing.assert_array_equal(down[:, pixels:], images_u8[:, :-pixels])
+    assert not down[:, :pixels].any()
+
+
+def test_augment_turns_about_the_centre(images_u8):
+    turned = augment(images_u8, Augmentation(rotation=90), Fixed(angle=1))
+    np.testing.assert_array_equal(turned, np.rot90(images_u8, 1, axes=(1, 2)))
+
+
+def test_augment_zooms_about_the_centre():
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[:, 10:18, 10:18] = 255  # 8 x 8 in the middle; twice as much is taken in, so it is 4 x 4
+    half = augment(image, Augmentation(zoom=1), Fixed(zoom_x=1, zoom_y=1))
+    expected = np.zeros((28, 28), np.uint8)
+    expected[12:16, 12:16] = 255
+    np.testing.assert_array_equal(half[0], expected)
+
+
+def test_augment_draws_as_often_whatever_the_limits(images_u8):
+    left = []
+    for limits in (Augmentation(), ALL):
+        rng = np.random.default_rng(0)
+        augment(images_u8, limits, rng)
+        left.append(rng.integers(1 << 30))
+    assert left[0] == left[1]
+
+
+def test_augment_stays_within_its_limits():
+    image = np.zeros((200, 28, 28), np.uint8)
+    image[:, 13:15, 13:15] = 255
+    result = augment(image, Augmentation(shift=2 / 28), np.random.default_rng(0)).astype(float)
+    places = np.arange(28)
+    centre_x = (result.sum(axis=1) * places).sum(axis=1) / result.sum(axis=(1, 2))
+    # Bilinear sampling keeps the centre but for the rounding of grey levels: 4 pixels of half a level.
+    assert np.abs(centre_x - 13.5).max() <= 2 + 0.02
+    assert np.abs(centre_x - 13.5).max() > 1.8

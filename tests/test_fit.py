@@ -1,0 +1,335 @@
+"""The training loop: it learns, it keeps the best, and a resumed run takes the same steps."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge import metrics
+from edge.errors import DataError, OptionError
+from edge.labels import FASHION_MNIST_LABELS
+from train.augmentation import Augmentation
+from train.data import as_input, validation_split
+
+
+@pytest.fixture
+def config(fit, tiny):
+    weights = dict.fromkeys(FASHION_MNIST_LABELS, 1.0) | {"Shirt": 2.0}
+    return fit.TrainConfig(
+        network=tiny, class_weights=weights, augmentation=Augmentation(rotation=5, shift=0.05),
+        epochs=4, batch_size=64, learning_rate=1e-2, seed=7,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images(made_data):
+    training, validation = validation_split(made_data.y_train)
+    x, y = made_data.x_train, made_data.y_train
+    return x[training], y[training], x[validation], y[validation]
+
+
+def break_at(epoch, step):
+    """A report of steps that acts like Ctrl-C at one of them."""
+
+    def on_step(now, done, of):
+        if (now, done) == (epoch, step):
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def assert_equal_results(one, other):
+    for first, second in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    without_time = [[replace(epoch, seconds=0) for epoch in run.history] for run in (one, other)]
+    assert without_time[0] == without_time[1]
+
+
+# --- learning
+
+
+def test_train_learns_and_keeps_the_epoch_with_the_lowest_weighted_validation_loss(
+    fit, config, images
+):
+    seen = []
+    result = fit.train(config, *images, on_epoch=seen.append)
+    assert result.ended == "all epochs done"
+    assert result.history == seen
+    assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4]
+    losses = [epoch.val_loss for epoch in seen]
+    assert [epoch.best for epoch in seen] == [
+        loss == min(losses[: i + 1]) for i, loss in enumerate(losses)
+    ]
+    x, y = images[2:]
+    logits = fit.predict_logits(result.model, x)
+    class_weights = np.array(list(config.class_weights.values()))
+    kept = metrics.log_loss(y, logits, class_weights[y])
+    assert kept == pytest.approx(min(losses), rel=1e-6)  # the same float32 numbers, added anew
+    accuracy = (logits.argmax(axis=1) == y).mean()
+    assert accuracy > 0.5  # chance is 0.1
+    assert accuracy in [pytest.approx(epoch.val_accuracy) for epoch in seen]
+
+
+def test_train_keeps_the_best_and_not_the_last(fit, config, images):
+    # So large a rate that the loss soon rises again.
+    wild = replace(config, learning_rate=0.3, epochs=5, reduce_after=9)
+    result = fit.train(wild, *images)
+    losses = [epoch.val_loss for epoch in result.history]
+    assert losses[-1] > min(losses)
+    logits = fit.predict_logits(result.model, images[2])
+    weights = np.array(list(config.class_weights.values()))[images[3]]
+    assert metrics.log_loss(images[3], logits, weights) == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_train_twice_gives_the_same_weights_and_another_seed_others(fit, config, images):
+    short = replace(config, epochs=1)
+    first, again = fit.train(short, *images), fit.train(short, *images)
+    assert_equal_results(first, again)
+    other = fit.train(replace(short, seed=8), *images)
+    assert (first.model.get_weights()[0] != other.model.get_weights()[0]).any()
+
+
+def test_train_with_weights_raises_the_recall_of_the_weighted_class(fit, config, images):
+    heavy = replace(
+        config, epochs=2, class_weights=config.class_weights | {"Shirt": 50.0}, learning_rate=3e-3
+    )
+    shirt = FASHION_MNIST_LABELS.index("Shirt")
+    light = replace(heavy, class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0))
+    predicted = [
+        (fit.predict_logits(fit.train(one, *images).model, images[2]).argmax(axis=1) == shirt).sum()
+        for one in (heavy, light)
+    ]
+    assert predicted[0] > predicted[1]
+
+
+def test_train_stops_early(fit, config, images):
+    # A rate of 0 as far as float32 can tell: no epoch after the first is better.
+    still = replace(config, learning_rate=1e-12, epochs=30, stop_after=2)
+    result = fit.train(still, *images)
+    assert result.ended == "no better for 2 epochs"
+    best = max(epoch.epoch for epoch in result.history if epoch.best)
+    assert len(result.history) == best + 2
+
+
+def test_batches_of_an_epoch_cover_every_image_once(fit, config, images):
+    x, y = images[:2]
+    weights = np.array(list(config.class_weights.values()), np.float32)
+    plain = replace(config, augmentation=Augmentation())
+    batches = fit._Batches(plain, x, y, weights)
+    rows = [batches[i] for i in range(len(batches))]
+    seen = np.concatenate([row[0] for row in rows]).reshape(len(x), -1)
+    expected = as_input(x).reshape(len(x), -1)
+    assert sorted(map(bytes, seen)) == sorted(map(bytes, expected))
+    np.testing.assert_array_equal(rows[0][2], weights[rows[0][1]])
+    batches.start_epoch(1)
+    assert (batches[0][0] != rows[0][0]).any()
+    batches.start_epoch(0)
+    np.testing.assert_array_equal(batches[0][0], rows[0][0])
+
+
+# --- the learning rate, by hand-made histories
+
+
+@pytest.mark.parametrize(
+    ("best", "rates", "since_best", "since_change"),
+    [
+        pytest.param([], [], 0, 0, id="nothing-yet"),
+        pytest.param([1], [1], 0, 0, id="first"),
+        pytest.param([1, 0], [1, 1], 1, 1, id="one-worse"),
+        pytest.param([1, 0, 0], [1, 1, 1], 2, 2, id="two-worse"),
+        pytest.param([1, 0, 0, 0], [1, 1, 1, 0.3], 3, 1, id="fell-and-worse"),
+        pytest.param([1, 0, 0, 0, 0], [1, 1, 1, 0.3, 0.3], 4, 2, id="fell-and-worse-twice"),
+        pytest.param([1, 0, 0, 1], [1, 1, 1, 0.3], 0, 0, id="fell-and-better"),
+        pytest.param([1, 0, 0, 1, 0], [1, 1, 1, 0.3, 0.3], 1, 1, id="better-then-worse"),
+    ],
+)
+def test_state_counts_epochs_since_the_best_and_since_the_rate_fell(
+    fit, config, best, rates, since_best, since_change
+):
+    state = fit._State(config, model=None)
+    for i, (is_best, rate) in enumerate(zip(best, rates, strict=True)):
+        state.history.append(fit.Epoch(i + 1, rate, 0.0, 1.0, 0.5, 1.0, 0.5, [], bool(is_best)))
+    assert (state.epochs_since_best, state.epochs_since_change) == (since_best, since_change)
+
+
+def test_train_lowers_the_rate_by_its_factor_after_epochs_without_gain(fit, config, images):
+    still = replace(config, learning_rate=1e-12, epochs=30, reduce_after=2, stop_after=5)
+    history = fit.train(still, *images).history
+    best = max(epoch.epoch for epoch in history if epoch.best)
+    rates = [epoch.learning_rate for epoch in history]
+    # After two epochs without gain 0.3 of it, after two more 0.3 of that; float32 has 7 digits.
+    expected = [1e-12] * (best + 2) + [0.3e-12] * 2 + [0.09e-12]
+    assert rates == pytest.approx(expected, rel=1e-6, abs=0)
+
+
+# --- resume
+
+
+@pytest.fixture
+def lowering(config):
+    """Lowers the learning rate after every epoch without gain."""
+    return replace(config, reduce_after=1)
+
+
+@pytest.fixture
+def contrary(images):
+    """Validation labels that are all wrong: the surer the network, the higher the loss, so the rate falls."""
+    x, y, x_validation, y_validation = images
+    return x, y, x_validation, (y_validation + 1) % 10
+
+
+def test_resumed_run_ends_with_the_same_weights_bit_for_bit(fit, lowering, contrary, tmp_path):
+    whole = fit.train(lowering, *contrary, checkpoint=tmp_path / "whole.npz")
+    rates = [epoch.learning_rate for epoch in whole.history]
+    assert rates[3] < rates[2] < rates[0]  # else the test would not see a schedule that is forgotten
+
+    broken = tmp_path / "broken.npz"
+    first = fit.train(replace(lowering, epochs=2), *contrary, checkpoint=broken)
+    assert first.ended == "all epochs done"
+    assert_equal_results(whole, fit.train(lowering, *contrary, checkpoint=broken))
+
+
+def test_run_interrupted_within_an_epoch_and_resumed_ends_with_the_same_weights(
+    fit, lowering, contrary, tmp_path
+):
+    whole = fit.train(lowering, *contrary)
+    path = tmp_path / "checkpoint.npz"
+    stopped = fit.train(lowering, *contrary, checkpoint=path, on_step=break_at(3, 5))
+    assert stopped.ended == "interrupted"
+    assert len(stopped.history) == 2
+    again = fit.train(lowering, *contrary, checkpoint=path, on_step=break_at(4, 1))
+    assert [epoch.epoch for epoch in again.history] == [1, 2, 3]
+    assert_equal_results(whole, fit.train(lowering, *contrary, checkpoint=path))
+
+
+def test_interrupted_run_keeps_the_best_so_far(fit, config, images):
+    result = fit.train(config, *images, on_step=break_at(3, 1))
+    best = min(epoch.val_loss for epoch in result.history)
+    weights = np.array(list(config.class_weights.values()))[images[3]]
+    logits = fit.predict_logits(result.model, images[2])
+    assert metrics.log_loss(images[3], logits, weights) == pytest.approx(best, rel=1e-6)
+
+
+def test_run_interrupted_before_its_first_epoch_has_nothing_to_keep(fit, config, images, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(config, *images, checkpoint=path, on_step=break_at(1, 3))
+    assert not path.exists()
+
+
+def test_resume_of_a_run_that_is_over_trains_no_more(fit, config, images, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    short = replace(config, epochs=1)
+    done = fit.train(short, *images, checkpoint=path)
+    again = fit.train(short, *images, checkpoint=path, on_step=lambda *_: pytest.fail("trained"))
+    assert_equal_results(done, again)
+
+
+@pytest.fixture
+def checkpoint(fit, config, images, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    fit.train(replace(config, epochs=1), *images, checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        pytest.param({"seed": 8}, "seed", id="seed"),
+        pytest.param({"batch_size": 32}, "batch_size", id="batch-size"),
+        pytest.param({"augmentation": Augmentation()}, "augmentation", id="augmentation"),
+        pytest.param(
+            {"class_weights": dict.fromkeys(FASHION_MNIST_LABELS, 1.0)}, "class_weights", id="weights"
+        ),
+        pytest.param({"network": "weighted-cnn"}, "network", id="network"),
+    ],
+)  # fmt: skip
+def test_resume_with_another_configuration_names_what_differs(
+    fit, config, images, checkpoint, change, name
+):
+    before = checkpoint.read_bytes()
+    other = replace(config, **change)
+    with pytest.raises(DataError, match=f"was made with {name} = .*; resume with the same options"):
+        fit.train(other, *images, checkpoint=checkpoint)
+    with pytest.raises(DataError, match=f"was made with {name}"):
+        fit.require_resumable(other, checkpoint)
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: b"text", id="text"),
+        pytest.param(lambda content: content[: len(content) // 2], id="cut-off"),
+        pytest.param(lambda content: content[:-5], id="end-missing"),
+        pytest.param(lambda content: content[:600] + b"\xff" * 8 + content[608:], id="corrupt"),
+    ],
+)
+def test_resume_of_a_broken_checkpoint_is_one_sentence(fit, config, images, checkpoint, damage):
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(DataError, match="not a checkpoint that can be resumed"):
+        fit.train(config, *images, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"document": np.array("[]")}, id="no-document"),
+        pytest.param({"model_0": np.zeros(3, np.float32)}, id="other-shape"),
+        pytest.param({"model_0": None}, id="weights-missing"),
+        pytest.param({"optimizer_3": None}, id="optimizer-missing"),
+    ],
+)
+def test_resume_of_a_checkpoint_with_other_contents_is_one_sentence(
+    fit, config, images, checkpoint, changed
+):
+    with np.load(checkpoint) as stored:
+        arrays = dict(stored) | changed
+    np.savez(checkpoint, **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(DataError, match="not a checkpoint that can be resumed"):
+        fit.train(config, *images, checkpoint=checkpoint)
+
+
+def test_checkpoint_holds_no_pickled_object(checkpoint):
+    with np.load(checkpoint, allow_pickle=False) as stored:
+        assert {stored[name].dtype.kind for name in stored.files} <= set("fiuU")
+        assert json.loads(str(stored["document"]))["config"]["seed"] == 7
+
+
+# --- the rest
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate"])
+def test_config_of_a_number_not_above_0_is_refused(config, name):
+    with pytest.raises(OptionError, match=f"--{name.replace('_', '-')} must be above 0, got 0"):
+        replace(config, **{name: 0})
+
+
+def test_train_with_a_class_missing_in_validation_leaves_its_recall_undefined(fit, config, images):
+    x, y, x_validation, y_validation = images
+    some = y_validation != 3
+    result = fit.train(replace(config, epochs=1), x, y, x_validation[some], y_validation[some])
+    assert [i for i, recall in enumerate(result.history[0].val_recall) if recall is None] == [3]
+    json.dumps(result.history[0].val_recall, allow_nan=False)
+
+
+def test_device_description_names_backend_and_processor(fit):
+    assert fit.device_description().startswith("TensorFlow ")
+    assert " on " in fit.device_description()
+
+
+def test_versions_are_those_installed(fit, keras):
+    versions = fit.versions()
+    assert versions["keras"] == keras.__version__
+    assert versions["numpy"] == np.__version__
+    assert versions["backend"] in versions
+
+
+def test_predict_logits_in_parts_are_those_of_the_whole(fit, networks, tiny, images):
+    model = networks.NETWORKS[tiny].build(10)
+    logits = fit.predict_logits(model, images[2], batch_size=7)
+    assert logits.dtype == np.float32
+    # Matrix products of another size may be added in another order: some float32 roundings.
+    np.testing.assert_allclose(logits, fit.predict_logits(model, images[2]), atol=1e-5)

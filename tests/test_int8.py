@@ -1,0 +1,227 @@
+"""The ways to int8, their comparison, and what is fitted beside them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edge.classifier import Classifier
+from edge.files import sha256
+from train.augmentation import Augmentation
+from train.data import as_input, validation_split
+
+
+@pytest.fixture(scope="module")
+def parts(int8, made_data):
+    """(images to train on, images to validate on)."""
+    return [
+        int8.Images(made_data.x_train[at], made_data.y_train[at], at)
+        for at in validation_split(made_data.y_train)
+    ]
+
+
+@pytest.fixture(scope="module")
+def operations(trained, folding):
+    return folding.fold(trained)
+
+
+@pytest.fixture(scope="module")
+def float_logits(operations, keras2, parts):
+    return [
+        keras2.predict_logits(keras2.build_twin(operations), as_input(part.images_u8))
+        for part in parts
+    ]
+
+
+@pytest.fixture(scope="module")
+def calibrated(int8, operations, parts):
+    return int8.post_training(operations, parts[0], seed=0)
+
+
+def candidate(int8, way="some", changed=0, lost=(0, 0), gained=(0, 0)):
+    lost, gained = np.array(lost), np.array(gained)
+    return int8.Candidate(way, b"", lost, gained, changed, 0.0, 100)
+
+
+# --- images and their manifest
+
+
+def test_sample_draws_without_repetition_and_by_the_seed(parts):
+    training = parts[0]
+    drawn = training.sample(50, seed=1)
+    assert len(set(drawn.indices)) == 50
+    np.testing.assert_array_equal(drawn.indices, training.sample(50, seed=1).indices)
+    assert set(drawn.indices) != set(training.sample(50, seed=2).indices)
+    assert len(training.sample(10**6, seed=1).y) == len(training.y)
+
+
+def test_sample_keeps_images_labels_and_places_together(parts, made_data):
+    drawn = parts[0].sample(20, seed=3)
+    np.testing.assert_array_equal(drawn.images_u8, made_data.x_train[drawn.indices])
+    np.testing.assert_array_equal(drawn.y, made_data.y_train[drawn.indices])
+
+
+def test_manifest_names_the_images_by_checksum(parts):
+    drawn = parts[0].sample(20, seed=3)
+    manifest = drawn.manifest("training images", 3)
+    assert manifest == {
+        "source": "training images", "count": 20, "seed": 3,
+        "indices_sha256": sha256(drawn.indices.astype("<i8").tobytes()),
+        "images_sha256": sha256(drawn.images_u8.tobytes()),
+        "preprocessing": "pixel / 255",
+    }  # fmt: skip
+    assert manifest != parts[0].sample(20, seed=4).manifest("training images", 3)
+
+
+# --- the ways
+
+
+def test_post_training_keeps_nearly_all_answers(int8, calibrated, float_logits, parts):
+    flatbuffer, manifest = calibrated
+    found = int8.compare("post-training", flatbuffer, float_logits[1], parts[1])
+    assert found.changed <= 0.05 * found.images
+    assert manifest["count"] == 900
+    assert manifest["seed"] == 0
+
+
+def test_post_training_twice_gives_the_same_bytes(int8, operations, parts, calibrated):
+    assert int8.post_training(operations, parts[0], seed=0) == calibrated
+
+
+def test_mean_shift_finds_a_bias_that_is_off(
+    int8, operations, folding, keras2, parts, calibrated, tmp_path
+):
+    from dataclasses import replace
+
+    _, bias = operations[-1].weights
+    wrong = bias.copy()
+    wrong[3] += 0.5
+    spoilt = int8.post_training([*operations[:-1], replace(operations[-1], bias=wrong)], parts[0], 0)
+    teacher = keras2.build_twin(operations)
+    added = int8._mean_shift(spoilt[0], teacher, parts[0], 0) - int8._mean_shift(
+        calibrated[0], teacher, parts[0], 0
+    )
+    path = tmp_path / "spoilt.tflite"
+    path.write_bytes(spoilt[0])
+    step = Classifier(path).output.scale  # a mean over 900 images is known far better than that
+    np.testing.assert_allclose(added, [0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0], atol=step / 2)
+
+
+@pytest.mark.parametrize("way", ["post-training", "fine-tuned"])
+def test_bias_correction_brings_every_mean_to_nearly_0(
+    int8, operations, keras2, parts, float_logits, tmp_path, way
+):
+    if way == "post-training":
+        flatbuffer, _ = int8.post_training_corrected(operations, parts[0], 0)
+    else:
+        flatbuffer, _ = int8.fine_tuned(
+            operations, parts[0], np.ones(10), Augmentation(), 0, epochs=0
+        )
+    path = tmp_path / "corrected.tflite"
+    path.write_bytes(flatbuffer)
+    step = Classifier(path).output.scale
+    shift = int8._mean_shift(flatbuffer, keras2.build_twin(operations), parts[0], 0)
+    # What is left is the rounding of the correction itself: a part of a step, over many images.
+    assert np.abs(shift).max() < step / 4
+
+
+def test_fine_tuned_without_epochs_has_the_output_range_that_decides(
+    int8, operations, parts, float_logits, tmp_path
+):
+    flatbuffer, _ = int8.fine_tuned(operations, parts[0], np.ones(10), Augmentation(), 0, epochs=0)
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(flatbuffer)
+    output = Classifier(path).output
+    low, high = int8.output_range(float_logits[0])
+    low = min(low, 0)
+    assert output.scale == pytest.approx((high - low) / 255, rel=1e-3)
+    # The converter moves both ends a little, so that 0.0 falls on an integer: less than a step.
+    assert output.dequantize(np.array([-128], np.int8))[0] == pytest.approx(low, abs=output.scale)
+
+
+def test_fine_tuned_reports_its_steps_and_stays_close(
+    int8, operations, parts, float_logits, export
+):
+    steps = []
+    flatbuffer, manifest = int8.fine_tuned(
+        operations, parts[0], np.ones(10), Augmentation(shift=0.05), 0, epochs=1,
+        on_progress=lambda what, step, of: steps.append((what, step, of)),
+    )  # fmt: skip
+    assert steps[-1] == ("Fine-tuning towards int8", 7, 7)  # 900 images in batches of 128
+    assert manifest["source"] == "training images"
+    export.require_int8(flatbuffer)
+    found = int8.compare("fine-tuned", flatbuffer, float_logits[1], parts[1])
+    assert found.changed <= 0.05 * found.images
+
+
+def test_output_range_is_that_of_the_second_largest_and_a_tenth_more(int8):
+    logits = np.array([[9.0, 4.0, -50.0], [1.0, -6.0, 30.0], [2.0, 2.0, -1.0]])
+    # Second largest: 4, 1, 2; from 1 to 4, and a tenth of 3 on either side.
+    assert int8.output_range(logits) == pytest.approx((0.7, 4.3))
+
+
+# --- comparison and choice
+
+
+def test_compare_counts_lost_gained_and_changed_by_class(int8, calibrated, parts, float_logits):
+    flatbuffer, validation = calibrated[0], parts[1]
+    after = int8.logits_of(flatbuffer, validation.images_u8).argmax(axis=1)
+    before = float_logits[1].copy()
+    # Three answers of the float network are made up: one that int8 gets right, two that it gets wrong.
+    right = np.flatnonzero(after == validation.y)[:3]
+    wrong_class = (validation.y[right].astype(int) + 1) % 10
+    before[right[:1]] = np.eye(10)[wrong_class[:1]] * 99
+    labels = validation.y.copy()
+    labels[right[1:]] = wrong_class[1:]
+    before[right[1:]] = np.eye(10)[wrong_class[1:]] * 99
+    changed = int8.Images(validation.images_u8, labels, validation.indices)
+    base = int8.compare("as is", flatbuffer, float_logits[1], validation)
+    found = int8.compare("made up", flatbuffer, before, changed)
+    assert found.changed == base.changed + 3
+    assert found.gained.sum() == base.gained.sum() + 1
+    assert found.lost.sum() == base.lost.sum() + 2
+    assert found.accuracy_change == pytest.approx(
+        (found.gained.sum() - found.lost.sum()) / len(labels)
+    )
+
+
+def test_as_document_is_json_by_label(int8):
+    one = candidate(int8, changed=3, lost=[2, 0], gained=[0, 1])
+    document = one.as_document(["Bag", "Coat"])
+    assert document["lost"] == {"Bag": 2, "Coat": 0}
+    assert document["gained"] == {"Bag": 0, "Coat": 1}
+    assert document["agreement"] == 0.97
+    json.dumps(document, allow_nan=False)
+
+
+def test_closest_has_the_fewest_changed_images_whatever_it_gained(int8):
+    gaining = candidate(int8, "gaining", 9, lost=[1, 0], gained=[0, 8])
+    close = candidate(int8, "close", 4, lost=[4, 0], gained=[0, 0])
+    assert int8.closest([gaining, close]).way == "close"
+
+
+def test_closest_of_equals_is_the_one_whose_worst_class_lost_least(int8):
+    one_sided = candidate(int8, "one-sided", 4, lost=[4, 0], gained=[0, 0])
+    spread = candidate(int8, "spread", 4, lost=[2, 2], gained=[0, 0])
+    assert int8.closest([one_sided, spread]).way == "spread"
+    assert int8.closest([spread, one_sided]).way == "spread"
+
+
+# --- temperature
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_fit_temperature_finds_the_one_the_labels_were_drawn_with(int8, temperature):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 5))
+    gumbel = rng.gumbel(size=logits.shape)  # the largest of logits plus these is drawn by softmax
+    y = (logits + gumbel).argmax(axis=1)
+    # With 20,000 draws the likelihood's own deviation is about 1%; three of them.
+    assert int8.fit_temperature(y, logits * temperature) == pytest.approx(temperature, rel=0.03)
+
+
+def test_fit_temperature_stays_within_its_limits(int8):
+    y = np.zeros(50, int)
+    right, wrong = np.tile([9.0, 0.0], (50, 1)), np.tile([0.0, 9.0], (50, 1))
+    assert int8.fit_temperature(y, right) == 0.2
+    assert int8.fit_temperature(y, wrong) == 5.0

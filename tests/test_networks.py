@@ -1,0 +1,72 @@
+"""The registry of networks, and the form that folding and int8 rely on."""
+
+import numpy as np
+import pytest
+
+from edge.errors import OptionError
+
+
+def test_weighted_cnn_is_that_of_the_experiment(networks):
+    model = networks.weighted_cnn(10)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == [
+        "InputLayer",
+        "Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D", "Dropout",
+        "Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D", "Dropout",
+        "Flatten", "Dense", "BatchNormalization", "ReLU", "Dropout", "Dense",
+    ]  # fmt: skip
+    by_kind = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
+    assert [getattr(layer, "filters", None) or layer.units for layer in by_kind] == [64, 128, 256, 10]
+    rates = [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"]
+    assert rates == [0.25, 0.35, 0.5]
+    # Kernels 9*64 + 9*64*128 + 7*7*128*256 + 256*10, last bias 10, batch-norms 4 * (64 + 128 + 256).
+    assert model.count_params() == 576 + 73_728 + 1_605_632 + 2_560 + 10 + 4 * 448
+
+
+def test_weighted_cnn_has_its_experiments_protocol(networks):
+    network = networks.network_named("weighted-cnn")
+    assert network.class_weights == {"Shirt": 2.0, "T-shirt/top": 1.2}
+    limits = network.augmentation
+    assert (limits.rotation, limits.shift, limits.zoom) == (5, 0.05, 0.1)
+    assert 0 < limits.shear <= 0.1
+
+
+def test_every_network_goes_from_pixels_to_logits(networks, keras):
+    for name, network in networks.NETWORKS.items():
+        model = network.build(10)
+        assert (model.input_shape, model.output_shape) == ((None, 28, 28, 1), (None, 10)), name
+        assert model.layers[-1].activation is keras.activations.linear, name
+        assert not any(type(layer).__name__ == "Rescaling" for layer in model.layers), name
+        row = np.asarray(model(np.random.default_rng(0).uniform(size=(1, 28, 28, 1))))
+        assert abs(row.sum() - 1) > 1e-3, name  # no softmax in disguise
+
+
+def test_every_network_can_be_folded(networks, folding):
+    for network in networks.NETWORKS.values():
+        operations = folding.fold(network.build(10))
+        assert {one.kind for one in operations} <= {
+            "input", "conv", "depthwise_conv", "dense", "add", "max_pool", "average_pool",
+            "global_average_pool", "flatten", "relu",
+        }  # fmt: skip
+
+
+def test_every_network_is_weighted_by_labels_that_exist(networks):
+    from edge.labels import FASHION_MNIST_LABELS
+
+    for network in networks.NETWORKS.values():
+        assert set(network.class_weights) <= set(FASHION_MNIST_LABELS)
+
+
+@pytest.mark.parametrize("number", [2, 10])
+def test_weighted_cnn_has_as_many_logits_as_classes(networks, number):
+    assert networks.weighted_cnn(number).output_shape == (None, number)
+
+
+def test_network_named_of_a_mistyped_name_proposes_the_nearest(networks):
+    with pytest.raises(OptionError, match="'weigthed_cnn'; did you mean 'weighted-cnn'"):
+        networks.network_named("weigthed_cnn")
+
+
+def test_network_named_of_a_name_like_none_lists_all(networks):
+    with pytest.raises(OptionError, match=r"'xyz'; there are: .*weighted-cnn"):
+        networks.network_named("xyz")

@@ -1,0 +1,103 @@
+"""From a picture to an answer, with the real parts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edge.classifier import Classifier
+from edge.metadata import attach
+from edge.pictures import Picture
+from edge.recognition import NO_GARMENT, UNKNOWN, Recognition, name_of, recognize
+from edge.segmentation import make_segmenter
+
+LABELS = ["Bag", "Coat", "Dress", "Shirt"]
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    pytest.importorskip("cv2")
+    return make_segmenter("grabcut")
+
+
+@pytest.fixture
+def make(tmp_path, dense_model, metadata_of):
+    """A classifier of 28x28 images with fixed logits, whatever it sees."""
+
+    def build(logits, **fields):
+        flatbuffer = dense_model(np.full((4, 784), 1e-9), np.array(logits), io="float32")
+        path = tmp_path / "fixed.tflite"
+        path.write_bytes(attach(flatbuffer, metadata_of(**fields)) if fields else flatbuffer)
+        return Classifier(path, labels=None if fields else LABELS)
+
+    return build
+
+
+@pytest.fixture
+def tile():
+    """A picture in Fashion-MNIST's own form, which needs no segmentation."""
+    image = np.zeros((28, 28, 3), np.uint8)
+    image[4:24, 8:20] = 180
+    return Picture(image)
+
+
+# softmax of these: 0.643914, 0.236883, 0.087144, 0.032059
+LOGITS = [3.0, 2.0, 1.0, 0.0]
+
+
+def test_recognize_names_the_most_probable_class_and_times_every_stage(make, tile, segmenter):
+    recognition = recognize(tile, make(LOGITS), segmenter)
+    assert recognition.label == "Bag"
+    assert recognition.confidence == pytest.approx(0.643914, abs=1e-5)
+    assert list(recognition.latency_ms) == ["segment", "prepare", "infer"]
+    np.testing.assert_array_equal(recognition.prepared.image_u8, tile.rgb[..., 0])
+
+
+def test_recognize_where_nothing_stands_out_says_no_garment(make, segmenter):
+    recognition = recognize(Picture(np.full((60, 60, 3), 90, np.uint8)), make(LOGITS), segmenter)
+    assert (recognition.label, recognition.confidence) == (NO_GARMENT, 0.0)
+    assert recognition.probabilities is None
+    assert recognition.top_k(3) == []
+    assert "infer" not in recognition.latency_ms
+    document = recognition.as_document(3)
+    assert document["top_k"] == []
+    assert document["preparation"]["reason"]
+    json.dumps(document, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "label"), [(None, "Bag"), (0.64, "Bag"), (0.65, UNKNOWN), (0.0, "Bag")]
+)
+def test_recognize_below_the_files_threshold_is_unknown(make, tile, segmenter, threshold, label):
+    classifier = make(LOGITS, unknown_threshold=threshold)
+    recognition = recognize(tile, classifier, segmenter)
+    assert recognition.label == label
+    assert recognition.confidence == pytest.approx(0.643914, abs=1e-5)
+    assert recognition.top_k(1)[0]["label"] == "Bag"  # what it would have been
+
+
+def test_name_of_without_metadata_has_no_threshold(make):
+    assert name_of(np.array([0.1, 0.2, 0.3, 0.4]), make(LOGITS)) == ("Shirt", 0.4)
+
+
+@pytest.mark.parametrize(("k", "count"), [(0, 0), (-1, 0), (1, 1), (3, 3), (99, 4)])
+def test_top_k_gives_so_many_best_first(make, tile, segmenter, k, count):
+    rows = recognize(tile, make(LOGITS), segmenter).top_k(k)
+    assert [row["label"] for row in rows] == LABELS[:count]
+    probabilities = [row["probability"] for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_top_k_of_equal_probabilities_keeps_the_order_of_the_labels(make, tile, segmenter):
+    recognition = recognize(tile, make([1.0, 1.0, 1.0, 1.0]), segmenter)
+    assert [row["label"] for row in recognition.top_k(4)] == LABELS
+
+
+def test_as_document_has_the_documented_fields(make, tile, segmenter):
+    recognition = recognize(tile, make(LOGITS), segmenter)
+    assert isinstance(recognition, Recognition)
+    document = json.loads(json.dumps(recognition.as_document(2), allow_nan=False))
+    assert list(document) == ["label", "confidence", "top_k", "latency_ms", "preparation"]
+    assert document["top_k"][0] == {"label": "Bag", "probability": document["confidence"]}
+    assert document["preparation"]["form"] == "fashion-mnist"
+    assert all(ms >= 0 for ms in document["latency_ms"].values())
