@@ -45,7 +45,8 @@ def build_twin(operations: Sequence[Operation]) -> tf_keras.Model:
         results[operation.name] = layer(sources if len(sources) > 1 else sources[0])
         if operation.kernel is not None:
             layer.set_weights(operation.weights)
-    return tf_keras.Model(inputs, results[operations[-1].name])
+    # Named, since the name goes into the file: counted up by Keras, it would differ from twin to twin.
+    return tf_keras.Model(inputs, results[operations[-1].name], name="folded")
 
 
 def _layer_of(operation: Operation) -> tf_keras.layers.Layer:
@@ -104,15 +105,17 @@ def quantization_aware(
     Returns:
         A quantization-aware model with the twin's weights.
     """
+    # Names go into the file. Counted from the start, the same network gives the same bytes each time.
+    tf_keras.backend.reset_uids()
     model = tfmot.quantization.keras.quantize_model(twin)
     ranges = _activation_ranges(twin, x_calibration)
     ranges[twin.layers[-1].name] = output_range
     model(x_calibration[:1], training=True)  # weight ranges are taken on a training pass only
     for layer in model.layers:
         variables = {v.name.split("/")[-1].split(":")[0]: v for v in layer.variables}
-        if "quantize_layer_min" in variables:  # the input: pixel / 255 and nothing else
-            variables["quantize_layer_min"].assign(0.0)
-            variables["quantize_layer_max"].assign(1.0)
+        if f"{layer.name}_min" in variables:  # the input: pixel / 255 and nothing else
+            variables[f"{layer.name}_min"].assign(0.0)
+            variables[f"{layer.name}_max"].assign(1.0)
         wrapped = getattr(layer, "layer", None)
         for kind in ("output", "post_activation"):
             if wrapped is not None and f"{kind}_min" in variables:

@@ -8,6 +8,8 @@ NAME.json             the card: where it comes from, how int8 was reached, what 
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -257,7 +259,10 @@ def load_keras(path: Path) -> keras.Model:
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (
+        OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, EOFError,
+        zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         reason = str(error).strip().split("\n")[0]
         raise ModelError(
             f"{path} cannot be read as a Keras network ({reason}); make one with 'cli train'."
@@ -277,9 +282,7 @@ def _predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
     return predict_logits(model, images_u8)
 
 
-def _require_same(
-    what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float
-) -> float:
+def _require_same(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
     """The largest difference as a share of the largest logit; refused above `tolerance`, and if NaN."""
     difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
     if not difference <= tolerance:

@@ -21,6 +21,9 @@ from train import data
 from train.augmentation import Augmentation
 from train.data import FashionMnist
 
+# TensorFlow on one thread, so that sums are always taken in one order; read when it starts.
+os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -37,14 +40,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def tensorflow():
-    """TensorFlow on one thread, so that sums are taken in one order."""
+    """TensorFlow, with all that comes with it."""
     for name in ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization"):
-        pytest.importorskip(name)
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    return tf
+        pytest.importorskip(name, reason=f"{name}, which comes with TensorFlow, is not installed")
+    return importlib.import_module("tensorflow")
 
 
 def _module_fixture(name):

@@ -87,8 +87,9 @@ def test_augment_shifts_by_the_share_of_the_side(images_u8, pixels):
 
 
 def test_augment_turns_about_the_centre(images_u8):
-    turned = augment(images_u8, Augmentation(rotation=90), Fixed(angle=1))
-    np.testing.assert_array_equal(turned, np.rot90(images_u8, 1, axes=(1, 2)))
+    for angle, times in ((1, 1), (-1, -1), (2, 2)):
+        turned = augment(images_u8, Augmentation(rotation=90), Fixed(angle=angle))
+        np.testing.assert_array_equal(turned, np.rot90(images_u8, times, axes=(1, 2)))
 
 
 def test_augment_zooms_about_the_centre():

@@ -3,12 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.tf
-keras = pytest.importorskip("keras", reason="needs TensorFlow (the `train` extra)")
-
 
 @pytest.fixture
-def network():
+def network(keras):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((6, 6, 1))
     x = keras.layers.Conv2D(3, 3, use_bias=False)(inputs)
@@ -18,7 +15,7 @@ def network():
     return keras.Model(inputs, keras.layers.BatchNormalization(name="second")(x))
 
 
-def test_recalibration_sets_statistics_of_clean_images_front_to_back(network):
+def test_recalibration_sets_statistics_of_clean_images_front_to_back(network, keras):
     from train.batch_norm import Recalibration
     from train.data import as_input
 

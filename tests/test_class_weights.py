@@ -43,7 +43,18 @@ def test_parse_of_balanced_on_equal_classes_is_1_for_all():
 
 @pytest.mark.parametrize(
     "option",
-    ["Shirt", "=2", "Shirt=", "Shirt=two", "Shirt=0", "Shirt=-1", "Shirt=nan", "Shirt=inf", "", "None"],
+    [
+        "Shirt",
+        "=2",
+        "Shirt=",
+        "Shirt=two",
+        "Shirt=0",
+        "Shirt=-1",
+        "Shirt=nan",
+        "Shirt=inf",
+        "",
+        "None",
+    ],
 )
 def test_parse_of_a_bad_factor_says_how_to_write_it(option):
     with pytest.raises(OptionError, match=r"takes NAME=FACTOR .* write for example"):

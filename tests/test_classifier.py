@@ -222,11 +222,15 @@ def test_classifier_of_a_folder_says_so(tmp_path):
         Classifier(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"labels\n", b"TFL3" * 10, b"\x1c\0\0\0TFL3", b"PK\x03\x04" * 8])
+@pytest.mark.parametrize(
+    "content", [b"", b"labels\n", b"TFL3" * 10, b"\x1c\0\0\0TFL3", b"PK\x03\x04" * 8]
+)
 def test_classifier_of_a_file_that_is_no_model_is_one_sentence(tmp_path, content):
     path = tmp_path / "text.tflite"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"text\.tflite is not a model that can be used here") as caught:
+    with pytest.raises(
+        ModelError, match=r"text\.tflite is not a model that can be used here"
+    ) as caught:
         Classifier(path)
     assert "\n" not in str(caught.value)
 
@@ -234,7 +238,9 @@ def test_classifier_of_a_file_that_is_no_model_is_one_sentence(tmp_path, content
 @pytest.mark.parametrize("channels", [3, 4])
 def test_classifier_of_a_colour_network_is_refused(write, dense_model, channels):
     kernel = np.ones((4, SIDE * SIDE * channels))
-    with pytest.raises(ModelError, match=rf"input has shape \(1, 6, 6, {channels}\), expected one grey"):
+    with pytest.raises(
+        ModelError, match=rf"input has shape \(1, 6, 6, {channels}\), expected one grey"
+    ):
         Classifier(write(new_kernel=kernel, channels=channels))
 
 
@@ -272,7 +278,9 @@ def test_classifier_of_a_file_cut_off_anywhere_is_refused(write, metadata_of, ru
     size = path.stat().st_size
     flatbuffer_size = path.read_bytes().index(b"PK\x03\x04")
     # Between the flatbuffer and its metadata, it is a whole model that says nothing of itself.
-    lengths = [n for n in range(0, size, 7) if not flatbuffer_size - 64 <= n <= flatbuffer_size + 13]
+    lengths = [
+        n for n in range(0, size, 7) if not flatbuffer_size - 64 <= n <= flatbuffer_size + 13
+    ]
     seen = cut_off(run_python, path, tmp_path, [*lengths, size])
     assert seen.pop(str(size)) == "ran"
     assert len(seen) > 150
@@ -281,7 +289,17 @@ def test_classifier_of_a_file_cut_off_anywhere_is_refused(write, metadata_of, ru
 
 def test_classifier_of_the_shipped_file_cut_off_is_refused(shipped_int8, run_python, tmp_path):
     size = shipped_int8.stat().st_size
-    lengths = [8, 100, 5_000, size // 10, size // 2, size * 9 // 10, size - 5_000, size - 100, size - 1]
+    lengths = [
+        8,
+        100,
+        5_000,
+        size // 10,
+        size // 2,
+        size * 9 // 10,
+        size - 5_000,
+        size - 100,
+        size - 1,
+    ]
     seen = cut_off(run_python, shipped_int8, tmp_path, lengths)
     assert all("is not a model that can be used here" in sentence for sentence in seen.values())
 

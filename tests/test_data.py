@@ -192,7 +192,7 @@ def test_load_from_a_mirror_with_a_wrong_file_asks_the_next_and_keeps_nothing_wr
 class Short(http.server.SimpleHTTPRequestHandler):
     """Promises more bytes than it sends."""
 
-    def do_GET(self):  # noqa: N802 - the name that http.server calls
+    def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Length", "100000")
         self.end_headers()
@@ -202,21 +202,21 @@ class Short(http.server.SimpleHTTPRequestHandler):
 class Nonsense(http.server.SimpleHTTPRequestHandler):
     """Does not speak HTTP."""
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.wfile.write(b"220 mail.example.com ESMTP\r\n")
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
     """Takes the question and never answers."""
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         threading.Event().wait(30)
 
 
 class Login(http.server.SimpleHTTPRequestHandler):
     """Answers everything with its own page, as the network of a hotel does."""
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<html>Please log in</html>")
@@ -229,7 +229,9 @@ def test_load_without_a_working_mirror_says_what_each_did_and_what_to_do(
     monkeypatch.setattr(data, "TIMEOUT_S", 0.2)
     (tmp_path / "empty").mkdir()
     address = serve(tmp_path / "empty", handler)
-    monkeypatch.setattr(data, "MIRRORS", (address, "http://127.0.0.1:9/"))  # and one that is not there
+    monkeypatch.setattr(
+        data, "MIRRORS", (address, "http://127.0.0.1:9/")
+    )  # and one that is not there
     with pytest.raises(DataError, match="cannot be obtained") as caught:
         load(None)
     assert address.split("/")[2] in str(caught.value)

@@ -68,11 +68,14 @@ def test_written_file_follows_the_umask(tmp_path):
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, OSError])
 def test_replacing_that_fails_half_way_keeps_the_older_file_and_leaves_nothing(older, failure):
-    expected = OutputError if failure is OSError else failure
-    with pytest.raises(expected), replacing(older) as temporary:
-        temporary.write_text("half of the ne")
-        assert older.read_text() == "older"
-        raise failure
+    def write_half():
+        with replacing(older) as temporary:
+            temporary.write_text("half of the ne")
+            assert older.read_text() == "older"
+            raise failure
+
+    with pytest.raises(OutputError if failure is OSError else failure):
+        write_half()
     assert older.read_text() == "older"
     assert os.listdir(older.parent) == [older.name]
 
@@ -85,13 +88,15 @@ def test_replacing_keeps_the_suffix_for_writers_that_choose_by_it(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_write_on_a_full_disk_keeps_the_older_file_and_says_so(older):
-    # Whatever is written to /dev/full fails as it does on a disk without space.
-    with pytest.raises(OutputError, match=r"Cannot write .*result\.json: No space left"), replacing(
-        older
-    ) as temporary:
-        temporary.unlink()
-        temporary.symlink_to("/dev/full")
-        temporary.write_text("newer")
+    def write_to_full_disk():
+        with replacing(older) as temporary:
+            # Whatever is written to /dev/full fails as it does on a disk without space.
+            temporary.unlink()
+            temporary.symlink_to("/dev/full")
+            temporary.write_text("newer")
+
+    with pytest.raises(OutputError, match=r"Cannot write .*result\.json: No space left"):
+        write_to_full_disk()
     assert older.read_text() == "older"
     assert os.listdir(older.parent) == [older.name]
 
@@ -107,7 +112,7 @@ def test_write_when_space_ends_at_the_folder_says_so(older, monkeypatch):
 
 
 def test_write_below_a_file_in_the_folders_way_is_one_sentence(older):
-    with pytest.raises(OutputError, match="Cannot write .*; name another place"):
+    with pytest.raises(OutputError, match=r"Cannot write .*; name another place"):
         write_text(older / "below.txt", "x")
     assert older.read_text() == "older"
 

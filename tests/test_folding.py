@@ -166,7 +166,9 @@ def test_batch_norm_behind_a_dropout_beside_another_consumer_is_refused(keras, f
     x = layers.Conv2D(4, 3)(inputs)
     normed = layers.BatchNormalization(name="behind_dropout")(layers.Dropout(0.1)(x))
     model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(layers.Add()([x, normed]))))
-    with pytest.raises(ModelError, match="the batch-norm 'behind_dropout' does not directly follow"):
+    with pytest.raises(
+        ModelError, match="the batch-norm 'behind_dropout' does not directly follow"
+    ):
         folding.fold(model)
 
 
@@ -184,44 +186,45 @@ def test_batch_norm_behind_a_dropout_alone_is_folded(keras, shaken, twin_differe
 def broken_networks():
     """Each with the name of the layer that the message must give."""
 
-    def behind(*make):
+    def behind(*layers):
+        """Builds a network of layers given by name and arguments."""
+
         def build(keras):
-            inputs = keras.Input((28, 28, 1))
-            x = inputs
-            for one in make:
-                x = one(keras.layers)(x)
+            x = inputs = keras.Input((28, 28, 1))
+            for name, *arguments, options in layers:
+                x = getattr(keras.layers, name)(*arguments, **options)(x)
             x = keras.layers.Flatten()(x)
             return keras.Model(inputs, keras.layers.Dense(10)(x))
 
         return build
 
+    here = {"name": "here"}
+    conv = ("Conv2D", 2, 3, {})
+    norm = ("BatchNormalization", here)
+    conv_relu, relu6 = ("Conv2D", 2, 3, {"activation": "relu"}), ("ReLU", 6, here)
+    written = "the batch-norm 'here' .* write conv -> batch-norm -> ReLU"
+    plain = "'here' is not a plain ReLU"
     return [
-        pytest.param(behind(lambda ls: ls.BatchNormalization(name="here")), "'here'", id="norm-first"),
+        pytest.param(behind(norm), written, id="norm-first"),
+        pytest.param(behind(conv_relu, norm), written, id="norm-after-activation"),
+        pytest.param(behind(conv, ("ReLU", {}), norm), written, id="norm-after-relu"),
+        pytest.param(behind(conv, ("MaxPooling2D", {}), norm), written, id="norm-after-pool"),
+        pytest.param(behind(("Lambda", abs, here)), "'here' is a Lambda", id="lambda"),
+        pytest.param(behind(("Rescaling", 2.0, here)), "'here' is a Rescaling", id="rescaling"),
+        pytest.param(behind(("SeparableConv2D", 2, 3, here)), "'here' is a Sep", id="unknown"),
+        pytest.param(behind(relu6), plain, id="relu6"),
+        pytest.param(behind(conv, relu6), plain, id="relu6-behind-conv"),
+        pytest.param(behind(("ReLU", None, 0.1, here)), plain, id="leaky-relu"),
         pytest.param(
-            behind(lambda ls: ls.Conv2D(2, 3, activation="relu"), lambda ls: ls.BatchNormalization(name="here")),
-            "the batch-norm 'here' .* write conv -> batch-norm -> ReLU", id="norm-after-relu",
+            behind(("Conv2D", 2, 3, {"activation": "relu6", **here})),
+            "'here' has .* 'relu6'", id="activation-relu6",
         ),
         pytest.param(
-            behind(lambda ls: ls.Conv2D(2, 3), lambda ls: ls.ReLU(), lambda ls: ls.BatchNormalization(name="here")),
-            "'here'", id="norm-after-relu-layer",
+            behind(("Conv2D", 2, 3, {"dilation_rate": 2, **here})),
+            "'here' has dilation", id="dilation",
         ),
         pytest.param(
-            behind(lambda ls: ls.Conv2D(2, 3), lambda ls: ls.MaxPooling2D(), lambda ls: ls.BatchNormalization(name="here")),
-            "'here'", id="norm-after-pool",
-        ),
-        pytest.param(behind(lambda ls: ls.Lambda(lambda x: x, name="here")), "'here' is a Lambda", id="lambda"),
-        pytest.param(behind(lambda ls: ls.Rescaling(2.0, name="here")), "'here' is a Rescaling", id="rescaling"),
-        pytest.param(behind(lambda ls: ls.SeparableConv2D(2, 3, name="here")), "'here' is a Separable", id="unknown"),
-        pytest.param(behind(lambda ls: ls.ReLU(max_value=6, name="here")), "'here' is not a plain ReLU", id="relu6"),
-        pytest.param(behind(lambda ls: ls.ReLU(negative_slope=0.1, name="here")), "'here' is not a plain", id="leaky"),
-        pytest.param(
-            behind(lambda ls: ls.Conv2D(2, 3), lambda ls: ls.ReLU(max_value=6, name="here")),
-            "'here' is not a plain ReLU", id="relu6-behind-conv",
-        ),
-        pytest.param(behind(lambda ls: ls.Conv2D(2, 3, activation="relu6", name="here")), "'here' has .* 'relu6'", id="activation"),
-        pytest.param(behind(lambda ls: ls.Conv2D(2, 3, dilation_rate=2, name="here")), "'here' has dilation", id="dilation"),
-        pytest.param(
-            behind(lambda ls: ls.Conv2D(2, 3), lambda ls: ls.Conv2D(4, 3, groups=2, name="here")),
+            behind(conv, ("Conv2D", 4, 3, {"groups": 2, **here})),
             "'here' has dilation, groups", id="groups",
         ),
     ]  # fmt: skip
@@ -237,7 +240,7 @@ def test_fold_of_a_softmax_at_the_end_names_it(keras, folding):
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Flatten()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax", name="last")(x))
-    with pytest.raises(ModelError, match="'last' has .* the activation 'softmax'"):
+    with pytest.raises(ModelError, match=r"'last' has .* the activation 'softmax'"):
         folding.fold(model)
 
 

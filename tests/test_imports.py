@@ -10,7 +10,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("edge", "train", "convert", "cli")  # each may import those before it
-HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "jax", "torch", "matplotlib")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "tf_keras",
+    "tensorflow_model_optimization",
+    "jax",
+    "torch",
+    "matplotlib",
+)
 LATE = ("cv2", "PIL", "ai_edge_litert")  # imported where they are first needed
 LIGHT = (
     *(f"edge.{path.stem}" for path in sorted((ROOT / "edge").glob("*.py")) if path.stem != "__init__"),
@@ -20,7 +28,10 @@ LIGHT = (
 
 
 def sources():
-    return [ROOT / "cli.py", *(path for layer in LAYERS[:3] for path in (ROOT / layer).glob("*.py"))]
+    return [
+        ROOT / "cli.py",
+        *(path for layer in LAYERS[:3] for path in (ROOT / layer).glob("*.py")),
+    ]
 
 
 def imported_by(path):
@@ -56,7 +67,7 @@ def loaded_by(run_python, modules):
 
 
 def test_import_of_the_light_modules_loads_nothing_heavy(run_python):
-    assert loaded_by(run_python, LIGHT) == dict.fromkeys(LIGHT, [])
+    assert loaded_by(run_python, LIGHT) == {name: [] for name in LIGHT}
 
 
 def test_import_of_a_late_package_is_seen(run_python):

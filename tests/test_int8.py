@@ -85,7 +85,35 @@ def test_post_training_keeps_nearly_all_answers(int8, calibrated, float_logits, 
 
 
 def test_post_training_twice_gives_the_same_bytes(int8, operations, parts, calibrated):
-    assert int8.post_training(operations, parts[0], seed=0) == calibrated
+    flatbuffer, manifest = int8.post_training(operations, parts[0], seed=0)
+    assert flatbuffer == calibrated[0]
+    assert manifest == calibrated[1]
+
+
+@pytest.mark.slow
+def test_fine_tuned_twice_gives_the_same_bytes(int8, operations, parts):
+    first, again = (
+        int8.fine_tuned(operations, parts[0], np.ones(10), Augmentation(shift=0.05), 0, epochs=1)[0]
+        for _ in range(2)
+    )
+    assert first == again
+
+
+def test_every_way_takes_pixels_over_255_however_many_were_tried_before(
+    int8, operations, parts, calibrated, tmp_path
+):
+    ways = [calibrated[0]]
+    for _ in range(2):
+        ways.append(
+            int8.fine_tuned(operations, parts[0], np.ones(10), Augmentation(), 0, epochs=0)[0]
+        )
+    for flatbuffer in ways:
+        path = tmp_path / "way.tflite"
+        path.write_bytes(flatbuffer)
+        classifier = Classifier(path)
+        assert (classifier.input.scale, classifier.input.zero_point) == (
+            pytest.approx(1 / 255), -128,
+        )  # fmt: skip
 
 
 def test_mean_shift_finds_a_bias_that_is_off(
@@ -96,7 +124,9 @@ def test_mean_shift_finds_a_bias_that_is_off(
     _, bias = operations[-1].weights
     wrong = bias.copy()
     wrong[3] += 0.5
-    spoilt = int8.post_training([*operations[:-1], replace(operations[-1], bias=wrong)], parts[0], 0)
+    spoilt = int8.post_training(
+        [*operations[:-1], replace(operations[-1], bias=wrong)], parts[0], 0
+    )
     teacher = keras2.build_twin(operations)
     added = int8._mean_shift(spoilt[0], teacher, parts[0], 0) - int8._mean_shift(
         calibrated[0], teacher, parts[0], 0
@@ -123,6 +153,25 @@ def test_bias_correction_brings_every_mean_to_nearly_0(
     shift = int8._mean_shift(flatbuffer, keras2.build_twin(operations), parts[0], 0)
     # What is left is the rounding of the correction itself: a part of a step, over many images.
     assert np.abs(shift).max() < step / 4
+
+
+@pytest.mark.parametrize("way", ["post-training", "fine-tuned"])
+def test_bias_correction_takes_off_what_was_measured(
+    int8, operations, parts, monkeypatch, tmp_path, way
+):
+    def make():
+        if way == "post-training":
+            return int8.post_training_corrected(operations, parts[0], 0)[0]
+        return int8.fine_tuned(operations, parts[0], np.ones(10), Augmentation(), 0, epochs=0)[0]
+
+    means = []
+    for measured in (np.zeros(10, np.float32), np.eye(10, dtype=np.float32)[3]):
+        monkeypatch.setattr(int8, "_mean_shift", lambda *_, shift=measured: shift)
+        means.append(int8.logits_of(make(), parts[0].images_u8).mean(axis=0))
+    change = means[1] - means[0]
+    # By what was measured, where nothing saturates; the cut output range hides most of what lies low.
+    assert change[3] == pytest.approx(-1, abs=0.05) if way == "post-training" else change[3] < -0.2
+    assert np.abs(np.delete(change, 3)).max() < 0.05
 
 
 def test_fine_tuned_without_epochs_has_the_output_range_that_decides(

@@ -36,7 +36,7 @@ def test_class_id_of_a_mistyped_name_proposes_the_nearest(typed, meant):
 
 @pytest.mark.parametrize("typed", ["", "xyzzy"])
 def test_class_id_of_a_name_like_none_lists_all(typed):
-    with pytest.raises(OptionError, match="the classes are: T-shirt/top, Trouser, .*, Ankle boot"):
+    with pytest.raises(OptionError, match=r"the classes are: T-shirt/top, Trouser, .*, Ankle boot"):
         class_id_of(typed)
 
 

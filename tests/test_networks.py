@@ -16,7 +16,12 @@ def test_weighted_cnn_is_that_of_the_experiment(networks):
         "Flatten", "Dense", "BatchNormalization", "ReLU", "Dropout", "Dense",
     ]  # fmt: skip
     by_kind = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
-    assert [getattr(layer, "filters", None) or layer.units for layer in by_kind] == [64, 128, 256, 10]
+    assert [getattr(layer, "filters", None) or layer.units for layer in by_kind] == [
+        64,
+        128,
+        256,
+        10,
+    ]
     rates = [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"]
     assert rates == [0.25, 0.35, 0.5]
     # Kernels 9*64 + 9*64*128 + 7*7*128*256 + 256*10, last bias 10, batch-norms 4 * (64 + 128 + 256).

@@ -22,7 +22,9 @@ def figures(plots, monkeypatch):
     """Figures as they are when written."""
     seen = []
     write = plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: (seen.append(figure), write(figure, path)))
+    monkeypatch.setattr(
+        plots, "_write", lambda figure, path: (seen.append(figure), write(figure, path))
+    )
     return seen
 
 

@@ -95,5 +95,5 @@ def test_read_json_of_an_unfinished_run_is_one_sentence(folder, content):
     folder.mkdir(parents=True)
     if content is not None:
         (folder / "metrics.json").write_text(content)
-    with pytest.raises(DataError, match="is not a finished run: metrics.json cannot be read"):
+    with pytest.raises(DataError, match=r"is not a finished run: metrics\.json cannot be read"):
         runs.read_json(folder, "metrics.json")

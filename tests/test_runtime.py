@@ -40,7 +40,9 @@ def test_make_interpreter_says_nothing_on_the_terminal(flatbuffer, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1c\x00\x00", b"a text file\n", b"\x89PNG\r\n\x1a\n" * 9])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x1c\x00\x00", b"a text file\n", b"\x89PNG\r\n\x1a\n" * 9]
+)
 def test_make_interpreter_of_another_file_is_refused_by_its_identifier(content):
     with pytest.raises(ModelError, match="no 'TFL3' identifier"):
         make_interpreter(content)
@@ -61,5 +63,5 @@ def test_make_interpreter_without_the_runtime_says_how_to_get_it(flatbuffer, mon
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingPartError, match="libc is too old.*pip install ai-edge-litert"):
+    with pytest.raises(MissingPartError, match=r"libc is too old.*pip install ai-edge-litert"):
         make_interpreter(flatbuffer)

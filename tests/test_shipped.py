@@ -13,12 +13,14 @@ from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import is_unchanged, split
 from edge.preparation import PREPARATION
 
-PAIRS = sorted(path.name.removesuffix("_int8.tflite") for path in shipped.FOLDER.glob("*_int8.tflite"))
+PAIRS = sorted(
+    path.name.removesuffix("_int8.tflite") for path in shipped.FOLDER.glob("*_int8.tflite")
+)
 
 
 def test_default_model_is_the_first_of_the_preference_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
-    with pytest.raises(ModelError, match="There is no model in .*'cli train'"):
+    with pytest.raises(ModelError, match=r"There is no model in .*'cli train'"):
         shipped.default_model()
     for name in reversed(("garment-net-photo", "garment-net", "weighted-cnn")):
         (tmp_path / f"{name}_int8.tflite").touch()
@@ -48,7 +50,9 @@ def test_shipped_file_keeps_the_contract(name, kind):
     flatbuffer, metadata = split(path.read_bytes())
     assert is_unchanged(flatbuffer, metadata)
     assert not classifier.outputs_probabilities
-    assert classifier.probabilities(np.zeros((1, 28, 28), np.uint8)).sum() == pytest.approx(1, abs=1e-5)
+    assert classifier.probabilities(np.zeros((1, 28, 28), np.uint8)).sum() == pytest.approx(
+        1, abs=1e-5
+    )
     with zipfile.ZipFile(path) as archive:
         assert archive.read("labels.txt").decode().split("\n")[:-1] == list(FASHION_MNIST_LABELS)
 

@@ -31,6 +31,8 @@ from train.batch_norm import Recalibration
 from train.data import as_input
 from train.networks import network_named
 
+FALLS_AT = (0.65, 0.85)  # shares of a run's epochs after which the learning rate has fallen
+
 # Reported after each batch: epoch (from 1), step (from 1), steps of an epoch.
 OnStep = Callable[[int, int, int], None]
 OnEpoch = Callable[["Epoch"], None]
@@ -48,7 +50,9 @@ class TrainConfig:
         batch_size: Images a step.
         learning_rate: Of Adam at the start.
         seed: Of initial weights, order of images, augmentation and dropout.
-        reduce_after: Epochs without a better validation loss before the learning rate falls.
+        reduce_after: Epochs without a better validation loss before the learning rate falls; at the latest
+            it falls after the shares `FALLS_AT` of the epochs, so that a run of any length ends on small
+            steps.
         reduce_by: Factor of the learning rate then.
         stop_after: Epochs without a better validation loss before training stops.
     """
@@ -70,6 +74,11 @@ class TrainConfig:
             if not getattr(self, name) > 0:
                 option = "--" + name.replace("_", "-")
                 raise OptionError(f"{option} must be above 0, got {getattr(self, name)}.")
+
+    def highest_rate(self, epochs_done: int) -> float:
+        """The largest learning rate that is still allowed after so many epochs."""
+        falls = sum(epochs_done >= share * self.epochs for share in FALLS_AT)
+        return self.learning_rate * self.reduce_by**falls
 
 
 @dataclass(frozen=True)
@@ -419,8 +428,10 @@ class _Keeper(keras.callbacks.Callback):
             best=best,
         )
         self.state.history.append(done)
+        rate = done.learning_rate
         if self.state.epochs_since_change >= config.reduce_after:
-            optimizer.learning_rate.assign(done.learning_rate * config.reduce_by)
+            rate *= config.reduce_by
+        optimizer.learning_rate.assign(min(rate, config.highest_rate(done.epoch)))
         if self.checkpoint:
             self.state.save(self.checkpoint)
         if self.state.ended(config):

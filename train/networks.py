@@ -35,7 +35,7 @@ class Network:
     build: Callable[[int], keras.Model]
     class_weights: Mapping[str, float] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    epochs: int = 30
+    epochs: int = 22
     batch_size: int = 128
     learning_rate: float = 1e-3
 

@@ -1,0 +1,687 @@
+"""The command line: exit status, one sentence for each error, documents that parse, nothing lost."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from edge.labels import FASHION_MNIST_LABELS
+from edge.metadata import attach
+from edge.version import __version__
+
+COMMANDS = (
+    "data", "train", "convert", "verify", "classify", "webcam", "card", "draw", "report",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs a command in this process, in an empty folder; by default no data set is to be found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
+
+    def invoke(*arguments, expect=0):
+        result = CliRunner().invoke(cli.app, [str(one) for one in arguments], prog_name="cli")
+        assert result.exit_code == expect, result.stdout + result.stderr
+        return result
+
+    return invoke
+
+
+def error_of(result) -> str:
+    """The one sentence of an error; nothing else but progress may be on standard error."""
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert "Traceback" not in result.stderr
+    assert "Error" not in result.stdout
+    return errors[0]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with a garment in Fashion-MNIST's own form, a drawn photograph, and a text as .jpg."""
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("cv2")
+    from edge.drawing import draw_scene
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    tile = np.zeros((28, 28), np.uint8)
+    tile[2:26, 9:19] = 160
+    image.fromarray(tile).save(folder / "tile.png")
+    scene = draw_scene("Shirt", np.random.default_rng(0))
+    image.fromarray(scene.rgb).save(folder / "drawn.jpg")
+    (folder / "text.jpg").write_text("not a picture")
+    return folder
+
+
+# --- the whole
+
+
+def test_help_lists_every_command(run):
+    stdout = run("--help").stdout
+    assert all(f"  {name} " in stdout for name in COMMANDS)
+    assert "Exit status" in stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_shows_its_options(run, command):
+    assert "Usage: cli " + command in run(command, "--help").stdout
+
+
+def test_version_is_the_packages(run):
+    assert run("--version").stdout == f"garmentlite {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["classifi"], ["train", "--epochs", "0"], ["classify"], ["draw", "x", "--count", "many"]],
+)
+def test_wrong_usage_exits_2(run, arguments):
+    assert run(*arguments, expect=2).stdout == ""
+
+
+def test_error_is_one_sentence_and_debug_shows_its_traceback(run):
+    plain = run("card", "none.tflite", expect=2)
+    assert error_of(plain) == (
+        "Error: Cannot read the model none.tflite: No such file or directory; name a .tflite file."
+    )
+    debugged = run("--debug", "card", "none.tflite", expect=2)
+    assert "Traceback" in debugged.stderr
+    assert "ModelError" in debugged.stderr
+
+
+def test_error_of_the_program_keeps_its_traceback(run, monkeypatch):
+    monkeypatch.setattr(cli, "_open_model", lambda *_: 1 / 0)
+    result = CliRunner().invoke(cli.app, ["card"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_ctrl_c_anywhere_exits_2_and_not_as_a_failed_check(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_open_model", interrupted)
+    assert run("verify", "a.tflite", "b.tflite", expect=2).stderr == "Interrupted.\n"
+
+
+def test_program_in_a_process_gives_its_exit_status(run_python):
+    failed = run_python("cli.py", "card", "none.tflite")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr.startswith("Error: Cannot read the model none.tflite")
+    assert failed.stderr.count("\n") == 1
+    assert run_python("cli.py", "--version").returncode == 0
+    assert run_python("cli.py").returncode == 2
+
+
+def test_program_whose_reader_leaves_ends_quietly(shipped_int8):
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "cli.py", "card", str(shipped_int8)],
+        cwd=Path(cli.__file__).parent, stdout=writer, stderr=subprocess.PIPE, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    os.close(writer)
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 0
+
+
+# --- data
+
+
+def test_data_prints_counts_and_json(run, made_data_dir):
+    assert "1,000" not in run("data", "--data-dir", made_data_dir).stdout
+    table = run("data", "--data-dir", made_data_dir).stdout
+    assert "Shirt" in table
+    assert "0 test images also in training" in table
+    document = json.loads(run("data", "--data-dir", made_data_dir, "--json").stdout)
+    assert document["counts"]["Shirt"] == [100, 20]
+    assert set(document) == {
+        "folder", "md5", "counts", "duplicates_train", "duplicates_test", "overlap",
+    }  # fmt: skip
+
+
+def test_data_of_a_folder_without_it_is_one_sentence(run, tmp_path):
+    assert "lacks train-images-idx3-ubyte" in error_of(
+        run("data", "--data-dir", tmp_path, expect=2)
+    )
+
+
+def test_data_of_a_wrong_file_names_it(run, made_data_dir):
+    path = made_data_dir / "t10k-labels-idx1-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    error = error_of(run("data", "--data-dir", made_data_dir, expect=2))
+    assert "t10k-labels-idx1-ubyte is not Fashion-MNIST's" in error
+
+
+# --- classify
+
+
+def test_classify_of_a_folder_does_the_others_and_exits_2(run, pictures, shipped_int8):
+    result = run("classify", pictures, "--model", shipped_int8, expect=2)
+    assert "text.jpg is not a picture that can be read" in error_of(result)
+    lines = result.stdout.splitlines()
+    assert [Path(line.split(":")[0]).name for line in lines] == ["drawn.jpg", "tile.png"]
+
+
+def test_classify_json_has_the_documented_fields(run, pictures, shipped_int8):
+    (pictures / "text.jpg").unlink()
+    out = run("classify", pictures, "--json", "--top-k", 2, "--model", shipped_int8).stdout
+    documents = [json.loads(line) for line in out.splitlines()]
+    assert len(documents) == 2
+    for document in documents:
+        assert set(document) == {
+            "path", "label", "confidence", "top_k", "latency_ms", "preparation",
+        }  # fmt: skip
+        assert document["label"] in {*FASHION_MNIST_LABELS, "unknown", "no garment"}
+        assert 0 <= document["confidence"] <= 1
+        assert all(set(row) == {"label", "probability"} for row in document["top_k"])
+        assert {"read", "segment", "prepare"} <= set(document["latency_ms"])
+    forms = {Path(one["path"]).name: one["preparation"]["form"] for one in documents}
+    assert forms == {"drawn.jpg": "photo", "tile.png": "fashion-mnist"}
+    assert len(documents[1]["top_k"]) == 2
+
+
+def test_classify_of_a_missing_picture_does_the_others(run, pictures, shipped_int8):
+    result = run(
+        "classify", "gone.jpg", pictures / "tile.png", "nothing/*.png", "--model", shipped_int8,
+        expect=2,
+    )  # fmt: skip
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.count("Error: ") == 2
+
+
+def test_classify_of_a_picture_named_twice_does_it_once(run, pictures, shipped_int8):
+    tile = pictures / "tile.png"
+    assert len(run("classify", tile, tile, "--model", shipped_int8).stdout.splitlines()) == 1
+
+
+def test_classify_saves_what_the_network_saw_and_overwrites_nothing(
+    run, pictures, shipped_int8, tmp_path
+):
+    image = pytest.importorskip("PIL.Image")
+    (pictures / "text.jpg").unlink()
+    other = pictures / "other"
+    other.mkdir()
+    shutil.copy(pictures / "drawn.jpg", other / "tile.jpg")  # the same stem as tile.png
+    arguments = ("classify", pictures, "--model", shipped_int8, "--save-inputs", tmp_path / "seen")
+    run(*arguments)
+    names = sorted(os.listdir(tmp_path / "seen"))
+    assert names == ["drawn.png", "tile-2.png", "tile.png"]
+    for name in names:
+        with image.open(tmp_path / "seen" / name) as opened:
+            assert (opened.size, opened.mode) == ((28, 28), "L")
+    before = (tmp_path / "seen" / "tile.png").read_bytes()
+    (tmp_path / "seen" / "tile.png").write_bytes(b"mine")
+    assert "already there" in error_of(run(*arguments, expect=2))
+    assert (tmp_path / "seen" / "tile.png").read_bytes() == b"mine"
+    run(*arguments, "--force")
+    assert (tmp_path / "seen" / "tile.png").read_bytes() == before
+
+
+def test_classify_into_a_folder_that_cannot_be_is_one_sentence(
+    run, pictures, shipped_int8, tmp_path
+):
+    (tmp_path / "file").touch()
+    result = run(
+        "classify", pictures / "tile.png", "--model", shipped_int8, "--save-inputs",
+        tmp_path / "file" / "seen", expect=2,
+    )  # fmt: skip
+    assert "Cannot write" in error_of(result)
+
+
+def test_classify_without_a_model_says_how_to_make_one(run, pictures, monkeypatch, tmp_path):
+    monkeypatch.setattr("edge.shipped.FOLDER", tmp_path / "empty")
+    error = error_of(run("classify", pictures, expect=2))
+    assert "There is no model in" in error
+    assert "'cli train'" in error
+
+
+def test_classify_uses_the_shipped_model_unless_told_otherwise(run, pictures):
+    run("classify", pictures / "tile.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", "is not a model that can be used here", id="empty"),
+        pytest.param(b"just text\n", "no 'TFL3' identifier", id="text"),
+        pytest.param(None, "the LiteRT runtime refuses it", id="cut-off"),
+    ],
+)
+def test_classify_with_a_file_that_is_no_model_is_one_sentence(
+    run, pictures, shipped_int8, tmp_path, content, message
+):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(shipped_int8.read_bytes()[:100_000] if content is None else content)
+    assert message in error_of(run("classify", pictures, "--model", path, expect=2))
+
+
+def test_classify_with_an_unknown_segmenter_proposes_the_nearest(run, pictures):
+    assert "did you mean 'grabcut'" in error_of(
+        run("classify", pictures, "--segment", "grabcutt", expect=2)
+    )
+
+
+def test_classify_with_labels_from_a_file_names_classes_by_them(
+    run, pictures, shipped_int8, tmp_path
+):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"name {i}\n\n" for i in range(10)))
+    result = run(
+        "classify", pictures / "tile.png", "--model", shipped_int8, "--labels", labels, "--json"
+    )
+    assert json.loads(result.stdout)["label"].startswith("name ")
+    labels.write_text("one\ntwo\n")
+    error = error_of(run("classify", pictures, "--labels", labels, expect=2))
+    assert "10 outputs but there are 2 labels" in error
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n\n", b"\xff\xfe\x00"])
+def test_classify_with_a_labels_file_that_holds_none_is_one_sentence(
+    run, pictures, tmp_path, content
+):
+    labels = tmp_path / "labels.txt"
+    if content is not None:
+        labels.write_bytes(content)
+    assert "--labels" in error_of(run("classify", pictures, "--labels", labels, expect=2))
+
+
+def test_classify_with_a_changed_model_warns_and_goes_on(run, pictures, shipped_int8, tmp_path):
+    content = bytearray(shipped_int8.read_bytes())
+    content[len(content) // 2] ^= 1  # one weight
+    (tmp_path / "changed.tflite").write_bytes(bytes(content))
+    result = run("classify", pictures / "tile.png", "--model", tmp_path / "changed.tflite")
+    assert "Warning: " in result.stderr
+    assert "was changed after it was made" in result.stderr
+
+
+def test_classify_broken_off_by_ctrl_c_exits_2(pictures, shipped_int8):
+    many = pictures / "many"
+    many.mkdir()
+    for i in range(300):
+        shutil.copy(pictures / "drawn.jpg", many / f"{i}.jpg")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "cli.py", "classify", str(many), "--model", str(shipped_int8)],
+        cwd=Path(cli.__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell's background job ignores Ctrl-C, and would hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stdout.readline()  # it is at work
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert stderr == "Interrupted.\n"
+
+
+# --- card
+
+
+def test_card_prints_what_the_file_says(run, shipped_int8):
+    text = run("card", shipped_int8).stdout
+    assert "takes 28x28 grey, int8, scale 0.00392157, zero point -128" in text
+    document = json.loads(run("card", shipped_int8, "--json").stdout)
+    assert document["labels"] == list(FASHION_MNIST_LABELS)
+    assert document["format_version"] == 1
+
+
+def test_card_of_a_foreign_file_says_that_it_carries_none(run, dense_model, tmp_path):
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(dense_model(np.ones((4, 784)), np.zeros(4), io="int8"))
+    assert "carries no metadata" in error_of(run("card", path, expect=2))
+
+
+# --- draw
+
+
+def test_draw_makes_pictures_with_labels_and_the_same_for_one_seed(run, tmp_path):
+    pytest.importorskip("PIL")
+    for name in ("a", "b"):
+        run("draw", tmp_path / name, "--count", 1, "--seed", 5)
+    with (tmp_path / "a" / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == list(FASHION_MNIST_LABELS)
+    for row in rows:
+        pictures = [(tmp_path / name / row["image"]).read_bytes() for name in ("a", "b")]
+        assert pictures[0] == pictures[1]
+
+
+def test_draw_where_something_is_needs_force(run, tmp_path):
+    (tmp_path / "labels.csv").write_text("mine")
+    assert "already there" in error_of(run("draw", tmp_path, "--count", 1, expect=2))
+    assert (tmp_path / "labels.csv").read_text() == "mine"
+    run("draw", tmp_path, "--count", 1, "--force")
+
+
+# --- verify
+
+
+@pytest.fixture
+def pair(dense_model, metadata_of, tmp_path, made_data):
+    """Writes models of one dense layer that know the made data set; (reference, candidate)."""
+    means = np.array([made_data.x_train[made_data.y_train == i].mean(axis=0) for i in range(10)])
+    means = means.reshape(10, -1) / 255
+    kernel, bias = 2 * means, -(means**2).sum(axis=1)
+
+    def write(name, io, *, shift=0.0, **fields):
+        moved = bias.copy()
+        moved[6] += shift
+        card = metadata_of(labels=list(FASHION_MNIST_LABELS), **fields)
+        options = {"output_scale": 1.0, "zero_point": 40} if io == "int8" else {}
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(attach(dense_model(kernel, moved, io=io, **options), card))
+        return path
+
+    return write
+
+
+# 20 images a class cannot show a loss below 12 points: ln(0.05) / 20, roughly.
+MARGIN = ("--margin", "0.3")
+
+
+def test_verify_of_a_file_with_itself_exits_0_with_json(run, pair, made_data_dir):
+    path = pair("same", "float32")
+    arguments = ("verify", path, path, "--data-dir", made_data_dir, *MARGIN)
+    assert "PASSED" in run(*arguments).stdout
+    document = json.loads(run(*arguments, "--json").stdout)
+    assert document["passed"] is True
+    assert {
+        "passed", "margin", "alpha", "classes", "precision", "agreement", "confidence_drift",
+    } <= set(document)  # fmt: skip
+    assert {
+        "label", "support", "recall_reference", "recall_candidate", "lost", "gained", "p_value",
+        "p_holm", "bound", "verdict",
+    } <= set(document["classes"][0])  # fmt: skip
+    assert [row["label"] for row in document["classes"]] == list(FASHION_MNIST_LABELS)
+    assert document["margin"] == 0.3
+
+
+def test_verify_of_a_broken_model_exits_1_and_names_the_class(run, pair, made_data_dir):
+    reference, broken = pair("good", "float32"), pair("broken", "float32", shift=-500.0)
+    arguments = ("verify", reference, broken, "--data-dir", made_data_dir, *MARGIN)
+    assert "NOT PASSED" in run(*arguments, expect=1).stdout
+    document = json.loads(run(*arguments, "--json", expect=1).stdout)
+    lost = [row["label"] for row in document["classes"] if row["verdict"] == "lost"]
+    assert lost == ["Shirt"]
+
+
+def test_verify_that_cannot_be_judged_exits_2(run, pair, made_data_dir):
+    path = pair("same", "float32")
+    error = error_of(run("verify", path, path, "--data-dir", made_data_dir, expect=2))
+    assert "images of each class" in error
+
+
+@pytest.mark.parametrize("arguments", [["--margin", "0"], ["--margin", "2"], ["--alpha", "0.9"]])
+def test_verify_of_a_margin_or_alpha_out_of_range_exits_2(run, pair, made_data_dir, arguments):
+    path = pair("same", "float32")
+    error_of(run("verify", path, path, "--data-dir", made_data_dir, *arguments, expect=2))
+
+
+def test_verify_writes_a_report_and_overwrites_none(run, pair, made_data_dir, tmp_path):
+    path = pair("same", "float32")
+    arguments = (
+        "verify", path, path, "--data-dir", made_data_dir, *MARGIN, "--report", tmp_path / "out",
+    )  # fmt: skip
+    run(*arguments)
+    assert (tmp_path / "out" / "verify.html").read_text().startswith("<!")
+    assert json.loads((tmp_path / "out" / "verify.json").read_text())["passed"] is True
+    assert "already there" in error_of(run(*arguments, expect=2))
+    run(*arguments, "--force")
+
+
+def test_verify_stores_outputs_and_compares_with_them(run, pair, made_data_dir, tmp_path):
+    path, stored = pair("model", "float32"), tmp_path / "outputs.npz"
+    data = ("--data-dir", made_data_dir)
+    run("verify", path, "--save-reference", stored, *data)
+    assert "already there" in error_of(
+        run("verify", path, "--save-reference", stored, *data, expect=2)
+    )
+    assert "bit for bit" in run("verify", path, "--against", stored, *data).stdout
+    assert json.loads(run("verify", path, "--against", stored, "--json", *data).stdout)["equal"]
+    with np.load(stored) as archive:
+        outputs, about = archive["outputs"].copy(), archive["about"]
+    outputs[0] = outputs[0, ::-1]
+    np.savez(stored, outputs=outputs, about=about)
+    assert "1 answers changed" in run("verify", path, "--against", stored, *data, expect=1).stdout
+    other = pair("other", "float32", temperature=2.0)
+    assert "another model" in error_of(run("verify", other, "--against", stored, *data, expect=2))
+    error_of(run("verify", path, "--against", stored, "--limit", 5, *data, expect=2))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.tflite"],
+        ["a.tflite", "b.tflite", "--against", "x.npz"],
+        ["a.tflite", "--against", "x.npz", "--save-reference", "y.npz"],
+    ],
+)
+def test_verify_of_too_few_or_many_files_says_what_it_takes(run, arguments):
+    error = error_of(run("verify", *arguments, expect=2))
+    assert "takes REFERENCE and CANDIDATE" in error
+
+
+def test_verify_of_the_shipped_pair_by_its_own_outputs_is_equal(
+    run, shipped_int8, real_data_dir, tmp_path
+):
+    stored = tmp_path / "outputs.npz"
+    options = ("--limit", 200, "--data-dir", real_data_dir)
+    run("verify", shipped_int8, "--save-reference", stored, *options)
+    assert "bit for bit" in run("verify", shipped_int8, "--against", stored, *options).stdout
+
+
+# --- train and convert
+
+
+def test_train_of_an_unknown_network_proposes_the_nearest(run, tensorflow, made_data_dir, tmp_path):
+    result = run(
+        "train", "--network", "weigted-cnn", "--data-dir", made_data_dir, "-o", "run", expect=2
+    )
+    assert "did you mean 'weighted-cnn'" in error_of(result)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [("Shirtt=2", "did you mean 'Shirt'"), ("Shirt=0", "with a factor above 0")],
+)
+def test_train_with_a_wrong_class_weight_is_one_sentence(
+    run, tiny, made_data_dir, tmp_path, weight, message
+):
+    result = run(
+        "train", "--network", tiny, "--class-weight", weight, "--data-dir", made_data_dir,
+        "-o", "run", expect=2,
+    )  # fmt: skip
+    assert message in error_of(result)
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_without_its_packages_names_the_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    error = error_of(run("train", expect=2))
+    assert "keras" in error
+    assert "pip install 'garmentlite[train]'" in error
+
+
+def test_convert_without_its_packages_names_the_extra(run, trained_keras, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
+    result = run("convert", trained_keras, "--int8", "-o", tmp_path / "out", expect=2)
+    assert "need tensorflow_model_optimization, which is not installed" in error_of(result)
+
+
+@pytest.mark.slow
+def test_road_from_data_to_card(run, tiny, made_data_dir, tmp_path):
+    """Trains, converts, verifies and shows a small network, as the README has it."""
+    data, folder = ("--data-dir", made_data_dir), tmp_path / "run"
+    trained = run("train", "--network", tiny, "--epochs", 3, "-o", folder, *data)
+    assert "next: cli convert" in trained.stdout
+    assert sorted(os.listdir(folder)) == [
+        "config.json", "confusion_matrix.png", "history.csv", "history.json",
+        "learning_curves.png", "metrics.json", "model.keras", "per_class.png",
+    ]  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    assert config["class_weights"]["Shirt"] == 2.0  # the network's own
+    assert config["images"] == {"training": 900, "validation": 100}
+    assert {"command", "seed", "versions", "device", "data_md5"} <= set(config)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"]["images"] == 200
+    assert {
+        "accuracy", "macro_recall", "macro_precision", "macro_f1", "mcc", "log_loss", "per_class",
+        "confusion_matrix",
+    } <= set(metrics["test"])  # fmt: skip
+    assert len((folder / "history.csv").read_text().splitlines()) == 4
+
+    # A finished run is touched by nobody.
+    before = (folder / "model.keras").read_bytes()
+    assert "already holds a run" in error_of(
+        run("train", "--network", tiny, "-o", folder, *data, expect=2)
+    )
+    assert "nothing to resume" in run("train", "--network", tiny, "-o", folder, "--resume").stdout
+    assert (folder / "model.keras").read_bytes() == before
+
+    assert "Say what to make" in error_of(run("convert", folder, expect=2))
+    converted = run("convert", folder, "--int8", "--ptq", *data)
+    assert "* chosen." in converted.stdout
+    assert "Next: cli verify" in converted.stdout
+    assert "already there" in error_of(run("convert", folder, "--int8", *data, expect=2))
+
+    pair = folder / "tiny_float32.tflite", folder / "tiny_int8.tflite"
+    verdict = CliRunner().invoke(cli.app, ["verify", *map(str, (*pair, *data, *MARGIN)), "--json"])
+    assert verdict.exit_code in (0, 1)  # so small a network may fail it; it is judged, at least
+    assert len(json.loads(verdict.stdout)["classes"]) == 10
+    card = json.loads(run("card", pair[1], "--json").stdout)
+    assert card["training"]["network"] == tiny
+    assert card["reference_sha256"]
+
+
+@pytest.mark.slow
+def test_train_class_weight_none_and_balanced_are_all_ones(run, tiny, made_data_dir, tmp_path):
+    for option in ("none", "balanced"):
+        folder = tmp_path / option
+        result = run(
+            "train", "--network", tiny, "--epochs", 1, "--class-weight", option, "-o", folder,
+            "--data-dir", made_data_dir,
+        )  # fmt: skip
+        config = json.loads((folder / "config.json").read_text())
+        assert set(config["class_weights"].values()) == {1.0}
+        assert ("the same as 'none'" in result.stderr) == (option == "balanced")
+
+
+@pytest.mark.slow
+def test_train_broken_off_keeps_the_best_and_resumes_where_it_was(
+    run, fit, tiny, made_data_dir, tmp_path, monkeypatch
+):
+    arguments = ("train", "--network", tiny, "--epochs", 3, "--data-dir", made_data_dir)
+    run(*arguments, "-o", tmp_path / "whole")
+
+    folder = tmp_path / "broken"
+    train = fit.train
+
+    def interrupted(*given, on_step, **options):
+        def stop(epoch, step, steps):
+            on_step(epoch, step, steps)
+            if (epoch, step) == (3, 2):
+                raise KeyboardInterrupt
+
+        return train(*given, on_step=stop, **options)
+
+    monkeypatch.setattr(fit, "train", interrupted)
+    stopped = run(*arguments, "-o", folder, expect=2)
+    assert "Interrupted: the best weights so far" in stopped.stderr
+    assert "--resume goes on" in stopped.stderr
+    assert (folder / "model.keras").exists()
+    assert not (folder / "metrics.json").exists()
+    assert "not a finished run" in error_of(run("convert", folder, "--int8", expect=2))
+
+    monkeypatch.setattr(fit, "train", train)
+    config = (folder / "config.json").read_bytes()
+    assert "--resume goes on with it" in error_of(run(*arguments, "-o", folder, expect=2))
+    other = run(*arguments, "-o", folder, "--resume", "--seed", 9, expect=2)
+    assert "was made with seed = 0, now it is 9" in error_of(other)
+    assert (folder / "config.json").read_bytes() == config
+    run(*arguments, "-o", folder, "--resume")
+    results = [
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "broken")
+    ]
+    assert results[0] == results[1]
+    assert not (folder / "checkpoint.npz").exists()
+
+
+def test_train_interrupted_before_its_first_epoch_exits_2(
+    run, fit, tiny, made_data_dir, tmp_path, monkeypatch
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "train", interrupted)
+    result = run("train", "--network", tiny, "-o", "run", "--data-dir", made_data_dir, expect=2)
+    assert "nothing to keep" in result.stderr
+
+
+def test_train_by_force_replaces_a_finished_run(run, tiny, made_data_dir, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("metrics.json", "model.keras"):
+        (folder / name).write_text("older")
+    arguments = (
+        "train",
+        "--network",
+        tiny,
+        "--epochs",
+        1,
+        "-o",
+        folder,
+        "--data-dir",
+        made_data_dir,
+    )
+    run(*arguments, "--force")
+    assert json.loads((folder / "metrics.json").read_text())["ended"] == "all epochs done"
+
+
+def test_train_into_a_file_is_one_sentence(run, tiny, made_data_dir, tmp_path):
+    (tmp_path / "file").touch()
+    result = run(
+        "train", "--network", tiny, "-o", tmp_path / "file" / "run", "--data-dir", made_data_dir,
+        expect=2,
+    )  # fmt: skip
+    assert "Cannot write" in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        pytest.param("gone.keras", None, "neither a run's folder nor a .keras file", id="missing"),
+        pytest.param("text.keras", b"text\n", "cannot be read as a Keras network", id="text"),
+        pytest.param("model.h5", b"", "neither a run's folder nor a .keras file", id="h5"),
+    ],
+)
+def test_convert_of_what_is_no_network_is_one_sentence(
+    run, tensorflow, made_data_dir, tmp_path, name, content, message
+):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    result = run(
+        "convert", tmp_path / name, "--int8", "-o", tmp_path / "out", "--data-dir", made_data_dir,
+        expect=2,
+    )  # fmt: skip
+    assert message in error_of(result)
+
+
+def test_convert_into_a_place_that_takes_no_files_is_said_before_the_work(
+    run, trained_keras, tmp_path
+):
+    (tmp_path / "file").touch()
+    result = run("convert", trained_keras, "--int8", "-o", tmp_path / "file" / "out", expect=2)
+    assert "Cannot write" in error_of(result)
+    assert "Starting" not in result.stderr

@@ -1,0 +1,53 @@
+"""The claim the project ships with: the int8 file does what the float file does, class by class."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert.verify import verify
+from edge.classifier import Classifier
+from edge.errors import DataError
+from edge.shipped import FOLDER
+from train import data
+
+PAIRS = sorted(path.name.removesuffix("_int8.tflite") for path in FOLDER.glob("*_int8.tflite"))
+
+
+@pytest.fixture(scope="module")
+def fashion_mnist():
+    if not all((data.DEBIAN_FOLDER / f"{name}.gz").exists() for name in data.MD5):
+        folder = data.cache_folder()
+        if not all((folder / f"{name}.gz").exists() for name in data.MD5):
+            pytest.skip("Fashion-MNIST is not on this machine; 'cli data' obtains it")
+    try:
+        return data.load()
+    except DataError as error:
+        pytest.fail(str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAIRS)
+def test_shipped_int8_shows_every_class_at_two_points(name, fashion_mnist):
+    reference = Classifier(FOLDER / f"{name}_float32.tflite")
+    candidate = Classifier(FOLDER / f"{name}_int8.tflite")
+    assert not reference.warnings
+    assert not candidate.warnings
+    assert reference.metadata.reference_sha256 == candidate.metadata.reference_sha256
+
+    report = verify(reference, candidate, fashion_mnist.x_test, fashion_mnist.y_test, margin=0.02)
+
+    assert [row.verdict for row in report.classes] == ["shown"] * 10
+    assert report.passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAIRS)
+def test_shipped_metadata_states_the_recalls_that_are_measured(name, fashion_mnist):
+    from edge.metrics import confusion_matrix, recall_per_class
+
+    candidate = Classifier(FOLDER / f"{name}_int8.tflite")
+    y_pred = candidate.logits(fashion_mnist.x_test).argmax(axis=1)
+    recall = recall_per_class(confusion_matrix(fashion_mnist.y_test, y_pred, 10))
+    stated = candidate.metadata.measured["test"]["recall_per_class"]
+    # The default kernels give the same bytes on every machine, so the same images are right.
+    assert recall.tolist() == [stated[label] for label in candidate.labels]
