@@ -85,7 +85,7 @@ $(RUN)/report.html: $(RUN)/parity/verify.json $(if $(PHOTOS),FORCE,$(RUN)/drawn/
 	@echo "== 5/6  Classifying $(if $(PHOTOS),the photographs in $(PHOTOS),pictures drawn by the project (not photographs))"
 	@$(CLI) classify "$(PICTURES)" --model $(RUN)/weighted-cnn_int8.tflite || test $$? -eq 2
 	@echo "== 6/6  Writing the report (half a minute)"
-	@$(CLI) report $(RUN) --pictures "$(PICTURES)" $(DATA)
+	@$(CLI) report $(RUN) --pictures "$(PICTURES)" --force $(DATA)
 
 FORCE:
 

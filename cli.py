@@ -133,6 +133,12 @@ def train(
             help="NAME=FACTOR (repeatable), 'balanced' or 'none'; the network's own otherwise."
         ),
     ] = None,
+    target_recall: Annotated[
+        str | None,
+        typer.Option(
+            help="NAME=RECALL: reach it on validation images by an offset of that output."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of Adam at the start; the network's own otherwise.")
@@ -157,10 +163,12 @@ def train(
     _start_backend()
     from edge.labels import FASHION_MNIST_LABELS
     from train import class_weights, fit, runs
+    from train import target_recall as targets
     from train.data import MD5, validation_split
     from train.networks import network_named
 
     protocol = network_named(network)
+    target = targets.parse(target_recall, FASHION_MNIST_LABELS) if target_recall else None
     found = _load_data(data_dir)
     training, validation = validation_split(found.y_train)
     config = fit.TrainConfig(
@@ -186,6 +194,7 @@ def train(
             "Every class has 6,000 images here, so balanced weights are all 1: the same as 'none'."
         )
     surroundings = {
+        "target_recall": {target.label: target.recall} if target else {},
         "command": shlex.join(["cli", *sys.argv[1:]]),
         "images": {"training": len(training), "validation": len(validation)},
         "data_md5": MD5,
@@ -194,10 +203,10 @@ def train(
     }
     runs.write_config(folder, config, surroundings)
     with _progress() as show:
-        history: list[Epoch] = []
 
-        def on_epoch(epoch: Epoch) -> None:
-            history.append(epoch)
+        def on_epoch(history: list[Epoch]) -> None:
+            runs.write_history(folder, history, FASHION_MNIST_LABELS)
+            epoch = history[-1]
             mark = "  best so far" if epoch.best else ""
             _say(
                 f"epoch {epoch.epoch:3d}: loss {epoch.loss:.4f}, validation loss {epoch.val_loss:.4f}, "
@@ -221,12 +230,14 @@ def train(
             _say("Interrupted before the first epoch was done: nothing to keep.")
             raise typer.Exit(COULD_NOT) from None
     if result.ended == "interrupted":
-        _finish_run(folder, result, found, validation, final=False)
+        _finish_run(folder, result, found, validation, None, final=False)
         _say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
         raise typer.Exit(COULD_NOT)
     _say(f"Ended: {result.ended}. The test set is read once now, with the weights kept.")
-    document = _finish_run(folder, result, found, validation, final=True)
+    document = _finish_run(folder, result, found, validation, target, final=True)
     _print_metrics(document["test"])
+    if target:
+        _print_price(document["target_recall"])
     typer.echo(f"Run written to {folder}; next: cli convert {folder} --int8")
 
 
@@ -525,6 +536,7 @@ def report(
     ] = None,
     segment: SegmentOption = "grabcut",
     margin: Annotated[float, typer.Option(help="Of the parity check, as a share.")] = 0.02,
+    force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
     """Put a whole run on one HTML page: training, int8, parity, mistakes, pictures."""
@@ -532,6 +544,7 @@ def report(
     from edge.files import write_text
 
     path = output or run / "report.html"
+    _refuse_to_overwrite(path, force)
     found = _load_data(data_dir)
     segmenter = _segmenter(segment)
     with _progress() as show:
@@ -619,21 +632,29 @@ def _start_backend(*more: str) -> None:
 
 
 def _finish_run(
-    folder: Path, result: Any, found: FashionMnist, validation: Any, *, final: bool
+    folder: Path,
+    result: Any,
+    found: FashionMnist,
+    validation: Any,
+    target: Any,
+    *,
+    final: bool,
 ) -> dict[str, Any]:
     """Writes a run's results; the test set is read only when the run is over."""
     from edge import metrics
     from edge.labels import FASHION_MNIST_LABELS
-    from train import plots, runs
+    from train import plots, runs, target_recall
     from train.fit import predict_logits
 
     labels = FASHION_MNIST_LABELS
     x, y = found.x_train[validation], found.y_train[validation]
-    document: dict[str, Any] = {
-        "ended": result.ended,
-        "validation": metrics.summary(y, predict_logits(result.model, x), labels),
-    }
-    runs.write_history(folder, result.history, labels)
+    document: dict[str, Any] = {"ended": result.ended}
+    logits = predict_logits(result.model, x)
+    if target:
+        outcome = target_recall.apply(target, result.model, y, logits, labels)
+        document["target_recall"] = outcome.as_document()
+        logits = predict_logits(result.model, x)
+    document["validation"] = metrics.summary(y, logits, labels)
     runs.write_model(folder, result.model)
     plots.learning_curves(result.history, folder / "learning_curves.png")
     if final:
@@ -727,6 +748,18 @@ def _print_metrics(document: dict[str, Any]) -> None:
     typer.echo(
         f"accuracy {document['accuracy']:.2%}, macro F1 {document['macro_f1']:.4f}, MCC "
         f"{document['mcc']:.4f}, log loss {document['log_loss']:.4f} on {document['images']:,} images"
+    )
+
+
+def _print_price(outcome: dict[str, Any]) -> None:
+    def change(name: str) -> str:
+        before, after = outcome[name]
+        return f"{before:.1%} -> {after:.1%}"
+
+    typer.echo(
+        f"The output of {outcome['label']} was raised by {outcome['offset']:.3f}. On validation images: "
+        f"its recall {change('recall')}, macro recall {change('macro_recall')}, accuracy "
+        f"{change('accuracy')}; {outcome['paid']} paid most, {change('paid_recall')}."
     )
 
 

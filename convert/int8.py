@@ -24,8 +24,11 @@ from train.augmentation import Augmentation
 from train.data import as_input
 
 CALIBRATION_IMAGES = 2000  # a few hundred find the ranges; more only find rarer extremes
-RANGE_IMAGES = 10_000  # for the ends of the output range, which only rare images reach
 CORRECTION_IMAGES = 5000  # the mean of a logit is then known to a hundredth of its step
+TIE_SHIFTS, TIE_SWEEPS = (
+    16,
+    8,
+)  # of the search for tie offsets; it settles after two or three sweeps
 FINE_TUNE_RATE = 2e-5  # Adam; a fiftieth of training's, so that only roundings move
 
 # What is being done, step (from 1), steps in all.
@@ -162,11 +165,10 @@ def output_range(float_logits: np.ndarray) -> tuple[float, float]:
     """The range of the output that decides: that of the second largest logit, and a little more.
 
     An int8 output has 256 steps for all ten logits. Calibrated from the smallest to the largest, the steps
-    are so coarse that close rivals fall on the same one, and a tie goes to the class with the lowest
-    number: nearly all answers that int8 changes are such ties, and the class that stands last loses. But
-    which class wins is settled between the two largest logits of an image, so only the range in which a
-    second largest logit is met has to be resolved. What lies below may saturate, since it has no chance;
-    an answer may saturate above it, since no rival reaches there.
+    are so coarse that close rivals fall on the same one, and nearly all answers that int8 changes are such
+    ties. But which class wins is settled between the two largest logits of an image, so only the range in
+    which a second largest logit is met has to be resolved. What lies below may saturate, since it has no
+    chance; an answer may saturate above it, since no rival reaches there.
 
     Args:
         float_logits: Of training images, shape (N, C).
@@ -175,14 +177,61 @@ def output_range(float_logits: np.ndarray) -> tuple[float, float]:
         Smallest and largest logit the output should show.
     """
     second = np.sort(float_logits, axis=1)[:, -2]
-    low, high = float(second.min()), float(second.max())
+    # Below, an image in a thousand may saturate: its answer is far ahead. Above, hardly any.
+    low, high = np.quantile(second, [0.001, 0.9999])
     headroom = 0.1 * (high - low)  # for images harder than these
-    return low - headroom, high + headroom
+    return float(low - headroom), float(high + headroom)
 
 
-def fine_tuned(
+def tie_offsets(float_logits: np.ndarray, step: float, seed: int) -> np.ndarray:
+    """Offsets of the outputs, below a step or so, with which ties take from every class alike.
+
+    Where two classes share the largest step of the output, the one with the lower number is the answer,
+    so the last of a group of lookalikes (Shirt, behind T-shirt, Pullover, Dress and Coat) loses every
+    tie. Half a step more for it would put the border between the two where float has it; between ten
+    classes the offsets that change the fewest answers are found by trying, one class after the other.
+
+    Rounding is simulated on training images whose two largest logits lie close together, each with many
+    random shifts common to its logits: a shift changes no float answer, but how the steps fall.
+
+    Args:
+        float_logits: Of training images, shape (N, C).
+        step: Distance of neighbouring outputs, in logits.
+        seed: Of the random shifts.
+
+    Returns:
+        float32, shape (C,), mean 0, to be added to the last bias.
+    """
+    two_largest = np.sort(float_logits, axis=1)[:, -2:]
+    close = float_logits[np.diff(two_largest, axis=1)[:, 0] < 3 * step]
+    rng = np.random.default_rng(seed)
+    shifted = np.concatenate(
+        [close + rng.uniform(0, step, (len(close), 1)) for _ in range(TIE_SHIFTS)]
+    )
+    answers = np.tile(close.argmax(axis=1), TIE_SHIFTS)
+
+    def changed(offsets: np.ndarray) -> int:
+        return int((np.rint((shifted + offsets) / step).argmax(axis=1) != answers).sum())
+
+    offsets = np.zeros(float_logits.shape[1])
+    fewest = changed(offsets)
+    for _ in range(TIE_SWEEPS):
+        before = fewest
+        for class_id in range(len(offsets)):
+            for offset in np.arange(-8, 9) / 8 * step:
+                trial = offsets.copy()
+                trial[class_id] = offset
+                if (count := changed(trial)) < fewest:
+                    offsets, fewest = trial, count
+        if fewest == before:
+            break
+    return (offsets - offsets.mean()).astype(np.float32)
+
+
+def range_cut(
     operations: Sequence[Operation],
     training: Images,
+    training_logits: np.ndarray,
     class_weights: np.ndarray,
     augmentation: Augmentation,
     seed: int,
@@ -190,15 +239,16 @@ def fine_tuned(
     epochs: int,
     on_progress: OnProgress = lambda what, step, steps: None,
 ) -> tuple[bytes, dict[str, Any]]:
-    """Int8 with the output range that decides, by quantization-aware fine-tuning, last bias corrected.
+    """Int8 with the output range that decides and ties evened, fine-tuned or as it is.
 
     Args:
         operations: The folded float network.
         training: Images to calibrate and fine-tune with.
+        training_logits: What the float network gives for them, shape (N, C).
         class_weights: As in training, shape (C,).
         augmentation: As in training.
         seed: Of the calibration images, and of the order and augmentation of the fine-tuning.
-        epochs: Passes over the images; with 0 ranges and bias are all that is set.
+        epochs: Passes of quantization-aware fine-tuning over the images; 0 for none.
         on_progress: Called after every step.
 
     Returns:
@@ -206,9 +256,8 @@ def fine_tuned(
     """
     calibration = training.sample(CALIBRATION_IMAGES, seed)
     teacher = keras2.build_twin(operations)
-    many = training.sample(RANGE_IMAGES, seed)
-    limits = output_range(keras2.predict_logits(teacher, as_input(many.images_u8)))
-    student = keras2.quantization_aware(teacher, as_input(calibration.images_u8), limits)
+    low, high = output_range(training_logits)
+    student = keras2.quantization_aware(teacher, as_input(calibration.images_u8), (low, high))
     if epochs:
         keras2.distil(
             student,
@@ -222,7 +271,8 @@ def fine_tuned(
             on_step=lambda step, steps: on_progress("Fine-tuning towards int8", step, steps),
         )
     shift = _mean_shift(export.to_int8(student), teacher, training, seed)
-    keras2.shift_last_bias(student, -shift)
+    offsets = tie_offsets(training_logits, (high - low) / 255, seed)
+    keras2.shift_last_bias(student, offsets - shift)
     return export.to_int8(student), calibration.manifest("training images", seed)
 
 

@@ -40,6 +40,12 @@ FOLDING_TOLERANCE = 1e-5
 # The same between the float32 file and the network: LiteRT's kernels add in an order of their own.
 EXPORT_TOLERANCE = 1e-4
 
+# Names of the ways to int8, in the order in which they are tried.
+WAY_PLAIN = "post-training"
+WAY_CORRECTED = "post-training, bias corrected"
+WAY_CUT = "output range cut, ties evened"
+WAY_FINE_TUNED = "output range cut, ties evened, fine-tuned"
+
 OnProgress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
 
@@ -184,16 +190,16 @@ def convert(
         EXPORT_TOLERANCE,
     )
     flatbuffer, manifest = int8.post_training(operations, training, seed)
-    candidates = [int8.compare("post-training", flatbuffer, float_logits, validation)]
+    candidates = [int8.compare(WAY_PLAIN, flatbuffer, float_logits, validation)]
     flatbuffer, _ = int8.post_training_corrected(operations, training, seed)
-    candidates.append(
-        int8.compare("post-training, bias corrected", flatbuffer, float_logits, validation)
-    )
-    for way, passes in (("output range cut", 0), ("output range cut, fine-tuned", epochs)):
+    candidates.append(int8.compare(WAY_CORRECTED, flatbuffer, float_logits, validation))
+    training_logits = _predict(model, training.images_u8)
+    for way, passes in ((WAY_CUT, 0), (WAY_FINE_TUNED, epochs)):
         if passes == 0 or fine_tune:
-            flatbuffer, _ = int8.fine_tuned(
+            flatbuffer, _ = int8.range_cut(
                 operations,
                 training,
+                training_logits,
                 source.class_weights,
                 source.augmentation,
                 seed,

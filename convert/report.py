@@ -41,10 +41,10 @@ _HEADINGS = (_SHORT, _LEARNING, _WAYS_TRIED, _PARITY, _SAMPLES, _MISTAKES, _PICT
 
 _TONES_OF_PARITY: dict[Tone, str] = {"good": "passed", "bad": "not passed", "open": "not decided"}
 _WAYS = {
-    "post-training": "rounded, with ranges measured on training images",
-    "post-training, bias corrected": "the same, then each class's mean score put back",
-    "output range cut": "finest steps where two classes compete",
-    "output range cut, fine-tuned": "the same, then trained on to answer as float does",
+    pipeline.WAY_PLAIN: "rounded, with ranges measured on training images",
+    pipeline.WAY_CORRECTED: "the same, then each class's mean score put back",
+    pipeline.WAY_CUT: "finest steps where two classes compete, and ties that favour none",
+    pipeline.WAY_FINE_TUNED: "the same, then trained on to answer as float does",
 }
 
 _LONGER = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -257,7 +258,7 @@ def compare_with_stored(
 
 def _read_stored(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             outputs, about = archive["outputs"], json.loads(archive["about"].item())
         if about["format_version"] != STORED_FORMAT_VERSION:
             raise DataError(

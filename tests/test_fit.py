@@ -53,7 +53,7 @@ def test_train_learns_and_keeps_the_epoch_with_the_lowest_weighted_validation_lo
     fit, config, images
 ):
     seen = []
-    result = fit.train(config, *images, on_epoch=seen.append)
+    result = fit.train(config, *images, on_epoch=lambda history: seen.append(history[-1]))
     assert result.ended == "all epochs done"
     assert result.history == seen
     assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4]
@@ -161,6 +161,32 @@ def test_train_lowers_the_rate_by_its_factor_after_epochs_without_gain(fit, conf
     # After two epochs without gain 0.3 of it, after two more 0.3 of that; float32 has 7 digits.
     expected = [1e-12] * (best + 2) + [0.3e-12] * 2 + [0.09e-12]
     assert rates == pytest.approx(expected, rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        pytest.param(20, {0: 1, 12: 1, 13: 0.3, 16: 0.3, 17: 0.09, 20: 0.09}, id="long"),
+        pytest.param(2, {0: 1, 1: 1, 2: 0.09}, id="short"),
+        pytest.param(1, {0: 1}, id="one"),
+    ],
+)
+def test_highest_rate_falls_after_its_shares_of_the_epochs(config, epochs, expected):
+    run = replace(config, epochs=epochs, learning_rate=1.0, reduce_by=0.3)
+    assert {done: run.highest_rate(done) for done in expected} == pytest.approx(expected)
+
+
+def test_train_ends_every_run_on_a_lower_rate(fit, config, images):
+    history = fit.train(replace(config, epochs=4, reduce_after=9), *images).history
+    rates = [epoch.learning_rate / config.learning_rate for epoch in history]
+    # After 3 of 4 epochs, the first share of them (0.65) is over; float32 has 7 digits.
+    assert rates == pytest.approx([1, 1, 1, 0.3], rel=1e-6)
+
+
+def test_train_with_a_loss_that_is_never_finite_is_refused(fit, config, images):
+    x, y, x_validation, y_validation = images
+    with pytest.raises(OptionError, match="smaller --learning-rate"):
+        fit.train(replace(config, learning_rate=1e30), x, y, x_validation, y_validation)
 
 
 # --- resume

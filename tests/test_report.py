@@ -93,8 +93,8 @@ def run(tmp_path, files):
         epoch | {"epoch": number, "val_loss": loss, "best": best}
         for number, loss, best in ((1, 0.5, True), (2, 0.4, True), (3, 0.45, False))
     ]
-    ways = [_candidate("post-training", 62, 9), _candidate("output range cut", 17, 3)]
-    card = {"quantization": {"way": "output range cut", "candidates": ways}}
+    ways = [_candidate("post-training", 62, 9), _candidate("output range cut, ties evened", 17, 3)]
+    card = {"quantization": {"way": "output range cut, ties evened", "candidates": ways}}
     documents = {
         "config": config, "history": history, "metrics": {"ended": "all epochs done"}, "weighted-cnn": card,
     }  # fmt: skip
@@ -182,7 +182,7 @@ def test_build_of_a_converted_run_states_the_facts(page, run):
         "an abacus with 2 rows",
         f"{size:,} bytes",
         "passed Every class is recognised as before",
-        "output range cut taken",
+        "output range cut, ties evened taken",
         "Shirt (3/0)",
     ):
         assert fact in text

@@ -35,7 +35,7 @@ FALLS_AT = (0.65, 0.85)  # shares of a run's epochs after which the learning rat
 
 # Reported after each batch: epoch (from 1), step (from 1), steps of an epoch.
 OnStep = Callable[[int, int, int], None]
-OnEpoch = Callable[["Epoch"], None]
+OnEpoch = Callable[[list["Epoch"]], None]  # the history so far
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def train(
     *,
     checkpoint: Path | None = None,
     on_step: OnStep = lambda epoch, step, steps: None,
-    on_epoch: OnEpoch = lambda epoch: None,
+    on_epoch: OnEpoch = lambda history: None,
 ) -> TrainResult:
     """Trains a network, or goes on with it where a checkpoint lies.
 
@@ -145,7 +145,7 @@ def train(
         y_validation: Their class numbers, shape (M,).
         checkpoint: Written after every epoch; if it exists, training goes on from it.
         on_step: Called after every batch.
-        on_epoch: Called after every epoch.
+        on_epoch: Called after every epoch with the history so far.
 
     Returns:
         The network with the weights of the epoch with the lowest weighted validation loss. Ctrl-C ends
@@ -153,6 +153,7 @@ def train(
 
     Raises:
         DataError: If the checkpoint belongs to another configuration.
+        OptionError: If no epoch had a finite loss.
         KeyboardInterrupt: If Ctrl-C comes before the first epoch is done.
     """
     network = network_named(config.network)
@@ -202,6 +203,11 @@ def train(
         if state.best is None:
             raise
         ended = "interrupted"
+    if state.best is None:
+        raise OptionError(
+            f"The loss of {config.network} was never a finite number; try a smaller --learning-rate than "
+            f"{config.learning_rate:g}."
+        )
     finished = network.build(len(config.class_weights))
     finished.set_weights(state.best)
     return TrainResult(finished, state.history, ended)
@@ -408,12 +414,18 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         config, optimizer = self.state.config, self.model.optimizer
-        self.recalibration.apply()
-        logits = predict_logits(self.model, self.x_validation)
         y = self.y_validation
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # a network that diverged is never the best
+            self.recalibration.apply()
+            logits = predict_logits(self.model, self.x_validation)
+            val_loss = metrics.log_loss(y, logits, self.weights[y])
         matrix = metrics.confusion_matrix(y, logits.argmax(axis=1), len(self.weights))
-        val_loss = metrics.log_loss(y, logits, self.weights[y])
-        best = all(val_loss < past.val_loss for past in self.state.history)
+        # Written so that a loss that is no number is never the best one.
+        best = val_loss < min(
+            (past.val_loss for past in self.state.history if past.best), default=math.inf
+        )
         if best:
             self.state.best = self.model.get_weights()
         done = Epoch(
@@ -436,4 +448,4 @@ class _Keeper(keras.callbacks.Callback):
             self.state.save(self.checkpoint)
         if self.state.ended(config):
             self.model.stop_training = True
-        self.report(done)
+        self.report(self.state.history)
