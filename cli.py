@@ -801,12 +801,10 @@ def _print_card(classifier: Classifier, document: dict[str, Any]) -> None:
         typer.echo(f"  int8 by: {document['quantization']['way']}")
     for part, figures in document["measured"].items():
         typer.echo(f"  {part}: accuracy {figures['accuracy']:.2%}")
-        precision = figures["precision_per_class"]
-        for label, recall in figures["recall_per_class"].items():
-            shown = [
-                f"{value:.1%}" if value is not None else "-" for value in (recall, precision[label])
-            ]
-            typer.echo(f"    {label:<12} recall {shown[0]:>6}  precision {shown[1]:>6}")
+        recall, precision = figures["recall_per_class"], figures["precision_per_class"]
+        for label in classifier.labels:
+            shares = ["-" if v is None else f"{v:.1%}" for v in (recall[label], precision[label])]
+            typer.echo(f"    {label:<12} recall {shares[0]:>6}  precision {shares[1]:>6}")
 
 
 if __name__ == "__main__":

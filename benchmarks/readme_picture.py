@@ -64,7 +64,7 @@ def main() -> None:
             colour = INK if top == 0 else RIGHT if answer == label else WRONG
             draw.text((left, top + SIDE + 3), answer, colour, font=small)
     with replacing(arguments.output) as temporary:
-        sheet.quantize(128).save(temporary, optimize=True)
+        sheet.quantize(256).save(temporary, optimize=True)
 
 
 if __name__ == "__main__":
