@@ -32,7 +32,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/ready: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "== Installing garmentlite with TensorFlow (about 1.5 GB; a few minutes)"
+	@echo "== Installing garmentlite with TensorFlow (3 GB on disk; a few minutes)"
 	@$(PIP) --editable '.[headless,train]'
 	@touch $@
 
