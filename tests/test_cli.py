@@ -566,6 +566,22 @@ def test_road_from_data_to_card(run, tiny, made_data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_train_with_a_target_reaches_it_on_validation_and_prints_its_price(
+    run, tiny, made_data_dir, tmp_path
+):
+    folder = tmp_path / "run"
+    result = run(
+        "train", "--network", tiny, "--epochs", 1, "--target-recall", "shirt=0.9", "-o", folder,
+        "--data-dir", made_data_dir,
+    )  # fmt: skip
+    assert "The output of Shirt was raised by" in result.stdout
+    metrics = json.loads((folder / "metrics.json").read_text())
+    recall = {row["label"]: row["recall"] for row in metrics["validation"]["per_class"]}
+    assert recall["Shirt"] == metrics["target_recall"]["recall"][1] >= 0.9
+    assert json.loads((folder / "config.json").read_text())["target_recall"] == {"Shirt": 0.9}
+
+
+@pytest.mark.slow
 def test_train_class_weight_none_and_balanced_are_all_ones(run, tiny, made_data_dir, tmp_path):
     for option in ("none", "balanced"):
         folder = tmp_path / option
