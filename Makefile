@@ -60,7 +60,7 @@ demo: $(RUN)/report.html
 	@echo "Open $(RUN)/report.html in a browser. Then try:"
 	@echo "  $(CLI) classify path/to/your/photo.jpg"
 	@echo "  $(CLI) webcam --source test-pattern --headless --max-frames 20"
-	@echo "  $(CLI) train --network weighted-cnn -o runs/weighted-cnn    # the full training, about an hour on 2 cores"
+	@echo "  $(CLI) train --network weighted-cnn -o runs/weighted-cnn    # the full training, about 40 minutes on 2 cores"
 
 $(RUN)/metrics.json: | $(VENV)/ready
 	@echo "== 1/6  Fashion-MNIST: found or downloaded (30 MB), and checked (seconds)"
