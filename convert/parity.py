@@ -36,10 +36,10 @@ class Limits:
 
     Measured on 10,000 validation images with small convolutional networks. Int8 files beside their own float
     model: agreement 99.0 to 99.8%, mean drift 0.003 to 0.006, 99th percentile 0.02 to 0.03 (0.09 with the
-    logits made three times as sharp), logit offset up to 0.1%; an int8 softmax, which rounds to 1/256, has
+    logits made three times as sharp), logit offset up to 0.5%; an int8 softmax, which rounds to 1/256, has
     mean drift 0.015. What must be seen: a network of equal accuracy trained apart has 94%, 0.05, 0.38 and
     17%; temperature 1.5 in place of 1 a mean of 0.057; a softmax taken for logits 0.66; a zero point of the
-    output that is wrong an offset of about 2.5% a step.
+    output that is wrong an offset of about 1.5 to 2.5% a step.
 
     Attributes:
         precision: Bound of the loss of precision of any class.
