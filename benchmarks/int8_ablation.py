@@ -27,13 +27,14 @@ import tensorflow_model_optimization as tfmot
 from convert import export, folding, int8, keras2, pipeline
 from edge.labels import FASHION_MNIST_LABELS
 from train.augmentation import augment
-from train.data import as_input, load, validation_split
+from train.data import as_input, load
 from train.fit import predict_logits
 
+HARD = ("T-shirt/top", "Pullover", "Coat", "Shirt")  # the classes that are taken for each other
 NAIVE_RATE = 1e-4  # of Adam; a tenth of training's, as tutorials have it
 
 
-def naive_twin(model, num_classes: int = 10):
+def naive_twin(model):
     """The Keras 3 network as a Keras 2 model with its batch-norm, weights copied; dropout left out."""
     keras = keras2.tf_keras
     inputs = keras.Input(model.input_shape[1:])
@@ -72,15 +73,7 @@ def fine_tune_naively(model, training, class_weights, augmentation, teacher, see
     student = tfmot.quantization.keras.quantize_model(naive_twin(model))
     optimizer = keras2.tf_keras.optimizers.Adam(NAIVE_RATE)
 
-    @tf.function(jit_compile=False)
-    def step(x, target, weights):
-        with tf.GradientTape() as tape:
-            logits = student(x, training=True)
-            losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
-            loss = tf.reduce_mean(losses * weights)
-        variables = student.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-
+    step = keras2.training_step(student, optimizer, training=True)
     order = np.random.default_rng(seed).permutation(len(training.y))
     for place in range(0, len(order) - 127, 128):
         chosen = order[place : place + 128]
@@ -110,9 +103,7 @@ def main() -> None:
     model = pipeline.load_keras(source.keras_path)
     operations = folding.fold(model)
     data = load(arguments.data_dir)
-    train_at, validate_at = validation_split(data.y_train)
-    training = int8.Images(data.x_train[train_at], data.y_train[train_at], train_at)
-    validation = int8.Images(data.x_train[validate_at], data.y_train[validate_at], validate_at)
+    training, validation = int8.training_and_validation(data)
     logits = predict_logits(model, validation.images_u8)
     teacher_twin = keras2.build_twin(operations)
     weights, changes, seed = source.class_weights, source.augmentation, arguments.seed
@@ -163,8 +154,6 @@ def main() -> None:
     print(f"\nlost/gained of 600 validation images a class; changed of {one.images:,}.")
     print(json.dumps({"run": str(arguments.run), "ways": results}))
 
-
-HARD = ("T-shirt/top", "Pullover", "Coat", "Shirt")
 
 if __name__ == "__main__":
     main()

@@ -21,14 +21,12 @@ from edge import metrics
 from edge.classifier import Classifier
 from edge.files import sha256
 from train.augmentation import Augmentation
-from train.data import as_input
+from train.data import FashionMnist, as_input, validation_split
 
 CALIBRATION_IMAGES = 2000  # a few hundred find the ranges; more only find rarer extremes
 CORRECTION_IMAGES = 5000  # the mean of a logit is then known to a hundredth of its step
-TIE_SHIFTS, TIE_SWEEPS = (
-    16,
-    8,
-)  # of the search for tie offsets; it settles after two or three sweeps
+TIE_SHIFTS = 16  # random shifts of every close image in the search for tie offsets
+TIE_SWEEPS = 8  # over the classes, at most; the search settles after two or three
 FINE_TUNE_RATE = 2e-5  # Adam; a fiftieth of training's, so that only roundings move
 
 # What is being done, step (from 1), steps in all.
@@ -64,6 +62,15 @@ class Images:
             "images_sha256": sha256(np.ascontiguousarray(self.images_u8).tobytes()),
             "preprocessing": "pixel / 255",
         }
+
+
+def training_and_validation(data: FashionMnist) -> tuple[Images, Images]:
+    """The images to calibrate and fine-tune with, and those that choose among the ways."""
+    train_at, validate_at = validation_split(data.y_train)
+    return (
+        Images(data.x_train[train_at], data.y_train[train_at], train_at),
+        Images(data.x_train[validate_at], data.y_train[validate_at], validate_at),
+    )
 
 
 @dataclass(frozen=True)

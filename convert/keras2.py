@@ -180,16 +180,9 @@ def distil(
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = tf_keras.optimizers.Adam(schedule)
 
-    @tf.function(jit_compile=False)
-    def train_step(x: tf.Tensor, target: tf.Tensor, weights: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            # In inference mode the ranges stay where calibration put them; there is nothing else in the
-            # network that would behave differently.
-            logits = student(x, training=False)
-            losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
-            loss = tf.reduce_mean(losses * weights)
-        variables = student.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+    # In inference mode the ranges stay where calibration put them; there is nothing else in the network
+    # that would behave differently.
+    train_step = training_step(student, optimizer, training=False)
 
     for step in range(steps):
         epoch, place = divmod(step, steps_per_epoch)
@@ -200,3 +193,29 @@ def distil(
         target = tf.nn.softmax(teacher_logits(x))
         train_step(x, target, tf.constant(sample_weights[chosen], tf.float32))
         on_step(step + 1, steps)
+
+
+def training_step(
+    student: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer, *, training: bool
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+    """One step of Adam or the like down the weighted cross entropy, as a function to be called.
+
+    Args:
+        student: Changed in place.
+        optimizer: What takes the step.
+        training: Whether the student runs in training mode, in which quantizers move their ranges.
+
+    Returns:
+        A function of images (B, H, W, 1), target distributions (B, C) and weights (B,).
+    """
+
+    @tf.function(jit_compile=False)
+    def step(x: tf.Tensor, target: tf.Tensor, weights: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            logits = student(x, training=training)
+            losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
+            loss = tf.reduce_mean(losses * weights)
+        variables = student.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+    return step

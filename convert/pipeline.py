@@ -26,7 +26,7 @@ from edge.metadata import Metadata, attach
 from edge.preparation import PREPARATION
 from train import runs
 from train.augmentation import Augmentation
-from train.data import FashionMnist, as_input, validation_split
+from train.data import FashionMnist, as_input
 
 if TYPE_CHECKING:
     import keras
@@ -168,9 +168,7 @@ def convert(
 
     model = load_keras(source.keras_path)
     operations = folding.fold(model)
-    train_at, validate_at = validation_split(data.y_train)
-    training = int8.Images(data.x_train[train_at], data.y_train[train_at], train_at)
-    validation = int8.Images(data.x_train[validate_at], data.y_train[validate_at], validate_at)
+    training, validation = int8.training_and_validation(data)
 
     say("Folding batch-norm and comparing the twin with the original ...")
     float_logits = _predict(model, validation.images_u8)

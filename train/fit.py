@@ -415,9 +415,8 @@ class _Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         config, optimizer = self.state.config, self.model.optimizer
         y = self.y_validation
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # a network that diverged is never the best
+        # A network that diverged needs no warning: it is never the best one.
+        with np.errstate(over="ignore", invalid="ignore"):
             self.recalibration.apply()
             logits = predict_logits(self.model, self.x_validation)
             val_loss = metrics.log_loss(y, logits, self.weights[y])
