@@ -12,7 +12,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,6 @@ import typer
 from typer.core import TyperGroup
 
 from edge.errors import (
-    DataError,
     GarmentliteError,
     ModelError,
     OptionError,
@@ -31,8 +30,13 @@ from edge.errors import (
 from edge.version import __version__
 
 if TYPE_CHECKING:
+    from convert.corruptions import CorruptionsReport
+    from convert.layers import LayersReport
+    from convert.parity import ParityReport
+    from convert.photos import Photographs
     from edge.classifier import Classifier
     from edge.segmentation import Segmenter
+    from train.compare import Change, Difference, Measured
     from train.data import FashionMnist
     from train.fit import Epoch
 
@@ -134,9 +138,16 @@ def train(
         ),
     ] = None,
     target_recall: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="NAME=RECALL: reach it on validation images by an offset of that output."
+            help="NAME=RECALL (repeatable; all=RECALL for the others): reach it on validation images by an "
+            "offset of that output."
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Run or .keras file whose answers are learned with the labels (repeatable: their mean)."
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
@@ -161,16 +172,21 @@ def train(
         typer.echo(f"{folder} is finished; nothing to resume.")
         return
     _start_backend()
+    from dataclasses import replace
+
     from edge.labels import FASHION_MNIST_LABELS
-    from train import class_weights, fit, runs
+    from train import class_weights, diagnosis, distillation, fit, runs
     from train import target_recall as targets
     from train.data import MD5, validation_split
     from train.networks import network_named
 
     protocol = network_named(network)
-    target = targets.parse(target_recall, FASHION_MNIST_LABELS) if target_recall else None
+    wanted = targets.parse(target_recall or [], FASHION_MNIST_LABELS)
     found = _load_data(data_dir)
     training, validation = validation_split(found.y_train)
+    asked: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
+    recipe = replace(protocol.recipe, **{k: v for k, v in asked.items() if v is not None})
+    teachers = distillation.load(teacher, len(FASHION_MNIST_LABELS)) if teacher else None
     config = fit.TrainConfig(
         network=network,
         class_weights=class_weights.parse(
@@ -179,11 +195,9 @@ def train(
             FASHION_MNIST_LABELS,
             found.y_train[training],
         ),
-        augmentation=protocol.augmentation,
-        epochs=epochs or protocol.epochs,
-        batch_size=protocol.batch_size,
-        learning_rate=learning_rate or protocol.learning_rate,
         seed=seed,
+        teacher=teachers.sha256 if teachers else (),
+        **vars(recipe),
     )
     runs.prepare_folder(folder, resume=resume, force=force)
     if (folder / runs.CHECKPOINT).exists():  # before config.json is written anew
@@ -194,7 +208,7 @@ def train(
             "Every class has 6,000 images here, so balanced weights are all 1: the same as 'none'."
         )
     surroundings = {
-        "target_recall": {target.label: target.recall} if target else {},
+        "target_recall": wanted,
         "command": shlex.join(["cli", *sys.argv[1:]]),
         "images": {"training": len(training), "validation": len(validation)},
         "data_md5": MD5,
@@ -214,17 +228,28 @@ def train(
             )
 
         try:
+            soft = None
+            if teachers:
+                soft = distillation.soft_targets(
+                    teachers,
+                    found.x_train[training],
+                    found.y_train[training],
+                    cache=folder / runs.TEACHER,
+                    on_progress=lambda done, of: show("asking the teacher", done, of),
+                )
             result = fit.train(
                 config,
                 found.x_train[training],
                 found.y_train[training],
                 found.x_train[validation],
                 found.y_train[validation],
+                teacher=soft,
                 checkpoint=folder / runs.CHECKPOINT,
                 on_step=lambda epoch, step, steps: show(
                     f"epoch {epoch} of at most {config.epochs}", step, steps
                 ),
                 on_epoch=on_epoch,
+                on_doubt=lambda sentence: _say(f"Warning: {sentence}"),
             )
         except KeyboardInterrupt:
             _say("Interrupted before the first epoch was done: nothing to keep.")
@@ -233,20 +258,102 @@ def train(
         _finish_run(folder, result, found, validation, None, final=False)
         _say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
         raise typer.Exit(COULD_NOT)
+    _say(diagnosis.overfitting(result.history).sentence)
     _say(f"Ended: {result.ended}. The test set is read once now, with the weights kept.")
-    document = _finish_run(folder, result, found, validation, target, final=True)
+    document = _finish_run(folder, result, found, validation, wanted, final=True)
     _print_metrics(document["test"])
-    if target:
+    if wanted:
         _print_price(document["target_recall"])
     typer.echo(f"Run written to {folder}; next: cli convert {folder} --int8")
 
 
 @app.command()
+def compare(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Folders of finished runs, or cards; the first is the baseline."
+        ),
+    ],
+    class_name: Annotated[
+        str, typer.Option("--class", help="The class whose precision and trade-off are shown.")
+    ] = "Shirt",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for pictures, JSON and a page of it all."),
+    ] = None,
+    as_json: AsJson = False,
+    force: Force = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Set runs side by side: who gains, who pays, what may be chance; with -o the trade-off curves too."""
+    from edge.labels import class_id_of
+    from train import compare as comparing
+
+    if len(paths) < 2:
+        raise OptionError("cli compare takes two runs or more; the first is the baseline.")
+    measured = comparing.read(paths)
+    class_id = class_id_of(class_name, measured[0].labels)
+    differences = [comparing.compare(measured[0], other) for other in measured[1:]]
+    document: dict[str, Any] = {
+        "runs": [run.as_document() for run in measured],
+        "differences": [difference.as_document() for difference in differences],
+    }
+    if output:
+        _refuse_to_overwrite(output / "compare.html", force)
+        document["paired"] = _write_comparison(
+            output, measured, differences, document, class_id, data_dir
+        )
+    if as_json:
+        typer.echo(_as_json(document))
+        return
+    _print_comparison(measured, differences, class_id)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="A run's folder or a .keras file.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Make the int8 file.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Integers throughout.")] = False,
+    int8_weights: Annotated[
+        bool, typer.Option("--int8-weights", help="Int8 weights, activations found image by image.")
+    ] = False,
+    float16: Annotated[bool, typer.Option("--float16", help="Half-precision weights.")] = False,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="The reference, which is always made.")
+    ] = False,
+    int16x8: Annotated[
+        bool, typer.Option("--int16x8", help="Int16 activations, int8 weights; no fast kernels.")
+    ] = False,
     ptq: Annotated[
-        bool, typer.Option("--ptq", help="By calibration alone, without fine-tuning: seconds.")
+        bool, typer.Option("--ptq", help="Int8 by calibration alone, without fine-tuning: seconds.")
+    ] = False,
+    io: Annotated[
+        str | None,
+        typer.Option(help="Input and output of the int8 file: int8 (default), uint8 or float32."),
+    ] = None,
+    allow_float: Annotated[
+        bool,
+        typer.Option(
+            "--allow-float", help="Accept operators that have no integer kernel as float."
+        ),
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of grey pictures of the network's size, one a class if known, in place of "
+            "Fashion-MNIST."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="With --calibration: text file with a label a line, as the outputs are."),
+    ] = None,
+    c_array: Annotated[
+        bool,
+        typer.Option(
+            "--c-array",
+            help="Write the int8 file as .cc and .h too, for TFLite Micro; a .tflite file: only these.",
+        ),
     ] = False,
     output: Annotated[
         Path | None,
@@ -260,45 +367,77 @@ def convert(
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make the float32 reference and the int8 file, choosing the way that changes fewest answers."""
-    if not int8:
-        raise OptionError("Say what to make: cli convert ... --int8.")
-    from convert import pipeline
+    """Make the float32 reference and the formats asked for, and a table to choose one of them by."""
+    asked = {
+        "int8": int8, "int8-weights": int8_weights, "float16": float16, "float32": float32,
+        "int16x8": int16x8,
+    }  # fmt: skip
+    wanted = tuple(format_name for format_name, is_asked in asked.items() if is_asked)
+    if source.suffix == ".tflite":
+        if wanted or ptq or not c_array:
+            raise OptionError(
+                f"{source} is converted already; --c-array alone makes .cc and .h of it."
+            )
+        _write_c_array(source, output or source.parent, name or source.stem, force)
+        return
+    if (ptq or io or c_array) and not int8:
+        option = "--ptq" if ptq else "--io" if io else "--c-array"
+        raise OptionError(f"{option} belongs to the int8 file; say --int8 too.")
+    if labels and not calibration:
+        raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
+    from convert import material, pipeline
 
+    request = pipeline.Request(
+        formats=wanted,
+        fine_tune=not ptq,
+        epochs=epochs,
+        seed=seed,
+        io=io or "int8",
+        allow_float=allow_float,
+    )
     found_source = pipeline.find_source(source, name)
     folder = output or found_source.keras_path.parent
-    paths = pipeline.output_paths(folder, found_source.name)
+    paths = pipeline.output_paths(folder, found_source.name, wanted)
     if found_source.keras_path == paths["keras"]:
         del paths["keras"]  # it stays where it is
+    if c_array:
+        from convert.c_array import file_names
+
+        paths |= {end: folder / end for end in file_names(paths["int8"].stem)}
     pipeline.require_place_for(paths, force=force)
+    if calibration:
+        from edge.labels import FASHION_MNIST_LABELS
+
+        names = _read_labels(labels) if labels else FASHION_MNIST_LABELS
+        images = material.from_folder(calibration, names)
     _start_backend("tf_keras", "tensorflow_model_optimization")
-    found = _load_data(data_dir)
+    if not calibration:
+        images = material.from_fashion_mnist(_load_data(data_dir))
     with _progress() as show:
-        done = pipeline.convert(
-            found_source,
-            folder,
-            found,
-            fine_tune=not ptq,
-            epochs=epochs,
-            seed=seed,
-            on_progress=show,
-            say=_say,
+        done = pipeline.convert(found_source, folder, images, request, on_progress=show, say=_say)
+    if done.candidates:
+        typer.echo(
+            "Ways to int8, on validation images (changed: float and int8 give another class):"
         )
-    typer.echo("Ways to int8, on validation images (changed: float and int8 give another class):")
-    _print_table(
-        ["way", "changed", "accuracy", "class that lost most (lost/gained)"],
-        [
+        _print_table(
+            ["way", "changed", "accuracy", "class that lost most (lost/gained)"],
             [
-                ("* " if one is done.chosen else "  ") + one.way,
-                f"{one.changed} of {one.images:,}",
-                f"{one.accuracy_change * 100:+.2f} points",
-                _worst_class(one.lost, one.gained),
-            ]
-            for one in done.candidates
-        ],
-    )
-    typer.echo(f"* chosen. {done.int8} has {done.int8.stat().st_size:,} bytes.")
-    typer.echo(f"Next: cli verify {done.float32} {done.int8}")
+                [
+                    ("* " if one is done.chosen else "  ") + one.way,
+                    f"{one.changed} of {one.images:,}",
+                    f"{one.accuracy_change * 100:+.2f} points" if images.is_labelled else "-",
+                    _worst_class(one.lost, one.gained, images.labels),
+                ]
+                for one in done.candidates
+            ],
+        )
+        typer.echo("* chosen.\n")
+    _print_formats(done.table, len(images.test.y), images.name)
+    if c_array:
+        _write_c_array(done.paths["int8"], folder, done.paths["int8"].stem, force=True)
+    reference, *others = done.paths.values()
+    if others:
+        typer.echo(f"Next: cli verify {reference} {done.paths.get('int8', others[0])}")
 
 
 @app.command()
@@ -311,12 +450,41 @@ def verify(
         float, typer.Option(help="Largest loss of recall that is accepted, as a share.")
     ] = 0.02,
     alpha: Annotated[float, typer.Option(help="One-sided error rate.")] = 0.05,
+    classes: Annotated[
+        list[str] | None, typer.Option(help="Judge this class and no other (repeatable).")
+    ] = None,
+    min_support: Annotated[
+        int | None, typer.Option(min=1, help="Do not judge classes with fewer images.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first LIMIT test images.")
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photographs in place of test images: a folder for each class, or a CSV of file,label."
+        ),
+    ] = None,
+    segment: SegmentOption = "grabcut",
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="Compare with the reference kernels too: slow.")
+    ] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show in which layer the error enters: seconds.")
+    ] = False,
+    corruptions: Annotated[
+        bool,
+        typer.Option(
+            "--corruptions",
+            help="Compare under noise, blur, light, JPEG too: on 2,000 images, or on LIMIT.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     report: Annotated[
         Path | None, typer.Option(help="Folder for the report as HTML and JSON.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="File for the report as JUnit XML, for CI systems.")
     ] = None,
     save_reference: Annotated[
         Path | None, typer.Option(help="Store the outputs of one model in this .npz file.")
@@ -336,12 +504,26 @@ def verify(
         raise OptionError(
             "cli verify takes REFERENCE and CANDIDATE, or one MODEL with --save-reference or --against."
         )
+    if stored and (layers or corruptions):
+        raise OptionError(
+            "--layers and --corruptions compare two files; give REFERENCE and CANDIDATE, or leave them out."
+        )
+    if photos and (limit or data_dir):
+        raise OptionError(
+            "--photos takes the place of the test images; leave out --limit and --data-dir."
+        )
     if report:
         _refuse_to_overwrite(report / "verify.html", force)
+    if junit:
+        _refuse_to_overwrite(junit, force)
     first = _open_model(reference, labels)
     second = _open_model(candidate, labels) if candidate else first
-    found = _load_data(data_dir)
-    images, y_true = found.x_test[:limit], found.y_test[:limit]
+    photographs = _load_photographs(photos, first.labels, segment) if photos else None
+    if photographs:
+        images, y_true = photographs.images_u8, photographs.y_true
+    else:
+        found = _load_data(data_dir)
+        images, y_true = found.x_test[:limit], found.y_test[:limit]
     with _progress() as show:
 
         def on_progress(done: int, of: int) -> None:
@@ -359,17 +541,98 @@ def verify(
             typer.echo(_as_json(compared.as_document()) if as_json else compared.sentence)
             raise typer.Exit(0 if compared.passed else CHECK_FAILED)
         outcome = checks.verify(
-            first, second, images, y_true, margin=margin, alpha=alpha, on_progress=on_progress
+            first,
+            second,
+            images,
+            y_true,
+            margin=margin,
+            alpha=alpha,
+            classes=classes,
+            min_support=min_support,
+            compare_kernels=kernels,
+            on_progress=on_progress,
         )
-    from convert import verify_report
+        by_layer = _compare_layers(first, second, images, show) if layers else None
+        corrupted = (
+            _compare_corrupted(first, second, images, y_true, outcome, limit, show)
+            if corruptions
+            else None
+        )
+    from convert import corruptions_report, layers_report, verify_report
     from edge.files import write_json, write_text
 
+    if corrupted:
+        outcome = corruptions_report.with_corruptions(outcome, corrupted)
+    if photographs:
+        from convert.photos import with_photographs
+
+        outcome = with_photographs(outcome, photographs)
+    if junit:
+        from convert.junit import to_junit
+
+        write_text(junit, to_junit(outcome))
+    document, texts, sections = outcome.as_document(), [verify_report.to_text(outcome)], []
+    if by_layer:
+        document["layers"] = by_layer.as_document()
+        texts.append(layers_report.to_text(by_layer))
+        sections.append(layers_report.to_section(by_layer))
+    if corrupted:
+        document["corruptions"] = corrupted.as_document()
+        texts.append(corruptions_report.to_text(corrupted))
+        sections.append(corruptions_report.to_section(corrupted))
     if report:
-        write_text(report / "verify.html", verify_report.to_html(outcome, images))
-        write_json(report / "verify.json", outcome.as_document())
+        write_text(report / "verify.html", verify_report.to_html(outcome, images, more=sections))
+        write_json(report / "verify.json", document)
         _say(f"Report: {report / 'verify.html'}")
-    typer.echo(_as_json(outcome.as_document()) if as_json else verify_report.to_text(outcome))
-    raise typer.Exit(0 if outcome.passed else CHECK_FAILED)
+    typer.echo(_as_json(document) if as_json else "\n\n".join(texts))
+    if not outcome.passed:
+        raise typer.Exit(CHECK_FAILED)
+    if photographs and photographs.facts.unreadable:
+        raise typer.Exit(COULD_NOT)
+
+
+@app.command()
+def plan(
+    margin: Annotated[
+        float, typer.Option(help="Largest loss of recall that is accepted, as a share.")
+    ] = 0.02,
+    changed: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Share of a class's images that only one of the models recognises (repeatable); "
+            "0, 0.005, 0.01 and 0.02 otherwise."
+        ),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="One-sided error rate.")] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many images of a class 'cli verify' takes to show a margin; no models are needed."""
+    from convert.planning import PROBABILITIES
+    from convert.planning import plan as plan_images
+
+    plans = [plan_images(margin, alpha, share) for share in changed or (0, 0.005, 0.01, 0.02)]
+    if as_json:
+        typer.echo(_as_json([one.as_document() for one in plans]))
+        return
+    typer.echo(
+        f"Images of a class that show a margin of {100 * margin:g} points at alpha {alpha:g}, if as many "
+        "change for the better as for the worse:"
+    )
+    _print_table(
+        ["images changed", *(f"shown in {p:.0%} of cases" for p in PROBABILITIES)],
+        [
+            [
+                f"{one.changed:.2%}",
+                *("over a million" if n is None else f"{n:,}" for n in one.images.values()),
+            ]
+            for one in plans
+        ],
+    )
+    likely = max(PROBABILITIES)
+    typer.echo(
+        f"For one class; ten such classes are all shown in {likely:.0%} to the power of ten, "
+        f"{likely**10:.0%} of cases."
+    )
 
 
 @app.command()
@@ -475,20 +738,18 @@ def card(
         Path | None, typer.Argument(help="A .tflite file; the best shipped one otherwise.")
     ] = None,
     as_json: AsJson = False,
+    data_dir: DataDir = None,
 ) -> None:
-    """Print what a model file says of itself."""
-    from dataclasses import asdict
+    """Print what a model file holds and says of itself; exit status 1 if the two do not fit."""
+    from convert.card import read_card
+    from edge.shipped import default_model
 
-    classifier = _open_model(model, None)
-    if classifier.metadata is None:
-        raise DataError(
-            f"{classifier.path} carries no metadata of garmentlite; 'cli convert' makes files that do."
-        )
-    document = asdict(classifier.metadata)
-    if as_json:
-        typer.echo(_as_json(document))
-        return
-    _print_card(classifier, document)
+    found = read_card(model or default_model(), data_dir)
+    for warning in found.warnings:
+        _say(f"Warning: {warning}")
+    typer.echo(_as_json(found.as_document()) if as_json else found.as_text())
+    if found.warnings:
+        raise typer.Exit(CHECK_FAILED)
 
 
 @app.command()
@@ -584,20 +845,86 @@ def _open_model(path: Path | None, labels_file: Path | None) -> Classifier:
     from edge.classifier import Classifier
     from edge.shipped import default_model
 
-    labels = None
-    if labels_file:
-        try:
-            labels = [line.strip() for line in labels_file.read_text().splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(
-                f"--labels {labels_file} cannot be read ({error}); name a text file with a label a line."
-            ) from error
-        if not labels:
-            raise OptionError(f"--labels {labels_file} is empty; write a label a line into it.")
+    labels = _read_labels(labels_file) if labels_file else None
     classifier = Classifier(path or default_model(), labels=labels)
     for warning in classifier.warnings:
         _say(f"Warning: {warning}")
     return classifier
+
+
+def _compare_layers(
+    first: Classifier, second: Classifier, images: Any, show: Callable[[str, int, int], None]
+) -> LayersReport:
+    from convert.layers import compare_layers
+
+    return compare_layers(
+        first, second, images, on_progress=lambda done, of: show("Layer by layer", done, of)
+    )
+
+
+def _compare_corrupted(
+    first: Classifier,
+    second: Classifier,
+    images: Any,
+    y_true: Any,
+    outcome: ParityReport,
+    limit: int | None,
+    show: Callable[[str, int, int], None],
+) -> CorruptionsReport:
+    from convert.corruptions import CORRUPTION_IMAGES, compare_corrupted
+
+    return compare_corrupted(
+        first,
+        second,
+        images,
+        y_true,
+        margin=outcome.margin,
+        alpha=outcome.alpha,
+        classes=[row.label for row in outcome.classes if row.verdict != "not judged"],
+        most=limit or CORRUPTION_IMAGES,
+        on_progress=lambda done, of: show("Corrupted images", done, of),
+    )
+
+
+def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
+    from convert.c_array import file_names, to_c_array
+    from edge.files import write_text
+    from edge.metadata import split
+
+    classifier = _open_model(model, None)
+    source, header = (folder / one for one in file_names(name))
+    for path in (source, header):
+        _refuse_to_overwrite(path, force)
+    flatbuffer, _ = split(model.read_bytes())
+    array = to_c_array(name, flatbuffer, classifier.labels)
+    write_text(source, array.source)
+    write_text(header, array.header)
+    typer.echo(f"For TFLite Micro: {source} and {header}")
+
+
+def _load_photographs(source: Path, labels: list[str], segment: str) -> Photographs:
+    from convert.photos import load_photographs
+
+    with _progress() as show:
+        return load_photographs(
+            source,
+            labels,
+            _segmenter(segment),
+            warn=lambda sentence: _say(f"Error: {sentence}"),
+            on_progress=lambda done, of: show("Preparing photographs", done, of),
+        )
+
+
+def _read_labels(path: Path) -> list[str]:
+    try:
+        labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(
+            f"--labels {path} cannot be read ({error}); name a text file with a label a line."
+        ) from error
+    if not labels:
+        raise OptionError(f"--labels {path} is empty; write a label a line into it.")
+    return labels
 
 
 def _segmenter(name: str) -> Segmenter:
@@ -636,22 +963,25 @@ def _finish_run(
     result: Any,
     found: FashionMnist,
     validation: Any,
-    target: Any,
+    wanted: dict[str, float] | None,
     *,
     final: bool,
 ) -> dict[str, Any]:
     """Writes a run's results; the test set is read only when the run is over."""
     from edge import metrics
     from edge.labels import FASHION_MNIST_LABELS
-    from train import plots, runs, target_recall
+    from train import diagnosis, plots, runs, target_recall
     from train.fit import predict_logits
 
     labels = FASHION_MNIST_LABELS
     x, y = found.x_train[validation], found.y_train[validation]
-    document: dict[str, Any] = {"ended": result.ended}
+    document: dict[str, Any] = {
+        "ended": result.ended,
+        "overfitting": diagnosis.overfitting(result.history).as_document(),
+    }
     logits = predict_logits(result.model, x)
-    if target:
-        outcome = target_recall.apply(target, result.model, y, logits, labels)
+    if wanted:
+        outcome = target_recall.apply(wanted, result.model, y, logits, labels)
         document["target_recall"] = outcome.as_document()
         logits = predict_logits(result.model, x)
     document["validation"] = metrics.summary(y, logits, labels)
@@ -663,6 +993,53 @@ def _finish_run(
         plots.of_metrics(document["test"], folder)
         runs.write_metrics(folder, document)
     return document
+
+
+def _write_comparison(
+    folder: Path,
+    measured: list[Measured],
+    differences: list[Difference],
+    document: dict[str, Any],
+    class_id: int,
+    data_dir: Path | None,
+) -> dict[str, Any]:
+    """Writes pictures, JSON and page; returns the paired counts by run, made on validation images."""
+    _start_backend()
+    from convert import compare_report
+    from edge.files import write_json, write_text
+    from train import compare as comparing
+    from train import plots
+    from train.data import validation_split
+    from train.fit import predict_logits
+
+    found = _load_data(data_dir)
+    _, validation = validation_split(found.y_train)
+    x, y = found.x_train[validation], found.y_train[validation]
+    first, last = measured[0], measured[-1]
+    kept = [run for run in measured if run.model]
+    logits = {}
+    with _progress() as show:
+        for number, run in enumerate(kept, start=1):
+            show("Networks on validation images", number, len(kept))
+            logits[run.name] = predict_logits(comparing.load_model(run), x)
+    curves = {name: comparing.trade_off(y, given, class_id) for name, given in logits.items()}
+    paired = {
+        name: comparing.paired(y, logits[first.name], given, first.labels)
+        for name, given in logits.items()
+        if first.name in logits and name != first.name
+    }
+    counts = {name: [row.as_document() for row in rows] for name, rows in paired.items()}
+    names = [first.name, last.name]
+    plots.before_and_after(
+        first.confusion, last.confusion, names, first.labels, folder / "confusion_matrices.png"
+    )
+    plots.trade_off(measured, curves, class_id, folder / "trade_off.png")
+    write_json(folder / "compare.json", document | {"paired": counts})
+    picture = (folder / "trade_off.png").read_bytes()
+    page = compare_report.to_html(measured, differences, paired, class_id, picture)
+    write_text(folder / "compare.html", page)
+    _say(f"Report: {folder / 'compare.html'}")
+    return counts
 
 
 def _names_of_inputs(pictures: list[Path]) -> dict[Path, str]:
@@ -751,23 +1128,98 @@ def _print_metrics(document: dict[str, Any]) -> None:
     )
 
 
-def _print_price(outcome: dict[str, Any]) -> None:
-    def change(name: str) -> str:
-        before, after = outcome[name]
-        return f"{before:.1%} -> {after:.1%}"
+def _print_comparison(
+    measured: list[Measured], differences: list[Difference], class_id: int
+) -> None:
+    """The table, with * at a difference beyond chance, and what it says in words."""
 
+    def percent(share: float) -> str:
+        return "-" if share != share else f"{share:.1%}"
+
+    def row_of(name: str, before: float, changes: list[Change]) -> list[str]:
+        cells = [name, percent(before)]
+        for change in changes:
+            mark = " " if change.may_be_chance else "*"
+            cells += [percent(change.after), f"{100 * change.difference:+.1f}{mark}"]
+        return cells
+
+    def lowest_of(run: Measured) -> str:
+        return f"{run.labels[run.hardest]} {percent(run.recall[run.hardest])}"
+
+    first = measured[0]
+    head = ["", first.name]
+    macro = ["macro recall", percent(first.macro_recall)]
+    lowest = ["lowest recall", lowest_of(first)]
+    for run in measured[1:]:
+        head += [run.name, "points "]
+        macro += [percent(run.macro_recall), ""]
+        lowest += [lowest_of(run), ""]
+    accuracy = row_of("accuracy", first.accuracy, [one.accuracy for one in differences])
+    rows = [accuracy, macro, lowest]
+    for i, label in enumerate(first.labels):
+        rows.append(row_of(label, first.recall[i], [one.recall[i] for one in differences]))
+    precision = [one.precision[class_id] for one in differences]
+    rows.append(row_of(f"precision {first.labels[class_id]}", first.precision[class_id], precision))
+    _print_table(head, rows)
     typer.echo(
-        f"The output of {outcome['label']} was raised by {outcome['offset']:.3f}. On validation images: "
-        f"its recall {change('recall')}, macro recall {change('macro_recall')}, accuracy "
-        f"{change('accuracy')}; {outcome['paid']} paid most, {change('paid_recall')}."
+        f"Recall on the test images, as stored; * more than two standard errors from {first.name}."
+    )
+    for difference in differences:
+        typer.echo(f"{difference.other.name}:")
+        for sentence in difference.sentences():
+            typer.echo(f"  {sentence}")
+
+
+def _print_price(outcome: dict[str, Any]) -> None:
+    """What the recall targets cost, from `target_recall.Outcome.as_document`."""
+    typer.echo("Outputs were moved for the recall targets. On validation images:")
+    rows = []
+    for label, (before, after) in outcome["recall"].items():
+        target = outcome["targets"].get(label)
+        cells = ["-" if value is None else f"{value:.1%}" for value in (target, before, after)]
+        change = None if before is None or after is None else 100 * (after - before)
+        rows.append([label, *cells, f"{change:+.1f}" if change else ""])
+    _print_table(["class", "target", "before", "after", "change"], rows)
+    for sentence in outcome["in_words"]:
+        typer.echo(sentence)
+
+
+def _print_formats(rows: list[Any], images: int, data: str) -> None:
+    """The files side by side; a class is named where a figure is that of one class."""
+
+    def of_class(share: float | None, label: str | None, sign: str = "") -> str:
+        return "-" if share is None else f"{label} {share * 100:{sign}.1f}"
+
+    typer.echo(f"Files side by side, on {images:,} test images ({data}):")
+    _print_table(
+        ["format", "kB", "changed", "accuracy", "lowest recall", "largest loss", "ms", "MB", "kernels",
+         "parity"],
+        [
+            [
+                row.format,
+                f"{row.bytes / 1000:,.0f}",
+                "-" if row.changed is None else str(row.changed),
+                "-" if row.accuracy is None else f"{row.accuracy:.2%}",
+                of_class(row.lowest_recall, row.lowest_recall_label),
+                of_class(row.largest_loss, row.largest_loss_label, "+"),
+                f"{row.latency_ms:.3f}",
+                "-" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.1f}",
+                row.kernels,
+                row.verdict,
+            ]
+            for row in rows
+        ],
+    )  # fmt: skip
+    typer.echo(
+        "changed: answers unlike float32's; recall in %, loss in points; ms: median of one answer on one "
+        "thread of\nthis machine; MB: memory of a process from before the file is read to its worst "
+        "moment."
     )
 
 
-def _worst_class(lost: Any, gained: Any) -> str:
-    from edge.labels import FASHION_MNIST_LABELS
-
+def _worst_class(lost: Any, gained: Any, labels: Sequence[str]) -> str:
     worst = int((lost - gained).argmax())
-    return f"{FASHION_MNIST_LABELS[worst]} ({lost[worst]}/{gained[worst]})"
+    return f"{labels[worst]} ({lost[worst]}/{gained[worst]})"
 
 
 def _in_words(recognition: Any, top_k: int) -> str:
@@ -779,32 +1231,6 @@ def _in_words(recognition: Any, top_k: int) -> str:
         reason = recognition.prepared.description.get("reason", "")
         return f"{recognition.label} ({reason}), {total:.0f} ms"
     return f"{recognition.label} {recognition.confidence:.0%} ({others}), {total:.0f} ms"
-
-
-def _print_card(classifier: Classifier, document: dict[str, Any]) -> None:
-    typer.echo(
-        f"{document['name']} ({classifier.path.name}, {classifier.path.stat().st_size:,} bytes)"
-    )
-    size = "x".join(str(side) for side in classifier.image_size)
-    for side, tensor in (("takes", classifier.input), ("gives", classifier.output)):
-        what = f"{size} grey" if side == "takes" else f"{len(classifier.labels)} logits"
-        typer.echo(
-            f"  {side} {what}, {tensor.dtype}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
-        )
-    preparation = document["preparation"]
-    typer.echo(f"  preparation {preparation['name']} {preparation['version']}")
-    typer.echo(
-        f"  temperature {document['temperature']}, unknown below {document['unknown_threshold']}"
-    )
-    typer.echo(f"  from the float model {document['reference_sha256'][:12]}")
-    if document["quantization"]:
-        typer.echo(f"  int8 by: {document['quantization']['way']}")
-    for part, figures in document["measured"].items():
-        typer.echo(f"  {part}: accuracy {figures['accuracy']:.2%}")
-        recall, precision = figures["recall_per_class"], figures["precision_per_class"]
-        for label in classifier.labels:
-            shares = ["-" if v is None else f"{v:.1%}" for v in (recall[label], precision[label])]
-            typer.echo(f"    {label:<12} recall {shares[0]:>6}  precision {shares[1]:>6}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The tables of the README that come from the cards in models/.
+"""The tables of the README that come from the files in models/ and their cards.
 
     python benchmarks/cards.py
 
-Prints them in Markdown; nothing is measured here.
+Prints them in Markdown, and a JSON line of what the files hold; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from convert.card import read_card
 from edge.shipped import FOLDER
+
+
+def print_files(name: str) -> None:
+    """What the bytes of every file of a network hold, and whether it is as it was made."""
+    print("| file | bytes | input | operators | parameters | MACs | activations | as it was made |")
+    print("|---|---|---|---|---|---|---|---|")
+    summary = {}
+    for path in sorted(FOLDER.glob(f"{name}_*.tflite")):
+        found = read_card(path)
+        contents = found.contents
+        print(
+            f"| `{path.name}` | {found.size:,} | {contents.input_type} | {len(contents.steps)} | "
+            f"{contents.parameters:,} | {contents.macs:,} | {contents.arena_bytes:,} bytes | "
+            f"{'no' if found.warnings else 'yes'} |"
+        )
+        summary[path.name] = contents.as_document() | {"warnings": found.warnings}
+    print(f"\n{json.dumps(summary)}\n")
 
 
 def main() -> None:
@@ -39,6 +57,7 @@ def main() -> None:
                 f"{way['lost']['Shirt']}/{way['gained']['Shirt']} |"
             )
         print()
+        print_files(card["name"])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from convert import export, folding, int8, keras2, pipeline
+from convert import export, folding, int8, keras2, material, pipeline
+from edge.contents import read_contents
 from edge.labels import FASHION_MNIST_LABELS
 from train.augmentation import augment
 from train.data import as_input, load
@@ -103,10 +104,12 @@ def main() -> None:
     model = pipeline.load_keras(source.keras_path)
     operations = folding.fold(model)
     data = load(arguments.data_dir)
-    training, validation = int8.training_and_validation(data)
+    images = material.from_fashion_mnist(data)
+    training, validation = images.training, images.validation
     logits = predict_logits(model, validation.images_u8)
     teacher_twin = keras2.build_twin(operations)
-    weights, changes, seed = source.class_weights, source.augmentation, arguments.seed
+    weights = source.class_weights(FASHION_MNIST_LABELS)
+    changes, seed = source.augmentation, arguments.seed
 
     def teacher(x):
         return keras2.predict_logits(teacher_twin, x)
@@ -139,7 +142,7 @@ def main() -> None:
         start = time.perf_counter()
         flatbuffer = make()
         one = int8.compare(way, flatbuffer, logits, validation)
-        floats = export.read_contents(flatbuffer).tensor_types.get("float32", 0)
+        floats = read_contents(flatbuffer).tensor_types.get("float32", 0)
         cells = [f"{one.lost[i]}/{one.gained[i]}" for i in hard]
         print(
             f"| {way} | {floats} | {one.changed} | {one.accuracy_change * 100:+.2f} | "

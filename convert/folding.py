@@ -5,6 +5,10 @@
 
 What is left - convolutions, dense layers, additions, pooling, ReLU - is what int8 kernels compute, and
 no batch statistics remain that fine-tuning could move.
+
+An average pool in front of a 1x1 convolution, as in the shortcuts of residual networks, becomes one
+convolution with them, its kernel repeated over the pool's window and divided by its area: the fast int8
+kernels have no average pool, and each one would be an island with a border, and a rounding of its own.
 """
 
 from __future__ import annotations
@@ -66,6 +70,8 @@ _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _WITH_WEIGHTS = ("conv", "depthwise_conv", "dense")
 
+_LARGEST_WINDOW = 9  # pixels; a larger pool is cheaper as it is than as a kernel of that size
+
 
 def fold(model: keras.Model) -> list[Operation]:
     """The folded operations of a network, each after those it takes its inputs from.
@@ -110,7 +116,41 @@ def fold(model: keras.Model) -> list[Operation]:
         else:
             folded[layer.name] = _operation_of(layer, sources)
             stands_for[layer.name] = layer.name
-    return list(folded.values())
+    return _pools_into_convolutions(list(folded.values()))
+
+
+def _pools_into_convolutions(operations: list[Operation]) -> list[Operation]:
+    """Every average pool that one 1x1 convolution alone follows becomes a convolution with it."""
+    by_name = {operation.name: operation for operation in operations}
+    sources = [name for operation in operations for name in operation.inputs]
+    taken: dict[str, Operation] = {}  # by the name of the pool
+    for operation in operations:
+        pool = by_name[operation.inputs[0]] if operation.inputs else operation
+        if (
+            operation.kind == "conv"
+            and operation.weights[0].shape[:2] == (1, 1)
+            and operation.options["strides"] == (1, 1)
+            and pool.kind == "average_pool"
+            and pool.options["padding"] == "valid"  # at a border, "same" averages over fewer pixels
+            and np.prod(pool.options["pool_size"]) <= _LARGEST_WINDOW
+            and sources.count(pool.name) == 1
+        ):
+            taken[pool.name] = operation
+    merged = {
+        operation.name: replace(
+            operation,
+            inputs=by_name[pool].inputs,
+            options={"strides": by_name[pool].options["strides"], "padding": "valid"},
+            kernel=_over_window(operation.weights[0], by_name[pool].options["pool_size"]),
+        )
+        for pool, operation in taken.items()
+    }
+    return [merged.get(one.name, one) for one in operations if one.name not in taken]
+
+
+def _over_window(kernel: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """A 1x1 kernel as the one that averages over a window first."""
+    return np.tile(kernel / np.float32(window[0] * window[1]), (*window, 1, 1))
 
 
 def _operation_of(layer: keras.Layer, sources: tuple[str, ...]) -> Operation:

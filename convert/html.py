@@ -399,6 +399,53 @@ def interval_chart(
     return _svg(width, height, title, marks)
 
 
+def bar_chart(
+    bars: Mapping[str, Sequence[float]], series: Sequence[str], *, title: str, x_label: str
+) -> Html:
+    """Horizontal bars from 0, one for each series in every row.
+
+    Args:
+        bars: Values by the name of their row, from top to bottom; finite, 0 or more, one for each series.
+        series: Names of the values; at most six.
+        title: What it shows, for those who cannot see it.
+        x_label: Name and unit of the axis.
+
+    Returns:
+        The chart, each bar with its value in three digits.
+    """
+    longest = max((len(label) for label in bars), default=0)
+    thickness, left, right, top, bottom = 13, 24 + min(7 * longest, 280), 70, 34, 48
+    row = thickness * len(series) + 12
+    width, height = 860, top + bottom + row * len(bars)
+    ticks = _ticks(0.0, max((value for values in bars.values() for value in values), default=0.0))
+
+    def x_of(value: float) -> float:
+        return left + value / ticks[-1] * (width - left - right)
+
+    marks = []
+    for value in ticks:
+        x, floor = x_of(value), height - bottom
+        marks.append(_line(x, top, x, floor, "axis" if value == 0 else "grid"))
+        marks.append(_text(x, floor + 17, _tick_text(value, ticks), anchor="middle", soft=True))
+    legend_x = float(left)
+    for number, name in enumerate(series):
+        marks.append(_bar(legend_x, 8, 14, 10, number))
+        marks.append(_text(legend_x + 19, 17, name))
+        legend_x += 40 + 6.6 * len(name)
+    for place, (label, values) in enumerate(bars.items()):
+        start = top + row * place + 6
+        middle = start + thickness * len(series) / 2
+        marks.append(_text(left - 12, middle + 4, label, anchor="end"))
+        for number, value in enumerate(values):
+            y = start + thickness * number
+            marks.append(_bar(left, y, x_of(value) - left, thickness - 2, number))
+            marks.append(_text(x_of(value) + 6, y + thickness - 3, f"{value:.3g}", soft=True))
+    marks.append(
+        _text((left + width - right) / 2, height - 10, x_label, anchor="middle", soft=True)
+    )
+    return _svg(width, height, title, marks)
+
+
 def picture(image_u8: np.ndarray, *, alt: str, scale: int = 4) -> Html:
     """A small picture inside the page, its pixels kept as squares.
 
@@ -518,6 +565,14 @@ def _svg(width: float, height: float, title: str, marks: Sequence[str]) -> Html:
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _bar(x: float, y: float, width: float, height: float, number: int) -> str:
+    """A filled rectangle in the colour of a series."""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" rx="2" '
+        f'fill="{_SERIES[number % len(_SERIES)]}"/>'
+    )
 
 
 def _text(

@@ -7,70 +7,34 @@ overall while one class is lost.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from convert import export, keras2
 from convert.folding import Operation
+from convert.material import Images
 from edge import metrics
 from edge.classifier import Classifier
-from edge.files import sha256
 from train.augmentation import Augmentation
-from train.data import FashionMnist, as_input, validation_split
+from train.data import as_input
 
 CALIBRATION_IMAGES = 2000  # a few hundred find the ranges; more only find rarer extremes
 CORRECTION_IMAGES = 5000  # the mean of a logit is then known to a hundredth of its step
 TIE_SHIFTS = 16  # random shifts of every close image in the search for tie offsets
 TIE_SWEEPS = 8  # over the classes, at most; the search settles after two or three
 FINE_TUNE_RATE = 2e-5  # Adam; a fiftieth of training's, so that only roundings move
+_CHUNK = 250  # images between two reports of progress
 
 # What is being done, step (from 1), steps in all.
 OnProgress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images of the data set with their places in it, so that a manifest can name them.
-
-    Attributes:
-        images_u8: uint8, shape (N, 28, 28).
-        y: Class numbers, shape (N,).
-        indices: Places in the training set, shape (N,).
-    """
-
-    images_u8: np.ndarray
-    y: np.ndarray
-    indices: np.ndarray
-
-    def sample(self, count: int, seed: int) -> Images:
-        """`count` of them without repetition, or all where there are fewer."""
-        chosen = np.random.default_rng(seed).permutation(len(self.y))[:count]
-        return Images(self.images_u8[chosen], self.y[chosen], self.indices[chosen])
-
-    def manifest(self, source: str, seed: int) -> dict[str, Any]:
-        """What a file says of its calibration images: where from, how many, which."""
-        return {
-            "source": source,
-            "count": len(self.y),
-            "seed": seed,
-            "indices_sha256": sha256(np.ascontiguousarray(self.indices, "<i8").tobytes()),
-            "images_sha256": sha256(np.ascontiguousarray(self.images_u8).tobytes()),
-            "preprocessing": "pixel / 255",
-        }
-
-
-def training_and_validation(data: FashionMnist) -> tuple[Images, Images]:
-    """The images to calibrate and fine-tune with, and those that choose among the ways."""
-    train_at, validate_at = validation_split(data.y_train)
-    return (
-        Images(data.x_train[train_at], data.y_train[train_at], train_at),
-        Images(data.x_train[validate_at], data.y_train[validate_at], validate_at),
-    )
 
 
 @dataclass(frozen=True)
@@ -138,22 +102,41 @@ def closest(candidates: Sequence[Candidate]) -> Candidate:
     return min(candidates, key=lambda one: (one.changed, int((one.lost - one.gained).max())))
 
 
-def post_training(
-    operations: Sequence[Operation], training: Images, seed: int
+def calibrated(
+    model: Any,
+    training: Images,
+    seed: int,
+    *,
+    io: str = "int8",
+    allow_float: bool = False,
 ) -> tuple[bytes, dict[str, Any]]:
-    """Int8 by calibration alone: ranges from training images, weights as they are.
+    """Int8 by calibration alone, of any network that the converter takes.
+
+    Args:
+        model: A Keras 2 or Keras 3 model from (N, H, W, 1) to logits.
+        training: Images to calibrate with.
+        seed: Of their choice.
+        io: Type of input and output.
+        allow_float: Whether operators without an int8 kernel may stay float.
 
     Returns:
         The model's bytes and the manifest of the calibration images.
     """
     calibration = training.sample(CALIBRATION_IMAGES, seed)
-    twin = keras2.build_twin(operations)
-    flatbuffer = export.to_int8(twin, as_input(calibration.images_u8))
+    x = as_input(calibration.images_u8)
+    flatbuffer = export.to_int8(model, x, io=io, allow_float=allow_float)
     return flatbuffer, calibration.manifest("training images", seed)
 
 
+def post_training(
+    operations: Sequence[Operation], training: Images, seed: int, *, io: str = "int8"
+) -> tuple[bytes, dict[str, Any]]:
+    """Int8 of a folded network by calibration alone: weights as they are; see `calibrated`."""
+    return calibrated(keras2.build_twin(operations), training, seed, io=io)
+
+
 def post_training_corrected(
-    operations: Sequence[Operation], training: Images, seed: int
+    operations: Sequence[Operation], training: Images, seed: int, *, io: str = "int8"
 ) -> tuple[bytes, dict[str, Any]]:
     """Int8 by calibration, then the last bias moved until every logit keeps its mean.
 
@@ -165,7 +148,7 @@ def post_training_corrected(
     shift = _mean_shift(flatbuffer, keras2.build_twin(operations), training, seed)
     _, bias = operations[-1].weights
     corrected = [*operations[:-1], replace(operations[-1], bias=bias - shift)]
-    return post_training(corrected, training, seed)[0], manifest
+    return post_training(corrected, training, seed, io=io)[0], manifest
 
 
 def output_range(float_logits: np.ndarray) -> tuple[float, float]:
@@ -244,6 +227,7 @@ def range_cut(
     seed: int,
     *,
     epochs: int,
+    io: str = "int8",
     on_progress: OnProgress = lambda what, step, steps: None,
 ) -> tuple[bytes, dict[str, Any]]:
     """Int8 with the output range that decides and ties evened, fine-tuned or as it is.
@@ -256,6 +240,7 @@ def range_cut(
         augmentation: As in training.
         seed: Of the calibration images, and of the order and augmentation of the fine-tuning.
         epochs: Passes of quantization-aware fine-tuning over the images; 0 for none.
+        io: Type of input and output.
         on_progress: Called after every step.
 
     Returns:
@@ -280,12 +265,43 @@ def range_cut(
     shift = _mean_shift(export.to_int8(student), teacher, training, seed)
     offsets = tie_offsets(training_logits, (high - low) / 255, seed)
     keras2.shift_last_bias(student, offsets - shift)
-    return export.to_int8(student), calibration.manifest("training images", seed)
+    return export.to_int8(student, io=io), calibration.manifest("training images", seed)
 
 
-def logits_of(flatbuffer: bytes, images_u8: np.ndarray) -> np.ndarray:
-    """Logits that a model's bytes give for uint8 images, shape (N, C), through the device's classifier."""
-    return _classifier_of(flatbuffer).logits(images_u8)
+def logits_of(
+    flatbuffer: bytes,
+    images_u8: np.ndarray,
+    on_progress: OnProgress = lambda what, step, steps: None,
+) -> np.ndarray:
+    """Logits that a model's bytes give for uint8 images, through the device's classifier on every core.
+
+    Args:
+        flatbuffer: The model.
+        images_u8: uint8, shape (N, H, W).
+        on_progress: Called after every few hundred images.
+
+    Returns:
+        float32, shape (N, C).
+    """
+    chunks = [images_u8[start : start + _CHUNK] for start in range(0, len(images_u8), _CHUNK)]
+    workers = min(os.cpu_count() or 1, len(chunks))
+    free: SimpleQueue[Classifier] = SimpleQueue()  # an interpreter must not run in two threads
+    for _ in range(workers):
+        free.put(_classifier_of(flatbuffer))
+
+    def logits_of_chunk(chunk: np.ndarray) -> np.ndarray:
+        classifier = free.get()
+        try:
+            return classifier.logits(chunk)
+        finally:
+            free.put(classifier)
+
+    logits = []
+    with ThreadPoolExecutor(workers) as pool:
+        for rows in pool.map(logits_of_chunk, chunks):
+            logits.append(rows)
+            on_progress("Measuring", len(logits), len(chunks))
+    return np.concatenate(logits)
 
 
 def fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> float:

@@ -109,6 +109,12 @@ def quantization_aware(
     tf_keras.backend.reset_uids()
     model = tfmot.quantization.keras.quantize_model(twin)
     ranges = _activation_ranges(twin, x_calibration)
+    for layer in twin.layers:
+        if isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.MaxPooling2D):
+            # A pool's kernel has one scale for both sides: with a range of its own, an operator that only
+            # changes the scale, and rounds once more, would be put before it.
+            source = layer.input._keras_history.layer.name
+            ranges[layer.name] = ranges.get(source, (0.0, 1.0))  # none of the input: pixel / 255
     ranges[twin.layers[-1].name] = output_range
     model(x_calibration[:1], training=True)  # weight ranges are taken on a training pass only
     for layer in model.layers:
@@ -175,6 +181,7 @@ def distil(
         batch_size: Images a step.
         on_step: Called after every step.
     """
+    batch_size = min(batch_size, len(images_u8))
     steps_per_epoch = len(images_u8) // batch_size
     steps = epochs * steps_per_epoch
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)

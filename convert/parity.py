@@ -17,17 +17,31 @@ from typing import Any, Literal
 import numpy as np
 
 from edge.errors import DataError, OptionError
-from edge.metrics import accuracy, confusion_matrix, precision_per_class, recall_per_class
+from edge.labels import class_id_of
+from edge.metrics import (
+    accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    precision_per_class,
+    recall_per_class,
+)
 
 # shown: the upper bound of the loss is below the margin.
-# lost: not shown, and the loss is more than chance after Holm's correction over the classes.
+# lost: not shown, and the loss is more than chance after Holm's correction over the judged classes.
 # unresolved: neither; more images would decide.
-Verdict = Literal["shown", "lost", "unresolved"]
+# not judged: it was not asked for, or has fewer images than were asked for.
+Verdict = Literal["shown", "lost", "unresolved", "not judged"]
 
+FORMAT_VERSION = 1  # of the JSON document, see docs/verify-json.md
 BOOTSTRAP_REPLICATES = (
     4000  # the 95% quantile is then good to about 3% of its distance from the mean
 )
+CALIBRATION_IMAGES = 1000  # fewer say too little of the calibration error, see Limits
 _BISECTIONS = 50  # halves an interval no longer than 2 down to 2e-15
+_NEGLIGIBLE = 1e-17  # share of a sum of probabilities that cannot change it
+
+# A whole number, or an array of them; what is computed has the shape of the arguments.
+_Counts = Any
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,12 @@ class Limits:
     logits made three times as sharp), logit offset up to 0.5%; an int8 softmax, which rounds to 1/256, has
     mean drift 0.015. What must be seen: a network of equal accuracy trained apart has 94%, 0.05, 0.38 and
     17%; temperature 1.5 in place of 1 a mean of 0.057; a softmax taken for logits 0.66; a zero point of the
-    output that is wrong an offset of about 1.5 to 2.5% a step.
+    output that is wrong an offset of about 1.5 to 2.5% a step, 1.1% where the output's range was cut.
+
+    The calibration error (ECE) of sound int8 files differs by at most 0.0010 from the float file's. With N
+    of those images the change deviates by 0.085 / sqrt(N): 0.0028 with 1,000, where its limit is more than
+    three deviations; with fewer images it is not judged. A temperature 1.25 times too high raises it by 0.014
+    to 0.023, with a mean drift of 0.019 to 0.028: drift all in one direction is what this guard adds.
 
     Attributes:
         precision: Bound of the loss of precision of any class.
@@ -48,6 +67,7 @@ class Limits:
         drift_mean: Mean change of the probability of the reference's answer.
         drift_percentile_99: The change that 99% of the images do not exceed.
         logit_offset: Median change of the answer's logit, as a share of the logits' standard deviation.
+        calibration: Rise of the expected calibration error.
     """
 
     precision: float = 0.02
@@ -56,6 +76,7 @@ class Limits:
     drift_mean: float = 0.02
     drift_percentile_99: float = 0.15
     logit_offset: float = 0.02
+    calibration: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -85,14 +106,15 @@ class ClassParity:
     Attributes:
         label: Name of the class.
         support: Its images.
-        recall_reference: In [0, 1].
-        recall_candidate: In [0, 1].
+        recall_reference: In [0, 1]; NaN without images.
+        recall_candidate: Likewise.
         lost: Images that only the reference recognised.
         gained: Images that only the candidate recognised.
         p_value: Exact one-sided McNemar p of "as many gained as lost".
-        p_holm: The same after Holm's correction over the classes.
-        bound: Upper confidence bound of the loss of recall, Tango's, one-sided at alpha.
+        p_holm: The same after Holm's correction over the judged classes; NaN for a class that is not judged.
+        bound: Upper confidence bound of the loss of recall, see `loss_bound`; NaN without images.
         verdict: What may be said.
+        reason: Why it is not judged; None where it is.
         detectable: Whether the loss is more than chance; with the verdict "shown" it is within the margin.
         images_to_decide: Images of the class that would decide if its rates stay as they are; None where
             it is decided.
@@ -108,13 +130,14 @@ class ClassParity:
     p_holm: float
     bound: float
     verdict: Verdict
+    reason: str | None
     detectable: bool
     images_to_decide: int | None
 
     @property
     def loss(self) -> float:
-        """Observed loss of recall, in [-1, 1]; below 0 where the candidate is better."""
-        return (self.lost - self.gained) / self.support
+        """Observed loss of recall, in [-1, 1]; below 0 where the candidate is better, NaN without images."""
+        return (self.lost - self.gained) / self.support if self.support else math.nan
 
 
 @dataclass(frozen=True)
@@ -126,17 +149,21 @@ class ClassPrecision:
         reference: In [0, 1].
         candidate: In [0, 1].
         bound: Upper confidence bound of the loss, by a paired bootstrap, one-sided at alpha.
+        answers_reference: How often the reference gives this answer.
+        answers_candidate: How often the candidate does.
     """
 
     label: str
     reference: float | None
     candidate: float | None
     bound: float | None
+    answers_reference: int
+    answers_candidate: int
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy over all images under both models, with the paired counts and Tango's upper bound."""
+    """Accuracy over all images under both models, with the paired counts and the bound of its loss."""
 
     reference: float
     candidate: float
@@ -160,6 +187,14 @@ class ConfidenceDrift:
     mean: float
     percentile_99: float
     logit_offset: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected calibration error under both models: how far confidence is from being right, 15 bins."""
+
+    reference: float
+    candidate: float
 
 
 @dataclass(frozen=True)
@@ -192,6 +227,7 @@ class ChangedImage:
         label_candidate: The candidate's answer.
         confidence_reference: The reference's probability of its own answer.
         confidence_candidate: The candidate's probability of its own answer.
+        file: The photograph it was made from; None for an image of a data set.
     """
 
     index: int
@@ -200,6 +236,7 @@ class ChangedImage:
     label_candidate: str
     confidence_reference: float
     confidence_candidate: float
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -247,11 +284,65 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class KernelComparison:
+    """The candidate's outputs with the runtime's default kernels beside those of its reference kernels.
+
+    Attributes:
+        images: Number of images.
+        differing_images: Images with any difference in their outputs.
+        changed_answers: Images whose largest output is of another class.
+        largest_step: Largest difference of an output: whole steps of an integer type; for a float type in
+            units of 1e-4 of the largest output.
+    """
+
+    images: int
+    differing_images: int
+    changed_answers: int
+    largest_step: float
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One photograph that no model was asked about.
+
+    Attributes:
+        file: Its path below the folder.
+        label: Its true label.
+        reason: Why.
+    """
+
+    file: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhotographFacts:
+    """Which photographs the images were made from.
+
+    Attributes:
+        source: Name of the folder or table.
+        segmenter: How the garments were cut out.
+        preparation: Name and version of the preparation.
+        pictures: All that were named.
+        no_garment: Those in which no garment was found.
+        unreadable: Those that are no pictures.
+    """
+
+    source: str
+    segmenter: str
+    preparation: str
+    pictures: int
+    no_garment: tuple[LeftOut, ...]
+    unreadable: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """All that was found.
 
     Attributes:
-        passed: Every class is shown and no guard failed.
+        passed: Every judged class is shown and no guard failed.
         margin: Largest loss of recall that is accepted, in (0, 1).
         alpha: One-sided error rate of every bound, and of all "lost" together.
         images: Number of images.
@@ -260,11 +351,14 @@ class ParityReport:
         precision: In the order of the labels.
         agreement: Share of images with the same answer, in [0, 1].
         confidence_drift: Of the probabilities and logits.
+        calibration: Expected calibration error of both.
         guards: The checks beside the recalls.
         changed_images: All images with different answers, in their order.
         confusion_reference: Counts, C rows (true) of C columns (predicted).
         confusion_candidate: Likewise.
         notes: Sentences a reader should know, such as that the files do not share their origin.
+        kernel_comparison: Default beside reference kernels; None where it was not asked for.
+        photographs: What the images were made from; None for those of a data set.
         provenance: Which files, data and machine; None for a report on bare arrays.
     """
 
@@ -277,11 +371,14 @@ class ParityReport:
     precision: tuple[ClassPrecision, ...]
     agreement: float
     confidence_drift: ConfidenceDrift
+    calibration: Calibration
     guards: tuple[Guard, ...]
     changed_images: tuple[ChangedImage, ...]
     confusion_reference: tuple[tuple[int, ...], ...]
     confusion_candidate: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()
+    kernel_comparison: KernelComparison | None = None
+    photographs: PhotographFacts | None = None
     provenance: Provenance | None = None
 
     @property
@@ -295,8 +392,10 @@ class ParityReport:
         return sorted(rows, key=lambda row: row.loss, reverse=True)
 
     def as_document(self) -> dict[str, Any]:
-        """The report as JSON can hold it: no NaN, what is not defined is null."""
-        document = asdict(self)
+        """The report as JSON can hold it: no NaN, what is not defined is null; see docs/verify-json.md."""
+        document = {"format_version": FORMAT_VERSION} | asdict(self)
+        for row in document["classes"]:
+            row.update({key: None for key, value in row.items() if value != value})  # NaN
         provenance = document.pop("provenance") or {}
         if provenance:
             provenance["models"] = {
@@ -313,6 +412,8 @@ def judge(
     *,
     margin: float = 0.02,
     alpha: float = 0.05,
+    classes: Sequence[str] | None = None,
+    min_support: int | None = None,
     limits: Limits | None = None,
 ) -> ParityReport:
     """Compares the answers of two models to the same images.
@@ -324,16 +425,23 @@ def judge(
         labels: The C class names.
         margin: Largest loss of recall that is accepted, in (0, 1).
         alpha: One-sided error rate, in (0, 0.5).
+        classes: Labels of the classes that are judged; None for all. Recall and precision of the others are
+            stated, and count for nothing.
+        min_support: Classes with fewer images are not judged either; None judges, or refuses, all.
         limits: Of the guards; those of `Limits` where it is None.
 
     Returns:
         The report, without provenance.
 
     Raises:
-        OptionError: If margin or alpha is out of its range.
-        DataError: If a class has too few images for the margin, see `require_resolvable`.
+        OptionError: If margin or alpha is out of its range, or a name is no class.
+        DataError: If no class can be judged, or one has too few images for the margin, see
+            `require_resolvable`.
     """
-    require_resolvable(y_true, labels, margin=margin, alpha=alpha)
+    require_resolvable(
+        y_true, labels, margin=margin, alpha=alpha, classes=classes, min_support=min_support
+    )
+    reasons = _reasons_not_judged(y_true, labels, classes, min_support)
     limits = limits or Limits()
     predicted_reference, predicted_candidate = reference.class_ids, candidate.class_ids
     confusions = [
@@ -345,8 +453,9 @@ def judge(
     lost = right_reference & ~right_candidate
     gained = right_candidate & ~right_reference
 
-    classes = _judge_classes(
+    rows = _judge_classes(
         labels,
+        reasons,
         confusions,
         np.bincount(y_true[lost], minlength=len(labels)).tolist(),
         np.bincount(y_true[gained], minlength=len(labels)).tolist(),
@@ -357,9 +466,13 @@ def judge(
         y_true, predicted_reference, predicted_candidate, len(labels), alpha=alpha
     )
     precision = tuple(
-        ClassPrecision(label, _defined(before), _defined(after), bound)
-        for label, before, after, bound in zip(
-            labels, *map(precision_per_class, confusions), bounds, strict=True
+        ClassPrecision(label, _defined(before), _defined(after), bound, *answers)
+        for label, before, after, bound, answers in zip(
+            labels,
+            *map(precision_per_class, confusions),
+            bounds,
+            zip(*(confusion.sum(axis=0).tolist() for confusion in confusions), strict=True),
+            strict=True,
         )
     )
     num_lost, num_gained = int(lost.sum()), int(gained.sum())
@@ -372,23 +485,31 @@ def judge(
     )
     agreement = float(np.mean(predicted_reference == predicted_candidate))
     drift = confidence_drift(reference, candidate)
+    calibration = Calibration(
+        *(expected_calibration_error(y_true, one.probabilities) for one in (reference, candidate))
+    )
+    judged_precision = [
+        row for row, reason in zip(precision, reasons, strict=True) if reason is None
+    ]
     guards = (
-        _guard_precision(precision, limits.precision),
+        _guard_precision(judged_precision, limits.precision, alpha),
         _guard_accuracy(overall, len(y_true), limits.accuracy, alpha),
         _guard_agreement(agreement, limits.agreement),
         *_guard_confidence(drift, limits),
+        _guard_calibration(calibration, len(y_true), limits.calibration),
     )
     return ParityReport(
-        passed=all(row.verdict == "shown" for row in classes)
+        passed=all(row.verdict in ("shown", "not judged") for row in rows)
         and not any(guard.passed is False for guard in guards),
         margin=margin,
         alpha=alpha,
         images=len(y_true),
-        classes=classes,
+        classes=rows,
         accuracy=overall,
         precision=precision,
         agreement=agreement,
         confidence_drift=drift,
+        calibration=calibration,
         guards=guards,
         changed_images=_changed_images(y_true, reference, candidate, labels),
         confusion_reference=_as_rows(confusions[0]),
@@ -434,7 +555,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def loss_score(lost: int, gained: int, support: int, loss: float) -> float:
+def z_of(alpha: float) -> float:
+    """The value that a standard normal variable exceeds with probability `alpha`."""
+    return NormalDist().inv_cdf(1 - alpha)
+
+
+def loss_score(lost: _Counts, gained: _Counts, support: _Counts, loss: Any) -> Any:
     """Tango's score statistic of the hypothesis that the true loss of recall is `loss`.
 
     Tango (1998), "Equivalence test and confidence interval for the difference in proportions for the
@@ -443,7 +569,7 @@ def loss_score(lost: int, gained: int, support: int, loss: float) -> float:
     At loss 0 it is McNemar's (lost - gained) / sqrt(lost + gained).
 
     Args:
-        lost: Images that only the reference recognised.
+        lost: Images that only the reference recognised; a number or an array, like all arguments.
         gained: Images that only the candidate recognised.
         support: All images of the class, at least lost + gained and above 0.
         loss: In (-1, 1).
@@ -452,16 +578,72 @@ def loss_score(lost: int, gained: int, support: int, loss: float) -> float:
         About standard normal if the hypothesis holds; above 0 where the observed loss is larger.
     """
     linear = (2 * support - lost + gained) * loss - lost - gained
-    # The root of a square that is 0 at the ends of the range: rounding may leave it below 0 there.
-    root = math.sqrt(max(0.0, linear**2 + 8 * support * gained * loss * (1 - loss)))
-    share_gained = (root - linear) / (4 * support)
+    square = linear**2 + 8 * support * gained * loss * (1 - loss)
+    # The square is 0 at the ends of the range: rounding may leave it below 0 there.
+    share_gained = ((square * (square > 0)) ** 0.5 - linear) / (4 * support)
     variance = support * (2 * share_gained + loss * (1 - loss))
     difference = lost - gained - support * loss
-    return difference / math.sqrt(variance) if variance > 0 else 0.0
+    # Without variance there is no difference either.
+    return difference * (variance > 0) / (variance * (variance > 0) + (variance <= 0)) ** 0.5
+
+
+def binomial_tail(count: int, trials: int, share: float) -> float:
+    """P(X <= count) of a binomial variable, exact to rounding.
+
+    Args:
+        count: In [0, trials].
+        trials: Above 0.
+        share: Probability of one, in (0, 1).
+
+    Returns:
+        The probability, in [0, 1].
+    """
+    log_term = (
+        math.lgamma(trials + 1)
+        - math.lgamma(count + 1)
+        - math.lgamma(trials - count + 1)
+        + count * math.log(share)
+        + (trials - count) * math.log1p(-share)
+    )
+    term, total, odds = 1.0, 1.0, (1 - share) / share  # in units of the last term
+    for k in range(count, 0, -1):
+        term *= k / (trials - k + 1) * odds
+        total += term
+        if term < _NEGLIGIBLE * total and k < trials * share:
+            break
+    return min(1.0, math.exp(log_term + math.log(total)))
+
+
+def tango_bound(lost: int, gained: int, support: int, alpha: float) -> float:
+    """Upper end of Tango's score interval of the loss of recall, one-sided at `alpha`.
+
+    Args:
+        lost: Images that only the reference recognised.
+        gained: Images that only the candidate recognised.
+        support: All images of the class, at least lost + gained and above 0.
+        alpha: One-sided error rate, in (0, 0.5).
+
+    Returns:
+        The largest loss, in (-1, 1], whose score the counts do not contradict.
+    """
+    # The score falls as the loss grows, from 0 at the observed loss.
+    below, above = (lost - gained) / support, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (below + above) / 2
+        if loss_score(lost, gained, support, middle) > -z_of(alpha):
+            below = middle
+        else:
+            above = middle
+    return above
 
 
 def loss_bound(lost: int, gained: int, support: int, alpha: float) -> float:
-    """Upper confidence bound of the loss of recall: the upper end of Tango's score interval.
+    """Upper confidence bound of the loss of recall.
+
+    It is Tango's; where no image was gained, it is also at least the exact binomial bound of the share lost
+    (Clopper and Pearson 1934). Without that, a class whose true loss is the margin would be shown too often
+    where a handful of images decides: in up to 7.2% of cases at alpha 0.05; with it in at most 5.5%, for
+    margins up to 10 points (benchmarks/parity_simulation.py computes both, from the fewest images upwards).
 
     Args:
         lost: Images that only the reference recognised.
@@ -472,29 +654,40 @@ def loss_bound(lost: int, gained: int, support: int, alpha: float) -> float:
     Returns:
         The largest loss, in (-1, 1], that the counts do not contradict at `alpha`.
     """
-    # The score falls as the loss grows, from 0 at the observed loss.
-    below, above = (lost - gained) / support, 1.0
+    bound = tango_bound(lost, gained, support, alpha)
+    if gained or lost == support:
+        return bound
+    below, above = lost / support, 1.0
     for _ in range(_BISECTIONS):
         middle = (below + above) / 2
-        if loss_score(lost, gained, support, middle) > -_normal_quantile(alpha):
+        if middle < 1 and (middle == 0 or binomial_tail(lost, support, middle) >= alpha):
             below = middle
         else:
             above = middle
-    return above
+    return max(bound, above)
+
+
+def is_shown(lost: int, gained: int, support: int, *, margin: float, alpha: float) -> bool:
+    """Whether `loss_bound` of these counts is below the margin, without searching for the bound."""
+    if loss_score(lost, gained, support, margin) >= -z_of(alpha):
+        return False
+    return bool(gained) or binomial_tail(lost, support, margin) < alpha
 
 
 def smallest_support(margin: float, alpha: float) -> int:
     """Images of a class below which the margin cannot be shown even if none of them is lost.
 
-    With no image changed the bound is z^2 / (support + z^2), z the normal quantile of 1 - alpha.
+    With no image changed Tango's bound is z^2 / (support + z^2), z the normal quantile of 1 - alpha, and
+    the binomial one is the share that leaves none of `support` images with probability alpha.
     """
-    return math.floor(_normal_quantile(alpha) ** 2 * (1 - margin) / margin) + 1
+    by_tango = z_of(alpha) ** 2 * (1 - margin) / margin
+    return math.floor(max(by_tango, math.log(alpha) / math.log1p(-margin))) + 1
 
 
 def smallest_margin(support: int, alpha: float) -> float:
     """The margin that `support` images reach if none of them is lost; only larger ones can be shown."""
-    z_squared = _normal_quantile(alpha) ** 2
-    return z_squared / (support + z_squared)
+    z_squared = z_of(alpha) ** 2
+    return max(z_squared / (support + z_squared), -math.expm1(math.log(alpha) / support))
 
 
 def images_to_decide(
@@ -512,23 +705,39 @@ def images_to_decide(
         support: All images of the class.
         margin: Largest loss that is accepted.
         alpha: One-sided error rate.
-        num_classes: Classes tested together.
+        num_classes: Classes judged together.
 
     Returns:
-        Number of images of this class.
+        Number of images of this class, above `support`.
     """
-    if (lost - gained) / support < margin:
-        needed, score = _normal_quantile(alpha), loss_score(lost, gained, support, margin)
-    else:
-        needed, score = (
-            _normal_quantile(alpha / num_classes),
-            loss_score(lost, gained, support, 0.0),
-        )
-    return math.ceil(support * (needed / score) ** 2)
+    if (lost - gained) / support >= margin:
+        score = loss_score(lost, gained, support, 0.0)
+        needed = math.ceil(support * (z_of(alpha / num_classes) / score) ** 2)
+        return max(needed, support + 1)
+    score = loss_score(lost, gained, support, margin)
+    needed = max(math.ceil(support * (z_of(alpha) / score) ** 2), support + 1)
+    # The exact bound, where it counts, asks for a few more.
+    while not gained and binomial_tail(math.ceil(lost * needed / support), needed, margin) >= alpha:
+        needed += max(1, needed // 100)
+    return needed
+
+
+def require_ranges(margin: float, alpha: float) -> None:
+    """Raises OptionError if the margin is not in (0, 1) or alpha not in (0, 0.5)."""
+    if not 0 < margin < 1:
+        raise OptionError(f"The margin must lie between 0 and 1, got {margin}; 0.02 is two points.")
+    if not 0 < alpha < 0.5:
+        raise OptionError(f"Alpha must lie between 0 and 0.5, got {alpha}; 0.05 is usual.")
 
 
 def require_resolvable(
-    y_true: np.ndarray, labels: Sequence[str], *, margin: float, alpha: float
+    y_true: np.ndarray,
+    labels: Sequence[str],
+    *,
+    margin: float,
+    alpha: float,
+    classes: Sequence[str] | None = None,
+    min_support: int | None = None,
 ) -> None:
     """Refuses a comparison that could not show the margin even if no image were lost.
 
@@ -537,39 +746,73 @@ def require_resolvable(
         labels: The class names; a class without images cannot be judged either.
         margin: Largest loss of recall that is accepted.
         alpha: One-sided error rate.
+        classes: Labels of the classes that are judged; None for all.
+        min_support: Classes with fewer images are not judged; None for no such limit.
 
     Raises:
-        OptionError: If margin or alpha is out of its range.
-        DataError: If a label is no class, or some class has too few images; it is named with the number
-            it takes.
+        OptionError: If margin or alpha is out of its range, or a name is no class.
+        DataError: If a label is no class, no class is left to be judged, or some judged class has too few
+            images; it is named with the number it takes.
     """
-    if not 0 < margin < 1:
-        raise OptionError(f"The margin must lie between 0 and 1, got {margin}; 0.02 is two points.")
-    if not 0 < alpha < 0.5:
-        raise OptionError(f"Alpha must lie between 0 and 0.5, got {alpha}; 0.05 is usual.")
+    require_ranges(margin, alpha)
     if y_true.size and not 0 <= y_true.min() <= y_true.max() < len(labels):
         raise DataError(
             f"The images are labelled {y_true.min()} to {y_true.max()} but the models know "
             f"{len(labels)} classes; verify with the data set the models were made for."
         )
     supports = np.bincount(y_true, minlength=len(labels)).tolist()
-    needed = smallest_support(margin, alpha)
-    short = [
-        f"{label} ({support})"
-        for label, support in zip(labels, supports, strict=True)
-        if support < needed
+    judged = [
+        (label, support)
+        for label, support, reason in zip(
+            labels, supports, _reasons_not_judged(y_true, labels, classes, min_support), strict=True
+        )
+        if reason is None
     ]
+    if not judged:
+        raise DataError(
+            f"No class can be judged: none has the {min_support:,} images that --min-support asks for (the "
+            f"most is {max(supports):,}); give more images or ask for fewer."
+        )
+    needed = smallest_support(margin, alpha)
+    short = [f"{label} ({support:,})" for label, support in judged if support < needed]
     if short:
-        reachable = math.ceil(1000 * smallest_margin(min(supports), alpha)) / 1000
-        wider = f" or a margin of at least {reachable:g}" if min(supports) else ""
+        fewest = min(support for _, support in judged)
+        reachable = math.ceil(1000 * smallest_margin(fewest, alpha)) / 1000 if fewest else 1.0
+        wider = f", or a margin of at least {reachable:g}" if reachable < 1 else ""
+        leave_out = (
+            f", or leave such classes out with --min-support {needed}"
+            if len(short) < len(judged)
+            else ""
+        )
         raise DataError(
             f"A margin of {points(margin)} points cannot be shown for {', '.join(short)} even if no image "
-            f"were lost: it takes at least {needed} images of each class; give more images{wider}."
+            f"were lost: it takes at least {needed} images of each class ('cli plan' says how many if some "
+            f"change); give more images{wider}{leave_out}."
         )
+
+
+def _reasons_not_judged(
+    y_true: np.ndarray,
+    labels: Sequence[str],
+    classes: Sequence[str] | None,
+    min_support: int | None,
+) -> list[str | None]:
+    """For each class why it is not judged, None where it is."""
+    asked = None if classes is None else {class_id_of(name, labels) for name in classes}
+    reasons: list[str | None] = []
+    for class_id, support in enumerate(np.bincount(y_true, minlength=len(labels)).tolist()):
+        if asked is not None and class_id not in asked:
+            reasons.append("not asked for")
+        elif min_support is not None and support < min_support:
+            reasons.append(f"{support:,} images, fewer than {min_support:,}")
+        else:
+            reasons.append(None)
+    return reasons
 
 
 def _judge_classes(
     labels: Sequence[str],
+    reasons: Sequence[str | None],
     confusions: Sequence[np.ndarray],
     lost: Sequence[int],
     gained: Sequence[int],
@@ -580,16 +823,21 @@ def _judge_classes(
     supports = confusions[0].sum(axis=1).tolist()
     recalls = [recall_per_class(confusion).tolist() for confusion in confusions]
     p_values = [mcnemar_p(b, c) for b, c in zip(lost, gained, strict=True)]
+    judged = [class_id for class_id, reason in enumerate(reasons) if reason is None]
+    corrected = dict(zip(judged, holm([p_values[i] for i in judged]), strict=True))
     rows = []
-    for label, support, before, after, b, c, p_value, p_holm in zip(
-        labels, supports, *recalls, lost, gained, p_values, holm(p_values), strict=True
+    for class_id, (label, reason, support, before, after, b, c, p_value) in enumerate(
+        zip(labels, reasons, supports, *recalls, lost, gained, p_values, strict=True)
     ):
-        bound = loss_bound(b, c, support, alpha)
-        verdict = verdict_of(bound, p_holm, margin=margin, alpha=alpha)
+        bound = loss_bound(b, c, support, alpha) if support else math.nan
+        p_holm = corrected.get(class_id, math.nan)
+        verdict: Verdict = "not judged"
+        if reason is None:
+            verdict = verdict_of(bound, p_holm, margin=margin, alpha=alpha)
         more = None
         if verdict == "unresolved":
             more = images_to_decide(
-                b, c, support, margin=margin, alpha=alpha, num_classes=len(labels)
+                b, c, support, margin=margin, alpha=alpha, num_classes=len(judged)
             )
         rows.append(
             ClassParity(
@@ -603,6 +851,7 @@ def _judge_classes(
                 p_holm=p_holm,
                 bound=bound,
                 verdict=verdict,
+                reason=reason,
                 detectable=p_holm < alpha,
                 images_to_decide=more,
             )
@@ -695,28 +944,45 @@ def points(share: float, digits: int = 1) -> str:
     return text.rstrip("0").rstrip(".") if digits == 1 else text
 
 
-def _guard_precision(precision: Sequence[ClassPrecision], limit: float) -> Guard:
-    judged = [(row.bound, row.label) for row in precision if row.bound is not None]
-    failed = sorted(((bound, label) for bound, label in judged if bound >= limit), reverse=True)
+def _guard_precision(precision: Sequence[ClassPrecision], limit: float, alpha: float) -> Guard:
+    """Judges the given rows; those of classes that are not judged are left out by the caller.
+
+    Few answers cannot show so small a loss. Then the limit is what they could show at best: beyond it they
+    fail, within it nothing is said of them.
+    """
+    judged = [(row.bound, row) for row in precision if row.bound is not None]
     if not judged:
         sentence = "No class is answered by both models, so that no precision can be compared."
         return Guard("precision", None, limit, False, sentence)
-    bound, label = max(judged)
+    needed = smallest_support(limit, alpha)
+    failed, few, within = [], [], []
+    for bound, row in sorted(judged, key=lambda pair: pair[0], reverse=True):
+        fewest = min(row.answers_reference, row.answers_candidate)
+        if bound >= max(limit, smallest_margin(fewest, alpha)):
+            failed.append(f"{row.label} (up to {points(bound, 2)})")
+        elif fewest < needed:
+            few.append(f"{row.label} ({fewest:,})")
+        else:
+            within.append(f"{points(bound, 2)} points ({row.label})")
     if failed:
-        listed = ", ".join(f"{name} (up to {points(value, 2)})" for value, name in failed)
         sentence = (
             f"Answers that can be trusted less: precision may have fallen by more than "
-            f"{points(limit)} points for {listed}."
+            f"{points(limit)} points for {', '.join(failed)}."
+        )
+    elif within:
+        sentence = (
+            f"No {'other ' if few else ''}class lost more than {points(limit)} points of precision; the "
+            f"largest possible loss is {within[0]}."
         )
     else:
-        sentence = (
-            f"No class lost more than {points(limit)} points of precision; the largest possible loss "
-            f"is {points(bound, 2)} points ({label})."
-        )
+        sentence = f"A loss of {points(limit)} points of precision could not be seen."
+    if few:
+        sentence += f" Too few answers, below {needed}, to say anything of {', '.join(few)}."
     never = [row.label for row in precision if row.bound is None]
     if never:
         sentence += f" Not defined where a model never gives the answer: {', '.join(never)}."
-    return Guard("precision", bound, limit, not failed, sentence)
+    passed = not failed if failed or within else None
+    return Guard("precision", max(bound for bound, _ in judged), limit, passed, sentence)
 
 
 def _guard_accuracy(overall: Accuracy, images: int, limit: float, alpha: float) -> Guard:
@@ -792,6 +1058,24 @@ def _guard_confidence(drift: ConfidenceDrift, limits: Limits) -> list[Guard]:
     return guards
 
 
+def _guard_calibration(calibration: Calibration, images: int, limit: float) -> Guard:
+    rise = calibration.candidate - calibration.reference
+    went = f"from {calibration.reference:.4f} to {calibration.candidate:.4f} (expected calibration error)"
+    if images < CALIBRATION_IMAGES:
+        sentence = (
+            f"Too few images to say how right the confidence is: it takes {CALIBRATION_IMAGES:,}, there are "
+            f"{images:,}; it went {went}."
+        )
+        return Guard("calibration", rise, limit, None, sentence)
+    passed = rise < limit
+    sentence = f"How far confidence is from being right went {went}, a rise of {rise:+.4f}, " + (
+        f"below {limit:g}."
+        if passed
+        else f"not below {limit:g}: look for another temperature or scale of the output."
+    )
+    return Guard("calibration", rise, limit, passed, sentence)
+
+
 def _changed_images(
     y_true: np.ndarray, reference: Answers, candidate: Answers, labels: Sequence[str]
 ) -> tuple[ChangedImage, ...]:
@@ -815,8 +1099,3 @@ def _as_rows(confusion: np.ndarray) -> tuple[tuple[int, ...], ...]:
 
 def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _normal_quantile(alpha: float) -> float:
-    """The value that a standard normal variable exceeds with probability `alpha`."""
-    return NormalDist().inv_cdf(1 - alpha)

@@ -7,9 +7,10 @@ import io
 import json
 import os
 import platform
+import queue
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from convert.parity import (
     Answers,
+    KernelComparison,
     Limits,
     ModelFacts,
     ParityReport,
@@ -46,8 +48,11 @@ def verify(
     *,
     margin: float = 0.02,
     alpha: float = 0.05,
+    classes: Sequence[str] | None = None,
+    min_support: int | None = None,
     limits: Limits | None = None,
     kernels: Kernels = "default",
+    compare_kernels: bool = False,
     on_progress: Progress | None = None,
 ) -> ParityReport:
     """Compares a candidate with its reference on the same images, class by class.
@@ -59,24 +64,39 @@ def verify(
         y_true: True class numbers, integer, shape (N,).
         margin: Largest loss of recall that is accepted, in (0, 1).
         alpha: One-sided error rate, in (0, 0.5).
+        classes: Labels of the classes that are judged; None for all.
+        min_support: Classes with fewer images are not judged; None judges, or refuses, all.
         limits: Of the guards; those of `Limits` where it is None.
-        kernels: The kernels both classifiers were made with, for the record.
+        kernels: The kernels both classifiers were made with.
+        compare_kernels: Also run the candidate on the runtime's reference kernels, which are slow, and say
+            how its outputs differ; it is stated and not judged.
         on_progress: Called with images done and all images.
 
     Returns:
         The report with its provenance.
 
     Raises:
-        OptionError: If margin or alpha is out of its range.
+        OptionError: If margin or alpha is out of its range, or a name is no class.
         ModelError: If the models do not fit each other: other labels, another order of labels, another
             input size; or one gives outputs that are no numbers.
         DataError: If the images do not fit the models, or are too few for the margin.
     """
     _require_same_contract(reference, candidate)
     _require_fitting_data(reference, images_u8, y_true)
-    require_resolvable(y_true, reference.labels, margin=margin, alpha=alpha)
+    require_resolvable(
+        y_true,
+        reference.labels,
+        margin=margin,
+        alpha=alpha,
+        classes=classes,
+        min_support=min_support,
+    )
 
-    raw_reference, raw_candidate = _raw_outputs((reference, candidate), images_u8, on_progress)
+    models = [(reference, kernels), (candidate, kernels)]
+    if compare_kernels:
+        slow = Classifier(candidate.path, labels=candidate.labels, kernels="reference")
+        models.append((slow, "reference"))
+    raw_reference, raw_candidate, *raw_slow = _raw_outputs(models, images_u8, on_progress)
     answers_reference = _answers(reference, raw_reference)
     answers_candidate = _answers(candidate, raw_candidate)
     _require_same_order(answers_reference, answers_candidate, candidate)
@@ -87,6 +107,8 @@ def verify(
         reference.labels,
         margin=margin,
         alpha=alpha,
+        classes=classes,
+        min_support=min_support,
         limits=limits,
     )
     changed = [image.index for image in report.changed_images]
@@ -98,7 +120,14 @@ def verify(
         kernels=kernels,
         machine=_machine(),
     )
-    return replace(report, notes=_notes(reference, candidate, provenance), provenance=provenance)
+    return replace(
+        report,
+        notes=_notes(reference, candidate, provenance),
+        kernel_comparison=KernelComparison(*_differences(raw_candidate, *raw_slow))
+        if raw_slow
+        else None,
+        provenance=provenance,
+    )
 
 
 def data_sha256(images_u8: np.ndarray, y_true: np.ndarray) -> str:
@@ -180,7 +209,7 @@ def save_reference(
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1).
         y_true: True class numbers, shape (N,); they are part of the checksum of the data.
         path: The `.npz` file to write.
-        kernels: The kernels the classifier was made with, for the record.
+        kernels: The kernels the classifier was made with.
         on_progress: Called with images done and all images.
 
     Raises:
@@ -188,7 +217,7 @@ def save_reference(
         OutputError: If the file cannot be written.
     """
     _require_fitting_data(classifier, images_u8, y_true)
-    (raw,) = _raw_outputs((classifier,), images_u8, on_progress)
+    (raw,) = _raw_outputs([(classifier, kernels)], images_u8, on_progress)
     about = {
         "format_version": STORED_FORMAT_VERSION,
         "model": classifier.path.name,
@@ -217,7 +246,7 @@ def compare_with_stored(
         images_u8: The same images.
         y_true: The same class numbers.
         path: What `save_reference` wrote.
-        kernels: The kernels the classifier was made with, for the record.
+        kernels: The kernels the classifier was made with.
         on_progress: Called with images done and all images.
 
     Returns:
@@ -240,16 +269,14 @@ def compare_with_stored(
             f"{path} was made from other images or labels than these; give the same data set and the "
             "same limit as when it was stored."
         )
-    (raw,) = _raw_outputs((classifier,), images_u8, on_progress)
-    steps = _steps_between(stored, raw)
-    changed = int(np.count_nonzero(stored.argmax(axis=1) != raw.argmax(axis=1)))
-    largest = float(steps.max())
+    (raw,) = _raw_outputs([(classifier, kernels)], images_u8, on_progress)
+    images, differing, changed, largest = _differences(stored, raw)
     return StoredComparison(
         passed=changed == 0 and largest <= 1,
-        equal=bool(np.array_equal(stored, raw)),
-        images=len(raw),
+        equal=differing == 0,
+        images=images,
         changed_answers=changed,
-        differing_images=int(np.count_nonzero((stored != raw).any(axis=1))),
+        differing_images=differing,
         largest_step=largest,
         stored_on=about["computed_on"],
         computed_on=_computed_on(kernels),
@@ -277,6 +304,16 @@ def _read_stored(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return outputs, about
 
 
+def _differences(one: np.ndarray, other: np.ndarray) -> tuple[int, int, int, float]:
+    """Images, those whose outputs differ, those whose answers differ, and the largest step between two."""
+    return (
+        len(one),
+        int(np.count_nonzero((one != other).any(axis=1))),
+        int(np.count_nonzero(one.argmax(axis=1) != other.argmax(axis=1))),
+        float(_steps_between(one, other).max()),
+    )
+
+
 def _steps_between(stored: np.ndarray, computed: np.ndarray) -> np.ndarray:
     """Differences in steps of the type, float64, of the shape of both."""
     distance = np.abs(stored.astype(np.float64) - computed.astype(np.float64))
@@ -290,30 +327,68 @@ def _steps_between(stored: np.ndarray, computed: np.ndarray) -> np.ndarray:
 
 
 def _raw_outputs(
-    classifiers: Sequence[Classifier], images_u8: np.ndarray, on_progress: Progress | None
+    models: Sequence[tuple[Classifier, Kernels]],
+    images_u8: np.ndarray,
+    on_progress: Progress | None,
 ) -> list[np.ndarray]:
-    """Raw outputs of every classifier, each shape (N, C), computed side by side.
+    """Raw outputs of every classifier, each shape (N, C), computed on all cores.
 
     The runtime lets go of Python's lock while it computes, so threads use the cores. One interpreter must
-    not run in two threads: a classifier that is compared with itself has one.
+    not run in two threads: each classifier gets as many of its kind as there are threads.
     """
-    outputs: list[list[np.ndarray]] = [[] for _ in classifiers]
-    workers = min(len({id(classifier) for classifier in classifiers}), os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        for start, chunk in _chunks(images_u8):
-            parts = pool.map(
-                lambda classifier, part=chunk: classifier.raw_outputs(part), classifiers
-            )
-            for rows, part in zip(outputs, parts, strict=True):
-                rows.append(part)
+    starts = range(0, len(images_u8), _CHUNK)
+    distinct = {id(classifier): (classifier, kernels) for classifier, kernels in models}
+    workers = min(len(starts) * len(distinct), os.cpu_count() or 1)
+    instances = {
+        key: _instances(classifier, kernels, min(workers, len(starts)))
+        for key, (classifier, kernels) in distinct.items()
+    }
+    outputs = {
+        key: np.empty((len(images_u8), classifier.num_outputs), classifier.output.dtype)
+        for key, (classifier, _) in distinct.items()
+    }
+
+    def run(key: int, start: int) -> int:
+        classifier = instances[key].get()
+        try:
+            chunk = images_u8[start : start + _CHUNK]
+            outputs[key][start : start + _CHUNK] = classifier.raw_outputs(chunk)
+            return len(chunk)
+        finally:
+            instances[key].put(classifier)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        # All models advance together, so that none is left to run alone at the end.
+        running = [pool.submit(run, key, start) for start in starts for key in distinct]
+        done = 0
+        for finished in as_completed(running):
+            done += finished.result()
             if on_progress:
-                on_progress(start + len(chunk), len(images_u8))
-    return [np.concatenate(rows) for rows in outputs]
+                on_progress(done // len(distinct), len(images_u8))
+    finally:
+        pool.shutdown(cancel_futures=True)  # at once, where one failed or the user interrupts
+    return [outputs[id(classifier)] for classifier, _ in models]
 
 
-def _chunks(images_u8: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(images_u8), _CHUNK):
-        yield start, images_u8[start : start + _CHUNK]
+def _instances(
+    classifier: Classifier, kernels: Kernels, count: int
+) -> queue.SimpleQueue[Classifier]:
+    """The classifier and others made from its file, so that `count` threads can each have one.
+
+    Where the file is no longer what it was, the threads share the one there is.
+    """
+    instances: queue.SimpleQueue[Classifier] = queue.SimpleQueue()
+    instances.put(classifier)
+    for _ in range(count - 1):
+        try:
+            another = Classifier(classifier.path, labels=classifier.labels, kernels=kernels)
+        except ModelError:
+            break
+        if another.sha256 != classifier.sha256:
+            break
+        instances.put(another)
+    return instances
 
 
 def _answers(classifier: Classifier, raw: np.ndarray) -> Answers:

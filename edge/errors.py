@@ -35,3 +35,7 @@ class MissingPartError(GarmentliteError):
 
 class OptionError(GarmentliteError):
     """A value given by the user is not one of those that are possible."""
+
+
+class TrainingError(GarmentliteError):
+    """A training run cannot come to anything; the message names the likely cause."""

@@ -116,7 +116,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         if entries["metadata.json"].file_size > _LARGEST_ENTRY:
             raise ModelError("its metadata is larger than 1 MiB")
         try:
-            document = json.loads(archive.read("metadata.json"))
+            document = json.loads(archive.read("metadata.json"), parse_constant=_refuse_constant)
             version = document["format_version"]
             if not isinstance(version, int) or version > FORMAT_VERSION:
                 raise ModelError(
@@ -131,16 +131,26 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
 
 
 def _require_usable(metadata: Metadata) -> None:
-    """Raises ValueError if what the classifier computes with is not of its type or range."""
+    """Raises ValueError if a field is not of the type or range that the program relies on."""
     if not isinstance(metadata.labels, list) or not all(
         isinstance(label, str) for label in metadata.labels
     ):
         raise ValueError("labels must be a list of names")
+    for name in ("name", "reference_sha256", "flatbuffer_sha256"):
+        if not isinstance(getattr(metadata, name), str):
+            raise ValueError(f"{name} must be a text, got {getattr(metadata, name)!r:.40}")
+    for name in ("preparation", "training", "quantization", "measured"):
+        if not isinstance(getattr(metadata, name), dict):
+            raise ValueError(f"{name} must be an object, got {getattr(metadata, name)!r:.40}")
     temperature, threshold = metadata.temperature, metadata.unknown_threshold
     if not _is_number(temperature) or not temperature > 0:
         raise ValueError(f"temperature must be a number above 0, got {temperature}")
     if threshold is not None and not _is_number(threshold):
         raise ValueError(f"unknown_threshold must be a number or null, got {threshold}")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The LiteRT runtime, imported here and nowhere else."""
+"""The LiteRT runtime and the schema of its files, imported here and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from edge.errors import MissingPartError, ModelError
 
 # default: the kernels a device uses (XNNPACK), the same bytes on x86 and Arm.
 # reference: plain C++ loops, slow, up to 4 output steps away from the default ones.
-Kernels = Literal["default", "reference"]
+# undelegated: the runtime's own fast kernels without XNNPACK, so that the graph stays as it is written.
+Kernels = Literal["default", "reference", "undelegated"]
 
 FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite (schema.fbs, file_identifier)
 
 
 def make_interpreter(
-    flatbuffer: bytes, *, num_threads: int = 1, kernels: Kernels = "default"
+    flatbuffer: bytes,
+    *,
+    num_threads: int = 1,
+    kernels: Kernels = "default",
+    keep_intermediates: bool = False,
 ) -> Any:
     """An interpreter with its tensors allocated.
 
@@ -23,6 +28,8 @@ def make_interpreter(
         flatbuffer: The bytes of a `.tflite` file; bytes behind the flatbuffer do no harm.
         num_threads: CPU threads of one inference.
         kernels: Which implementation of the operators runs.
+        keep_intermediates: Whether every tensor can be read after an inference; their memory is
+            reused otherwise. The default kernels hide what they fused all the same.
 
     Returns:
         An `ai_edge_litert.interpreter.Interpreter`.
@@ -40,16 +47,55 @@ def make_interpreter(
         ) from error
     if flatbuffer[4:8] != FLATBUFFER_IDENTIFIER:
         raise ModelError("the bytes do not start like a TFLite model (no 'TFL3' identifier)")
-    resolver = {"default": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[kernels]
+    resolver = {
+        "default": OpResolverType.AUTO,
+        "reference": OpResolverType.BUILTIN_REF,
+        "undelegated": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    }[kernels]
     try:
         with native_log.held_back():
             interpreter = Interpreter(
                 model_content=flatbuffer,
                 num_threads=num_threads,
                 experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_intermediates,
             )
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"the LiteRT runtime refuses it ({reason})") from error
     return interpreter
+
+
+def unpack(flatbuffer: bytes) -> Any:
+    """A model as objects that can be changed.
+
+    Args:
+        flatbuffer: The bytes of a `.tflite` file that `make_interpreter` accepts.
+
+    Returns:
+        A `ModelT` of the format's schema; a tensor's shape and an operator's inputs are NumPy arrays.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+
+
+def pack(model: Any) -> bytes:
+    """The flatbuffer of what `unpack` returned, as it is now."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def operator_name(model: Any, operator: Any) -> str:
+    """The format's own name of an operator of an unpacked model, such as "CONV_2D"."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    code = model.operatorCodes[operator.opcodeIndex]
+    # Old files know only the first, a byte; it is a placeholder where the number is larger.
+    number = max(code.deprecatedBuiltinCode, code.builtinCode)
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    return str(names[number])

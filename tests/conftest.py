@@ -20,6 +20,7 @@ from edge.runtime import FLATBUFFER_IDENTIFIER
 from train import data
 from train.augmentation import Augmentation
 from train.data import FashionMnist
+from train.recipe import Recipe
 
 # TensorFlow on one thread, so that sums are always taken in one order; read when it starts.
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
@@ -73,7 +74,7 @@ def tiny(networks, keras):
 
     def build(num_classes):
         layers = keras.layers
-        inputs = keras.Input(networks.IMAGE_SHAPE)
+        inputs = keras.Input((28, 28, 1))
         x = layers.Conv2D(8, 5, strides=4, use_bias=False)(inputs)
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
@@ -82,8 +83,13 @@ def tiny(networks, keras):
         return keras.Model(inputs, layers.Dense(num_classes)(x))
 
     protocol = networks.Network(
-        build, {"Shirt": 2.0}, Augmentation(rotation=5, shift=0.05), 4, 64, 1e-2
-    )
+        build,
+        Recipe(
+            epochs=4, batch_size=64, learning_rate=1e-2,
+            augmentation=Augmentation(rotation=5, shift=0.05),
+        ),
+        {"Shirt": 2.0},
+    )  # fmt: skip
     networks.NETWORKS = {**networks.NETWORKS, "tiny": protocol}
     return "tiny"
 

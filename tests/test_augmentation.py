@@ -119,3 +119,41 @@ def test_augment_stays_within_its_limits():
     # Bilinear sampling keeps the centre but for the rounding of grey levels: 4 pixels of half a level.
     assert np.abs(centre_x - 13.5).max() <= 2 + 0.02
     assert np.abs(centre_x - 13.5).max() > 1.8
+
+
+def test_augment_with_flip_mirrors_about_half_of_the_images_left_for_right(images_u8):
+    many = np.repeat(images_u8, 20, axis=0)
+    result = augment(many, Augmentation(flip=0.5), np.random.default_rng(0))
+    same = (result == many).all(axis=(1, 2))
+    mirrored = (result == many[:, :, ::-1]).all(axis=(1, 2))
+    assert (same ^ mirrored).all()
+    # Binomial: within four standard deviations of a half.
+    assert abs(mirrored.mean() - 0.5) < 4 * np.sqrt(0.25 / len(many))
+    everywhere = augment(images_u8, Augmentation(flip=1.0), np.random.default_rng(0))
+    np.testing.assert_array_equal(everywhere, images_u8[:, :, ::-1])
+
+
+def test_augment_with_erase_paints_one_rectangle_of_one_grey_and_of_the_papers_sizes():
+    count, side = 2000, 28
+    images = np.full((count, side, side), 7, np.uint8)
+    result = augment(images, Augmentation(erase=0.5), np.random.default_rng(0))
+    touched = np.flatnonzero((result != images).any(axis=(1, 2)))
+    # One grey in 256 is that of the image and leaves no trace.
+    assert abs(len(touched) / count - 0.5 * 255 / 256) < 4 * np.sqrt(0.25 / count)
+    for row in touched:
+        ys, xs = np.nonzero(result[row] != 7)
+        height, width = ys.max() - ys.min() + 1, xs.max() - xs.min() + 1
+        assert len(ys) == height * width  # a full rectangle
+        assert len(np.unique(result[row, ys, xs])) == 1
+        # 2% to 40% of the area and aspects of 0.3 to 1 / 0.3; each side is rounded to whole pixels.
+        assert (height - 0.5) * (width - 0.5) < 0.4 * side**2
+        assert (height + 0.5) * (width + 0.5) > 0.02 * side**2
+        assert (height + 0.5) / (width - 0.5) > 0.3
+        assert (height - 0.5) / (width + 0.5) < 1 / 0.3
+
+
+def test_augment_draws_the_same_places_with_and_without_flip_and_erase(images_u8):
+    limits = Augmentation(rotation=5, shift=0.05)
+    one = augment(images_u8, limits, np.random.default_rng(3))
+    more = Augmentation(rotation=5, shift=0.05, flip=1e-12, erase=1e-12)
+    np.testing.assert_array_equal(one, augment(images_u8, more, np.random.default_rng(3)))

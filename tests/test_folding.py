@@ -69,7 +69,7 @@ TOLERANCE = 1e-5
 
 
 def test_fold_of_weighted_cnn_is_the_same_network(networks, shaken, twin_difference):
-    assert twin_difference(shaken(networks.weighted_cnn(10))) < TOLERANCE
+    assert twin_difference(shaken(networks.NETWORKS["weighted-cnn"].build(10))) < TOLERANCE
 
 
 def test_fold_of_a_residual_depthwise_network_is_the_same_network(keras, shaken, twin_difference):
@@ -78,7 +78,7 @@ def test_fold_of_a_residual_depthwise_network_is_the_same_network(keras, shaken,
 
 def test_twin_with_statistics_left_out_would_be_seen(networks, shaken, folding, keras2):
     """The two tests above can fail: the same twin with one bias as it was is far off."""
-    model = shaken(networks.weighted_cnn(10))
+    model = shaken(networks.NETWORKS["weighted-cnn"].build(10))
     x = np.random.default_rng(1).uniform(0, 1, (10, 28, 28, 1)).astype(np.float32)
     operations = folding.fold(model)
     operations[1].bias[:] = 0
@@ -88,7 +88,7 @@ def test_twin_with_statistics_left_out_would_be_seen(networks, shaken, folding, 
 
 
 def test_fold_of_weighted_cnn_leaves_five_kinds_and_no_batch_norm(networks, folding):
-    operations = folding.fold(networks.weighted_cnn(10))
+    operations = folding.fold(networks.NETWORKS["weighted-cnn"].build(10))
     assert [(one.kind, one.relu) for one in operations] == [
         ("input", False), ("conv", True), ("max_pool", False), ("conv", True), ("max_pool", False),
         ("flatten", False), ("dense", True), ("dense", False),
@@ -111,7 +111,7 @@ def test_fold_of_hand_made_numbers_is_the_formula(keras, folding):
 
 
 def test_fold_does_not_change_the_network(networks, shaken, folding):
-    model = shaken(networks.weighted_cnn(10))
+    model = shaken(networks.NETWORKS["weighted-cnn"].build(10))
     before = [weight.copy() for weight in model.get_weights()]
     folding.fold(model)
     for old, new in zip(before, model.get_weights(), strict=True):
@@ -130,9 +130,65 @@ def test_fold_of_a_sequential_network_is_the_same_network(keras, shaken, twin_di
 
 
 def test_fold_of_a_network_called_again_is_still_possible(keras, shaken, twin_difference, networks):
-    model = networks.weighted_cnn(10)
+    model = networks.NETWORKS["weighted-cnn"].build(10)
     keras.Model(inputs := keras.Input((28, 28, 1)), model(inputs))
     assert twin_difference(shaken(model)) < TOLERANCE
+
+
+# --- average pools in front of 1x1 convolutions
+
+
+def pool_net(keras, pool, convolution, *, beside=False):
+    """A pool with a convolution behind it, and if asked for another consumer of the pool."""
+    layers = keras.layers
+    inputs = keras.Input((28, 28, 1))
+    x = layers.Conv2D(4, 3, activation="relu")(inputs)
+    pooled = layers.AveragePooling2D(**pool)(x)
+    x = layers.Conv2D(4, use_bias=False, **convolution)(pooled)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    if beside:
+        x = layers.Add()([x, pooled])
+    return keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        pytest.param({"pool_size": 2}, id="2x2"),
+        pytest.param({"pool_size": (3, 2), "strides": (1, 3)}, id="overlapping"),
+        pytest.param({"pool_size": 3, "strides": 4}, id="gaps"),
+    ],
+)
+def test_fold_of_a_pool_before_a_1x1_convolution_is_one_convolution(
+    keras, folding, shaken, twin_difference, pool
+):
+    model = shaken(pool_net(keras, pool, {"kernel_size": 1}))
+    assert [one.kind for one in folding.fold(model)] == [
+        "input",
+        "conv",
+        "conv",
+        "flatten",
+        "dense",
+    ]
+    assert twin_difference(model) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("pool", "convolution", "beside"),
+    [
+        pytest.param({"pool_size": 2}, {"kernel_size": 3}, False, id="3x3"),
+        pytest.param({"pool_size": 2}, {"kernel_size": 1, "strides": 2}, False, id="strided"),
+        pytest.param({"pool_size": 3, "padding": "same"}, {"kernel_size": 1}, False, id="same"),
+        pytest.param({"pool_size": 4}, {"kernel_size": 1}, False, id="large"),
+        pytest.param({"pool_size": 2}, {"kernel_size": 1}, True, id="wanted-elsewhere"),
+    ],
+)
+def test_fold_of_a_pool_that_is_no_convolution_keeps_it(
+    keras, folding, shaken, twin_difference, pool, convolution, beside
+):
+    model = shaken(pool_net(keras, pool, convolution, beside=beside))
+    assert "average_pool" in [one.kind for one in folding.fold(model)]
+    assert twin_difference(model) < TOLERANCE
 
 
 # --- who else wants the result in between
@@ -254,7 +310,7 @@ def test_fold_of_a_shared_layer_names_it(keras, folding):
 
 def test_fold_of_a_network_within_a_network_names_it(keras, folding, networks):
     inputs = keras.Input((28, 28, 1))
-    inner = networks.weighted_cnn(10)
+    inner = networks.NETWORKS["weighted-cnn"].build(10)
     with pytest.raises(ModelError, match=f"'{inner.name}' is a Functional"):
         folding.fold(keras.Model(inputs, inner(inputs)))
 

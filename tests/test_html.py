@@ -57,6 +57,9 @@ def assert_balanced(markup: str) -> None:
             ),
             id="interval-chart",
         ),
+        pytest.param(
+            html.bar_chart({HOSTILE: [1.0]}, [HOSTILE], title=HOSTILE, x_label=HOSTILE), id="bar-chart"
+        ),
         pytest.param(html.picture(np.zeros((2, 2), np.uint8), alt=HOSTILE), id="picture"),
         pytest.param(html.gallery([(Html("<img>"), HOSTILE)]), id="gallery"),
     ],
@@ -125,6 +128,16 @@ def test_line_chart_of_unusual_values_is_drawn(values):
     chart = html.line_chart({"a": values}, title="t", x_label="x", y_label="y")
     assert_balanced(chart)
     assert "nan" not in chart
+
+
+def test_bar_chart_draws_bars_as_long_as_their_values():
+    chart = html.bar_chart({"a": [4, 2], "b": [1, 0]}, ["x", "y"], title="t", x_label="x")
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', chart)][2:]
+    np.testing.assert_allclose(np.array(widths) / widths[2], [4, 2, 1, 0], atol=0.01)
+
+
+def test_bar_chart_of_zeros_is_drawn():
+    assert_balanced(html.bar_chart({"a": [0.0]}, ["x"], title="t", x_label="x"))
 
 
 def test_interval_chart_puts_the_limit_right_of_a_bound_below_it():

@@ -61,11 +61,12 @@ def test_sample_keeps_images_labels_and_places_together(parts, made_data):
     np.testing.assert_array_equal(drawn.y, made_data.y_train[drawn.indices])
 
 
-def test_manifest_names_the_images_by_checksum(parts):
+def test_manifest_names_the_images_by_place_and_checksum(parts):
     drawn = parts[0].sample(20, seed=3)
     manifest = drawn.manifest("training images", 3)
     assert manifest == {
         "source": "training images", "count": 20, "seed": 3,
+        "indices": drawn.indices.tolist(),
         "indices_sha256": sha256(drawn.indices.astype("<i8").tobytes()),
         "images_sha256": sha256(drawn.images_u8.tobytes()),
         "preprocessing": "pixel / 255",
@@ -211,7 +212,7 @@ def test_range_cut_reports_its_steps_and_stays_close(int8, operations, parts, fl
     )  # fmt: skip
     assert steps[-1] == ("Fine-tuning towards int8", 7, 7)  # 900 images in batches of 128
     assert manifest["source"] == "training images"
-    export.require_int8(flatbuffer)
+    export.require_integers(flatbuffer, "int8")
     found = int8.compare("fine-tuned", flatbuffer, float_logits[1], parts[1])
     assert found.changed <= 0.05 * found.images
 

@@ -97,8 +97,33 @@ def test_quantization_aware_of_a_residual_depthwise_network_gives_int8_bytes(
     twin = keras2.build_twin(folding.fold(keras.Model(inputs, layers.Dense(10)(pooled))))
     logits = keras2.predict_logits(twin, x)
     model = keras2.quantization_aware(twin, x, (float(logits.min()), float(logits.max())))
-    contents = export.require_int8(export.to_int8(model))
+    contents = export.require_integers(export.to_int8(model), "int8")
     assert {"ADD", "DEPTHWISE_CONV_2D", "MEAN"} <= set(contents.operators)
+
+
+def test_quantization_aware_of_pools_adds_no_operator_that_rounds_once_more(
+    keras, folding, keras2, export, x
+):
+    """A pool's kernel has one scale on both sides: with a range of its own, a QUANTIZE would be added."""
+    layers = keras.layers
+    inputs = keras.Input((28, 28, 1))
+    pooled = layers.AveragePooling2D(2)(layers.Conv2D(4, 3, activation="relu")(inputs))
+    pooled = layers.AveragePooling2D(2)(layers.MaxPooling2D(2)(layers.Conv2D(4, 3)(pooled)))
+    last = layers.Dense(10)(layers.Flatten()(pooled))
+    twin = keras2.build_twin(folding.fold(keras.Model(inputs, last)))
+    model = keras2.quantization_aware(twin, x, (-5.0, 5.0))
+    contents = export.require_integers(export.to_int8(model), "int8")
+    assert contents.operators["AVERAGE_POOL_2D"] == 2
+    assert "QUANTIZE" not in contents.operators
+
+
+def test_quantization_aware_of_a_pool_at_the_input_has_its_range(keras, folding, keras2, x):
+    layers = keras.layers
+    inputs = keras.Input((28, 28, 1))
+    first = layers.AveragePooling2D(4, name="first")(inputs)
+    model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(first)))
+    twin = keras2.build_twin(folding.fold(model))
+    assert ranges_of(keras2.quantization_aware(twin, x, (-5.0, 5.0)))["first"] == (0.0, 1.0)
 
 
 def test_shift_last_bias_moves_every_logit_by_its_own_amount(keras2, twin, x):

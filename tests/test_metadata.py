@@ -101,6 +101,7 @@ def test_split_of_a_newer_format_says_to_update(flatbuffer, model_file):
         pytest.param("{}", id="no-version"),
         pytest.param('{"format_version": "one"}', id="version-text"),
         pytest.param('{"format_version": 1}', id="fields-missing"),
+        pytest.param('{"format_version": 1, "measured": NaN}', id="not-a-number"),
         pytest.param("[" * 100_000, id="deep"),
     ],
 )
@@ -117,6 +118,11 @@ def test_split_of_broken_json_is_a_model_error(flatbuffer, text):
         pytest.param({"temperature": 0}, "temperature must be", id="temperature-zero"),
         pytest.param({"temperature": "1"}, "temperature must be", id="temperature-text"),
         pytest.param({"unknown_threshold": "low"}, "unknown_threshold must be", id="threshold-text"),
+        pytest.param({"name": 7}, "name must be a text, got 7", id="name-number"),
+        pytest.param({"flatbuffer_sha256": None}, "flatbuffer_sha256 must be", id="checksum-null"),
+        pytest.param({"measured": []}, r"measured must be an object, got \[\]", id="measured-list"),
+        pytest.param({"training": "long"}, "training must be an object", id="training-text"),
+        pytest.param({"quantization": 8}, "quantization must be", id="quantization-number"),
         pytest.param({"surplus": 1}, "surplus", id="unknown-field"),
     ],
 )  # fmt: skip

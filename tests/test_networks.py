@@ -7,7 +7,7 @@ from edge.errors import OptionError
 
 
 def test_weighted_cnn_is_that_of_the_experiment(networks):
-    model = networks.weighted_cnn(10)
+    model = networks.published.weighted_cnn(10)
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds == [
         "InputLayer",
@@ -28,10 +28,39 @@ def test_weighted_cnn_is_that_of_the_experiment(networks):
     assert model.count_params() == 576 + 73_728 + 1_605_632 + 2_560 + 10 + 4 * 448
 
 
+def test_garment_net_has_at_most_300_000_parameters_and_averages_what_its_shortcuts_leave_out(
+    networks,
+):
+    model = networks.garment_net(10)
+    folded = sum(
+        int(np.prod(layer.kernel.shape)) + layer.kernel.shape[-1]
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    )
+    assert 250_000 < folded <= 300_000
+    # The size is halved by a convolution on one way and by averages on the other.
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("AveragePooling2D") == 2
+    assert kinds.count("Add") == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        pytest.param("compact-cnn", 394_530, id="as-published"),
+        # 150 + 4 * 6, 2,400 + 4 * 16, 576 * 128 + 128, 128 * 32 + 32, 32 * 10 + 10
+        pytest.param("lenet-bn", 174 + 2_464 + 73_856 + 4_128 + 330, id="lenet-bn"),
+        pytest.param("shallow", 784 * 128 + 128 + 1_290, id="shallow"),
+    ],
+)
+def test_published_network_has_its_number_of_parameters(networks, name, parameters):
+    assert networks.NETWORKS[name].build(10).count_params() == parameters
+
+
 def test_weighted_cnn_has_its_experiments_protocol(networks):
     network = networks.network_named("weighted-cnn")
     assert network.class_weights == {"Shirt": 2.0, "T-shirt/top": 1.2}
-    limits = network.augmentation
+    limits = network.recipe.augmentation
     assert (limits.rotation, limits.shift, limits.zoom) == (5, 0.05, 0.1)
     assert 0 < limits.shear <= 0.1
 
@@ -64,7 +93,7 @@ def test_every_network_is_weighted_by_labels_that_exist(networks):
 
 @pytest.mark.parametrize("number", [2, 10])
 def test_weighted_cnn_has_as_many_logits_as_classes(networks, number):
-    assert networks.weighted_cnn(number).output_shape == (None, number)
+    assert networks.published.weighted_cnn(number).output_shape == (None, number)
 
 
 def test_network_named_of_a_mistyped_name_proposes_the_nearest(networks):

@@ -8,35 +8,40 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge import metrics
+from convert import material
+from edge import footprint, metrics
 from edge.classifier import Classifier
 from edge.errors import DataError, ModelError, OptionError, OutputError
 from edge.files import sha256
 from edge.labels import FASHION_MNIST_LABELS
 from edge.preparation import PREPARATION
-from train.data import validation_split
+from train.data import as_input, validation_split
+
+
+@pytest.fixture(scope="session")
+def made_material(made_data):
+    return material.from_fashion_mnist(made_data)
 
 
 @pytest.fixture
-def convert(pipeline, trained_keras, made_data):
-    """Converts the small network into a folder, by calibration alone unless told otherwise."""
+def convert(pipeline, trained_keras, made_material):
+    """Converts the small network into a folder, to int8 by calibration alone unless told otherwise."""
 
-    def run(folder, source=None, *, fine_tune=False, **options):
+    def run(folder, source=None, *, images=None, **options):
         source = source or pipeline.find_source(trained_keras, None)
-        return pipeline.convert(
-            source, folder, made_data, fine_tune=fine_tune, epochs=1, seed=0, **options
-        )
+        request = pipeline.Request(**({"fine_tune": False} | options))
+        return pipeline.convert(source, folder, images or made_material, request)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def converted(pipeline, trained_keras, made_data, tmp_path_factory):
+def converted(pipeline, trained_keras, made_material, tmp_path_factory):
     """(what was written, what was said, reported progress), with fine-tuning."""
     said, progress = [], []
     done = pipeline.convert(
-        pipeline.find_source(trained_keras, None), tmp_path_factory.mktemp("converted"), made_data,
-        fine_tune=True, epochs=1, seed=0, say=said.append,
+        pipeline.find_source(trained_keras, None), tmp_path_factory.mktemp("converted"),
+        made_material, pipeline.Request(), say=said.append,
         on_progress=lambda *report: progress.append(report),
     )  # fmt: skip
     return done, said, progress
@@ -44,11 +49,12 @@ def converted(pipeline, trained_keras, made_data, tmp_path_factory):
 
 def test_convert_writes_four_files(converted):
     done, said, progress = converted
-    folder = done.int8.parent
+    folder = done.paths["int8"].parent
     assert sorted(os.listdir(folder)) == [
         "tiny.json", "tiny.keras", "tiny_float32.tflite", "tiny_int8.tflite",
     ]  # fmt: skip
-    assert (done.float32.name, done.int8.name) == ("tiny_float32.tflite", "tiny_int8.tflite")
+    for kind, path in done.paths.items():
+        assert path.name == f"tiny_{kind}.tflite"
     assert said
     assert progress[-1][1] == progress[-1][2]
 
@@ -58,7 +64,7 @@ def test_convert_tries_every_way_and_takes_the_closest(converted):
     assert len(done.candidates) == 4
     assert len({one.way for one in done.candidates}) == 4
     assert done.chosen.changed == min(one.changed for one in done.candidates)
-    assert done.int8.read_bytes().startswith(done.chosen.flatbuffer)
+    assert done.paths["int8"].read_bytes().startswith(done.chosen.flatbuffer)
 
 
 def test_convert_without_fine_tuning_tries_one_way_less(convert, tmp_path):
@@ -67,8 +73,8 @@ def test_convert_without_fine_tuning_tries_one_way_less(convert, tmp_path):
 
 def test_converted_files_keep_the_contract(converted, export):
     done, *_ = converted
-    export.require_int8(done.int8.read_bytes())
-    for path, kind in ((done.float32, "float32"), (done.int8, "int8")):
+    export.require_integers(done.paths["int8"].read_bytes(), "int8")
+    for path, kind in ((done.paths["float32"], "float32"), (done.paths["int8"], "int8")):
         classifier = Classifier(path)
         assert classifier.warnings == []
         assert classifier.labels == list(FASHION_MNIST_LABELS)
@@ -81,10 +87,10 @@ def test_converted_files_keep_the_contract(converted, export):
 def test_converted_files_and_the_card_name_one_float_model(converted, trained_keras):
     done, *_ = converted
     keras_sum = sha256(trained_keras.read_bytes())
-    for path in (done.float32, done.int8):
+    for path in done.paths.values():
         assert Classifier(path).metadata.reference_sha256 == keras_sum
     assert done.card["files"]["keras"]["sha256"] == keras_sum
-    for kind, path in (("float32", done.float32), ("int8", done.int8)):
+    for kind, path in done.paths.items():
         assert done.card["files"][kind] == {
             "file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path.read_bytes()),
         }  # fmt: skip
@@ -92,7 +98,7 @@ def test_converted_files_and_the_card_name_one_float_model(converted, trained_ke
 
 def test_card_has_its_fields_and_is_the_file_written(converted):
     done, *_ = converted
-    card = json.loads(done.int8.with_name("tiny.json").read_text(encoding="utf-8"))
+    card = json.loads(done.paths["int8"].with_name("tiny.json").read_text(encoding="utf-8"))
     assert card == done.card
     assert card["labels"] == list(FASHION_MNIST_LABELS)
     assert card["preparation"] == PREPARATION
@@ -117,7 +123,7 @@ def test_card_measures_what_the_files_do(converted, made_data):
         "validation": (made_data.x_train[validation], made_data.y_train[validation]),
         "test": (made_data.x_test, made_data.y_test),
     }
-    for path, kind in ((done.float32, "float32"), (done.int8, "int8")):
+    for path, kind in ((done.paths["float32"], "float32"), (done.paths["int8"], "int8")):
         classifier = Classifier(path)
         for part, (x, y) in parts.items():
             expected = metrics.summary(y, classifier.logits(x), FASHION_MNIST_LABELS)
@@ -132,17 +138,263 @@ def test_card_measures_what_the_files_do(converted, made_data):
 
 def test_float_file_has_the_temperature_of_the_int8_file(converted):
     done, *_ = converted
-    temperatures = {Classifier(p).metadata.temperature for p in (done.float32, done.int8)}
+    temperatures = {Classifier(p).metadata.temperature for p in done.paths.values()}
     assert temperatures == {done.card["temperature"]}
     assert 0.2 <= done.card["temperature"] <= 5
 
 
+EVERY_FORMAT = ("float16", "int16x8", "int8-weights", "int8")
+
+
+@pytest.fixture(scope="module")
+def in_every_format(pipeline, trained_keras, made_material, tmp_path_factory):
+    return pipeline.convert(
+        pipeline.find_source(trained_keras, None), tmp_path_factory.mktemp("formats"), made_material,
+        pipeline.Request(EVERY_FORMAT, fine_tune=False),
+    )  # fmt: skip
+
+
+def test_convert_to_several_formats_writes_each_with_its_metadata(in_every_format, trained_keras):
+    done = in_every_format
+    assert set(done.paths) == {"float32", *EVERY_FORMAT}
+    for name, path in done.paths.items():
+        assert path.name == f"tiny_{name}.tflite"
+        classifier = Classifier(path)
+        assert classifier.warnings == []
+        assert classifier.metadata.reference_sha256 == sha256(trained_keras.read_bytes())
+        assert classifier.metadata.temperature == done.card["temperature"]
+        assert bool(classifier.metadata.quantization) == (name != "float32")
+        assert classifier.metadata.measured["test"]["accuracy"] > 0.5  # chance is 0.1
+    for name in ("int16x8", "int8"):
+        manifest = Classifier(done.paths[name]).metadata.quantization["calibration"]
+        assert (manifest["count"], manifest["also_in_test"]) == (900, 0)
+
+
+def test_convert_to_several_formats_puts_them_side_by_side(in_every_format, made_data):
+    done = in_every_format
+    assert [row.format for row in done.table] == ["float32", *EVERY_FORMAT]
+    assert done.card["formats"] == [row.as_document() for row in done.table]
+    for row in done.table:
+        path = done.paths[row.format]
+        assert row.bytes == path.stat().st_size
+        answers = Classifier(path).logits(made_data.x_test).argmax(axis=1)
+        assert row.accuracy == (answers == made_data.y_test).mean()
+    rows = {row.format: row for row in done.table}
+    assert rows["int8"].bytes < rows["float32"].bytes
+    assert rows["int16x8"].kernels == "built-in"
+    assert rows["int8"].kernels == "XNNPACK"
+
+
+def test_convert_twice_gives_the_same_files_and_card(in_every_format, convert, tmp_path):
+    again = convert(tmp_path, formats=EVERY_FORMAT)
+    for name, path in again.paths.items():
+        assert sha256(path.read_bytes()) == sha256(in_every_format.paths[name].read_bytes()), name
+    first, second = (json.loads(json.dumps(done.card)) for done in (in_every_format, again))
+    for row in (*first["formats"], *second["formats"]):
+        assert row.pop("machine")  # time and memory are measured, and never quite the same
+    assert first == second
+
+
+def test_convert_to_float_formats_alone_makes_no_int8_file(convert, tmp_path):
+    done = convert(tmp_path, formats=("float16",))
+    assert set(done.paths) == {"float32", "float16"}
+    assert (done.candidates, done.chosen) == ([], None)
+    assert done.card["quantization"] == {}
+    assert set(done.card["tensor_types"]) <= {"float32", "int32"}
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
+def test_convert_with_another_border_answers_as_int8_does(convert, in_every_format, tmp_path, io):
+    done = convert(tmp_path, io=io)
+    assert done.card["quantization"]["io"] == io
+    classifier = Classifier(done.paths["int8"])
+    assert classifier.input.dtype == classifier.output.dtype == np.dtype(io)
+    assert [one.changed for one in done.candidates] == [
+        one.changed for one in in_every_format.candidates
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"formats": ()}, "Say what to make.*--int8, --int8-weights", id="nothing"),
+        pytest.param({"formats": ("int4",)}, "Say what to make", id="unknown"),
+        pytest.param({"io": "int16"}, "--io is int8, uint8 or float32, got 'int16'", id="io"),
+    ],
+)
+def test_request_for_what_there_is_not_is_refused(pipeline, options, message):
+    with pytest.raises(OptionError, match=message):
+        pipeline.Request(**options)
+
+
+# --- garment-net
+
+
 @pytest.mark.slow
-def test_convert_twice_gives_the_same_files(convert, tmp_path):
-    first, again = convert(tmp_path / "a"), convert(tmp_path / "b")
-    for name in os.listdir(tmp_path / "a"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-    assert first.chosen.way == again.chosen.way
+def test_convert_of_garment_net_is_int8_throughout_and_keeps_its_answers(
+    convert, pipeline, networks, keras, export, made_data, tmp_path
+):
+    """Residual blocks, strided convolutions, averaging shortcuts; trained until it tells the classes."""
+    keras.utils.set_random_seed(0)
+    model = networks.NETWORKS["garment-net"].build(10)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(2e-3), loss)
+    from train.batch_norm import Recalibration
+
+    model.fit(as_input(made_data.x_train), made_data.y_train, batch_size=32, epochs=3, verbose=0)
+    Recalibration(model, made_data.x_train).apply()
+    model.save(tmp_path / "garment-net.keras")
+    images = material.from_fashion_mnist(made_data)
+    source = pipeline.find_source(tmp_path / "garment-net.keras", None)
+    done = convert(tmp_path / "out", source, images=images, fine_tune=True)
+    assert len(done.candidates) == 4
+    for one in done.candidates:
+        contents = export.require_integers(one.flatbuffer, "int8")
+        assert set(contents.operators) == {"ADD", "CONV_2D", "MEAN", "FULLY_CONNECTED"}
+        assert footprint.kernels_used(one.flatbuffer) == "XNNPACK"
+        assert one.changed <= 0.05 * one.images
+    assert done.table[0].accuracy > 0.8  # chance is 0.1: there were answers to keep
+
+
+# --- other networks: their own size, classes and layers
+
+
+@pytest.fixture
+def own_pictures(tmp_path):
+    """Grey pictures of 32 x 30 in three classes that a network can tell apart: dark, stripes, light."""
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, pattern in (("dark", 0), ("stripes", np.arange(30) % 2 * 200), ("light", 200)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = pattern + rng.integers(0, 55, (32, 30))
+            image.fromarray(pixels.astype(np.uint8)).save(
+                tmp_path / "pictures" / name / f"{number}.png"
+            )
+    return tmp_path / "pictures"
+
+
+OWN_LABELS = ("dark", "light", "stripes")
+
+
+def save_own(keras, path, middle, outputs=3):
+    """A network for the pictures above, with a layer of the test's choice in its middle."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((32, 30, 1))
+    x = keras.layers.Conv2D(4, 3, strides=2)(inputs)
+    x = middle(x)
+    if len(x.shape) > 2:
+        x = keras.layers.Flatten()(x)
+    keras.Model(inputs, keras.layers.Dense(outputs)(x)).save(path)
+    return path
+
+
+def test_convert_of_another_size_and_other_classes_calibrates_on_its_pictures(
+    convert, pipeline, keras, own_pictures, tmp_path
+):
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
+    images = material.from_folder(own_pictures, OWN_LABELS)
+    done = convert(
+        tmp_path / "out", pipeline.find_source(path, None), images=images, fine_tune=True,
+        formats=EVERY_FORMAT,
+    )  # fmt: skip
+    assert len(done.candidates) == 4
+    for name in done.paths:
+        classifier = Classifier(done.paths[name])
+        assert classifier.labels == list(OWN_LABELS)
+        assert classifier.image_size == (32, 30)
+        assert classifier.metadata.preparation == pipeline.AS_GIVEN
+        # Two of six pictures a class may change sides between untrained, close answers.
+        before = Classifier(done.paths["float32"]).logits(images.test.images_u8).argmax(axis=1)
+        after = classifier.logits(images.test.images_u8).argmax(axis=1)
+        assert (before == after).mean() > 0.6
+    assert done.card["data"] == "pictures in pictures"
+    assert {row.verdict for row in done.table[1:]} == {"not judged: too few images"}
+
+
+def test_convert_with_unlabelled_pictures_counts_changed_answers_alone(
+    convert, pipeline, keras, own_pictures, tmp_path
+):
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for picture in own_pictures.rglob("*.png"):
+        picture.rename(flat / f"{picture.parent.name}-{picture.name}")
+    images = material.from_folder(flat, OWN_LABELS)
+    done = convert(tmp_path / "out", pipeline.find_source(path, None), images=images)
+    assert done.card["measured"] == {"float32": {}, "int8": {}}
+    assert done.card["temperature"] == 1.0
+    row = done.table[-1]
+    assert (row.accuracy, row.passed, row.verdict) == (None, None, "not judged: no labels")
+    assert row.changed <= 9  # of 18
+
+
+def test_convert_of_a_layer_that_does_not_fold_names_it_and_proposes_calibration(
+    convert, pipeline, keras, own_pictures, tmp_path
+):
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.Activation("gelu", name="smooth"))
+    images = material.from_folder(own_pictures, OWN_LABELS)
+    source = pipeline.find_source(path, None)
+    with pytest.raises(
+        ModelError,
+        match=r"own\.keras cannot be fine-tuned .*'smooth' is a Activation.*--int8 --ptq",
+    ):
+        convert(tmp_path / "out", source, images=images, fine_tune=True)
+    done = convert(tmp_path / "out", source, images=images)
+    assert [one.way for one in done.candidates] == [pipeline.WAY_PLAIN]
+    assert done.card["operators"]["GELU"] == 1
+    assert done.card["quantization"]["folding_difference"] is None
+
+
+def test_convert_of_a_layer_without_int8_kernels_needs_a_word(
+    convert, pipeline, keras, own_pictures, tmp_path
+):
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.LayerNormalization())
+    images = material.from_folder(own_pictures, OWN_LABELS)
+    source = pipeline.find_source(path, None)
+    with pytest.raises(
+        ModelError, match=r"own\.keras as int8: .* real numbers in NEG.*--allow-float"
+    ):
+        convert(tmp_path / "out", source, images=images)
+    done = convert(tmp_path / "out", source, images=images, allow_float=True)
+    assert "float32" in done.card["tensor_types"]
+
+
+@pytest.mark.parametrize("wanted", ["int8", "int16x8"])
+def test_convert_of_a_recurrent_layer_is_refused_before_it_ends_the_process(
+    convert, pipeline, keras, own_pictures, tmp_path, wanted
+):
+    def recurrent(x):
+        return keras.layers.GRU(4, name="again")(keras.layers.Reshape((15, 56))(x))
+
+    path = save_own(keras, tmp_path / "own.keras", recurrent)
+    images = material.from_folder(own_pictures, OWN_LABELS)
+    with pytest.raises(ModelError, match=f"as {wanted}: .*'again' is a GRU.*unroll=True"):
+        convert(tmp_path / "o", pipeline.find_source(path, None), images=images, formats=(wanted,))
+
+
+def test_convert_of_a_softmax_at_the_end_is_refused(
+    convert, pipeline, keras, own_pictures, tmp_path
+):
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
+    logits = keras.saving.load_model(path)
+    keras.Model(logits.inputs, keras.layers.Softmax()(logits.output)).save(path)
+    with pytest.raises(ModelError, match=r"own\.keras ends in a softmax.*keras\.Model"):
+        convert(
+            tmp_path / "out", pipeline.find_source(path, None),
+            images=material.from_folder(own_pictures, OWN_LABELS),
+        )  # fmt: skip
+
+
+def test_convert_of_a_network_that_does_not_fit_the_images_says_what_to_give(
+    convert, pipeline, keras, tmp_path
+):
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
+    with pytest.raises(
+        ModelError,
+        match=r"32 x 30 and knows 3 classes, but Fashion-MNIST has 28 x 28 and 10; give --cal",
+    ):
+        convert(tmp_path / "out", pipeline.find_source(path, None))
 
 
 def test_convert_of_an_untrained_network_is_possible(convert, pipeline, networks, tiny, tmp_path):
@@ -229,7 +481,7 @@ def test_find_source_of_a_run_knows_its_protocol(pipeline, run_folder):
     source = pipeline.find_source(run_folder, None)
     assert source.name == "tiny"
     assert source.keras_path == run_folder / "model.keras"
-    assert source.class_weights.tolist() == [1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
+    assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
     assert (source.augmentation.rotation, source.augmentation.shift) == (5, 0.05)
     assert pipeline.find_source(run_folder, "mine").name == "mine"
 
@@ -237,7 +489,7 @@ def test_find_source_of_a_run_knows_its_protocol(pipeline, run_folder):
 def test_find_source_of_a_keras_file_alone_knows_nothing_more(pipeline, trained_keras):
     source = pipeline.find_source(trained_keras, None)
     assert (source.name, source.training) == ("tiny", {})
-    assert source.class_weights.tolist() == [1] * 10
+    assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1] * 10
     assert source.augmentation == type(source.augmentation)()
 
 
@@ -288,16 +540,33 @@ def save_network(keras, path, *, shape=(28, 28, 1), outputs=10, extra=None):
     ("options", "shapes"),
     [
         pytest.param({"shape": (32, 32, 3)}, r"\(None, 32, 32, 3\) to \(None, 10\)", id="colour"),
-        pytest.param({"outputs": 5}, r"\(None, 28, 28, 1\) to \(None, 5\)", id="five-classes"),
+        pytest.param({"outputs": 1}, r"\(None, 28, 28, 1\) to \(None, 1\)", id="one-output"),
         pytest.param({"shape": (784,)}, r"\(None, 784\)", id="flat"),
     ],
 )
-def test_load_keras_of_another_shape_says_what_was_expected(
+def test_load_keras_of_what_is_no_classifier_of_grey_images_says_what_was_expected(
     pipeline, keras, tmp_path, options, shapes
 ):
     path = save_network(keras, tmp_path / "other.keras", **options)
-    with pytest.raises(ModelError, match=f"goes from {shapes}.*, expected .*28, 28, 1"):
+    with pytest.raises(ModelError, match=f"goes from {shapes}.*, expected one grey image"):
         pipeline.load_keras(path)
+
+
+def test_load_keras_of_an_open_size_or_two_outputs_is_refused(pipeline, keras, tmp_path):
+    layers = keras.layers
+    open_size, two = keras.Input((None, None, 1)), keras.Input((28, 28, 1))
+    mean = layers.GlobalAveragePooling2D()
+    keras.Model(open_size, layers.Dense(3)(mean(open_size))).save(tmp_path / "open.keras")
+    flat = layers.Flatten()(two)
+    keras.Model(two, [layers.Dense(3)(flat), layers.Dense(3)(flat)]).save(tmp_path / "two.keras")
+    for name in ("open", "two"):
+        with pytest.raises(ModelError, match="expected one grey image"):
+            pipeline.load_keras(tmp_path / f"{name}.keras")
+
+
+def test_load_keras_of_another_size_and_other_classes_is_possible(pipeline, keras, tmp_path):
+    path = save_network(keras, tmp_path / "other.keras", shape=(20, 16, 1), outputs=4)
+    assert pipeline.load_keras(path).output_shape == (None, 4)
 
 
 def test_load_keras_of_a_lambda_runs_no_code_of_the_file(pipeline, keras, tmp_path):

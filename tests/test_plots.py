@@ -7,6 +7,7 @@ import pytest
 
 from edge import metrics
 from edge.errors import OutputError
+from train.compare import Measured, TradeOff
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,14 @@ def history():
     losses = [0.9, 0.5, 0.6]
     return [
         SimpleNamespace(
-            epoch=i + 1, loss=loss, val_loss=loss, accuracy=0.5, val_accuracy=0.6, best=i < 2
+            epoch=i + 1,
+            loss=loss,
+            train_loss=loss,
+            val_loss=loss,
+            accuracy=0.5,
+            train_accuracy=0.7,
+            val_accuracy=0.6,
+            best=i < 2,
         )
         for i, loss in enumerate(losses)
     ]
@@ -73,6 +81,48 @@ def test_of_metrics_writes_both_pictures_with_every_count(plots, figures, tmp_pa
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == ["1", "1", "0", "1", "2", "0", "0", "0", "0"]
     assert axes.get_title() == "accuracy 60.00% on 5 images"
+
+
+def test_before_and_after_shows_both_and_every_difference(plots, figures, tmp_path):
+    before, after = np.array([[5, 1], [2, 4]]), np.array([[3, 3], [2, 4]])
+    plots.before_and_after(before, after, ["old", "new"], ["Bag", "Coat"], tmp_path / "both.png")
+    width, height = size_of(tmp_path / "both.png")
+    assert width > 2 * height
+    first, second, third = figures[0].axes
+    assert (first.get_title(), second.get_title()) == ("before: old", "after: new")
+    assert [text.get_text() for text in second.texts] == ["3", "3", "2", "4"]
+    assert [text.get_text() for text in third.texts] == [
+        "-2",
+        "+2",
+        "\N{MIDDLE DOT}",
+        "\N{MIDDLE DOT}",
+    ]
+
+
+def test_before_and_after_of_equal_matrices_is_drawn(plots, tmp_path):
+    same = np.eye(2, dtype=int)
+    plots.before_and_after(same, same, ["a", "b"], ["Bag", "Coat"], tmp_path / "both.png")
+    assert (tmp_path / "both.png").exists()
+
+
+def test_trade_off_draws_a_line_for_each_network_and_a_mark_for_each_run(plots, figures, tmp_path):
+    runs = [
+        Measured(name, tmp_path, ("Bag", "Coat"), np.array(matrix), None)
+        for name, matrix in (("kept", [[8, 2], [1, 9]]), ("stored", [[9, 1], [3, 7]]))
+    ]
+    curve = TradeOff(np.array([0.0, 0.5, 1.0]), np.array([0.5, 0.9, 0.6]), (0.5, 0.9))
+    plots.trade_off(runs, {"kept": curve}, 1, tmp_path / "curve.png")
+    (axes,) = figures[0].axes
+    line, here, *tested = axes.get_lines()
+    assert line.get_xydata().tolist() == [[0, 0.5], [0.5, 0.9], [1, 0.6]]
+    assert here.get_xydata().tolist() == [[0.5, 0.9]]
+    assert [mark.get_xydata().tolist() for mark in tested] == [[[0.9, 0.85]], [[0.7, 0.8]]]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["kept, validation", "kept, test", "stored, test"]
+    # Every point lies within what is shown.
+    for x, y in [(0.5, 0.9), (0.9, 0.85), (0.7, 0.8)]:
+        assert axes.get_xlim()[0] < x < axes.get_xlim()[1]
+        assert axes.get_ylim()[0] < y < axes.get_ylim()[1]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The arithmetic at the border of a quantized network, against integers computed by hand."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,3 +94,92 @@ def test_round_trip_of_every_integer_is_exact(dtype):
     for scale, zero_point in ((0.1, 0), (1 / 255, int(limits.min)), (0.0123, int(limits.max))):
         quantization = Quantization(np.dtype(dtype), scale, zero_point)
         np.testing.assert_array_equal(quantization.quantize(quantization.dequantize(every)), every)
+
+
+# --- every type, scale and zero point, against whole numbers and fractions computed without NumPy
+
+INTEGERS = st.sampled_from([np.int8, np.uint8, np.int16])
+# Powers of two, so that a real number that lies on a step or half-way between two is exactly there.
+EXACT_SCALES = st.integers(-14, 6).map(lambda exponent: 2.0**exponent)
+
+
+@st.composite
+def quantizations(draw, scales):
+    dtype = np.dtype(draw(INTEGERS))
+    limits = np.iinfo(dtype)
+    return Quantization(dtype, draw(scales), draw(st.integers(limits.min, limits.max)))
+
+
+def by_hand(quantization, real: Fraction) -> int:
+    """q = clip(round(x / scale) + zero_point) in exact fractions; Python rounds halves to even."""
+    limits = np.iinfo(quantization.dtype)
+    steps = round(real / Fraction(quantization.scale)) + quantization.zero_point
+    return int(max(limits.min, min(limits.max, steps)))
+
+
+@settings(deadline=None)
+@given(
+    quantization=quantizations(EXACT_SCALES),
+    halves=st.lists(st.integers(-140_000, 140_000), min_size=1, max_size=20),
+    real_type=st.sampled_from([np.float32, np.float64]),
+)
+def test_quantize_of_every_half_step_is_exact(quantization, halves, real_type):
+    """Whole steps, half-way cases of either sign, and far beyond both ends of the type."""
+    exact = [Fraction(half, 2) * Fraction(quantization.scale) for half in halves]
+    quantized = quantization.quantize(np.array([float(one) for one in exact], real_type))
+    assert quantized.dtype == quantization.dtype
+    assert quantized.tolist() == [by_hand(quantization, one) for one in exact]
+
+
+@settings(deadline=None)
+@given(
+    quantization=quantizations(st.floats(1e-6, 1e3)),
+    real=st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=20),
+)
+def test_quantize_of_any_number_is_the_nearest_step_or_the_end(quantization, real):
+    limits = np.iinfo(quantization.dtype)
+    for one, quantized in zip(real, quantization.quantize(np.array(real)).tolist(), strict=True):
+        steps = Fraction(one) / Fraction(quantization.scale) + quantization.zero_point
+        clipped = max(Fraction(int(limits.min)), min(Fraction(int(limits.max)), steps))
+        # The division rounds once in float64, which may move a number across a half-way point near it.
+        assert abs(quantized - clipped) <= Fraction(1, 2) + abs(steps) * Fraction(2) ** -52
+
+
+@settings(deadline=None)
+@given(quantization=quantizations(EXACT_SCALES), data=st.data())
+def test_dequantize_of_any_integer_is_exact(quantization, data):
+    limits = np.iinfo(quantization.dtype)
+    numbers = data.draw(st.lists(st.integers(limits.min, limits.max), min_size=1, max_size=20))
+    real = quantization.dequantize(np.array(numbers, quantization.dtype))
+    assert real.dtype == np.float32
+    expected = [
+        Fraction(one - quantization.zero_point) * Fraction(quantization.scale) for one in numbers
+    ]
+    assert [Fraction(float(one)) for one in real] == expected
+
+
+@settings(deadline=None)
+@given(real=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20))
+def test_float32_passes_through_both_ways(real):
+    quantization = Quantization(np.dtype(np.float32), 0.0, 0)
+    values = np.array(real, np.float32)
+    np.testing.assert_array_equal(quantization.quantize(values), values)
+    np.testing.assert_array_equal(quantization.dequantize(values), values)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "first", "last"),
+    [
+        pytest.param(np.int8, 1 / 255, -128, -128, 127, id="int8"),
+        pytest.param(np.uint8, 1 / 255, 0, 0, 255, id="uint8"),
+        pytest.param(np.int16, 1 / 32767, 0, 0, 32767, id="int16"),
+    ],
+)
+def test_quantize_of_every_pixel_is_the_integer_computed_by_hand(
+    dtype, scale, zero_point, first, last
+):
+    quantization = Quantization(np.dtype(dtype), scale, zero_point)
+    pixels = np.arange(256, dtype=np.float32) / np.float32(255)
+    # 32767 / 255 is no whole number, and a pixel's step nowhere half-way: 255 is odd.
+    expected = [first + round(Fraction(pixel * (last - first), 255)) for pixel in range(256)]
+    assert quantization.quantize(pixels).tolist() == expected

@@ -1,10 +1,13 @@
 """The parity check on real model files, small ones built here without TensorFlow."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from convert import verify as checks
+from convert.html import Html
 from convert.verify import compare_with_stored, data_sha256, has_tie, save_reference, verify
 from convert.verify_report import TEXT_WIDTH, conclude, to_html, to_text
 from edge.classifier import Classifier
@@ -168,6 +171,82 @@ def test_verify_of_images_with_a_channel_gives_the_same_report(
     assert verify(reference, candidate, images_u8[..., np.newaxis], y_true) == flat
 
 
+# --- on all cores
+
+
+def raw_of(classifier, images_u8, monkeypatch, cores):
+    monkeypatch.setattr(checks.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(checks, "_CHUNK", 50)
+    (raw,) = checks._raw_outputs([(classifier, "default")], images_u8, None)
+    return raw
+
+
+@pytest.mark.parametrize("cores", [1, 3, 64])
+def test_raw_outputs_on_any_number_of_cores_are_those_of_one_loop(
+    candidate, images_u8, monkeypatch, cores
+):
+    expected = candidate.raw_outputs(images_u8)
+    np.testing.assert_array_equal(raw_of(candidate, images_u8, monkeypatch, cores), expected)
+
+
+def test_raw_outputs_never_run_one_interpreter_in_two_threads(candidate, images_u8, monkeypatch):
+    running: dict[int, int] = {}
+    seen = set()
+    original = Classifier.raw_outputs
+
+    def watched(self, part):
+        running[id(self)] = running.get(id(self), 0) + 1
+        assert running[id(self)] == 1
+        seen.add(id(self))
+        try:
+            return original(self, part)
+        finally:
+            running[id(self)] -= 1
+
+    monkeypatch.setattr(Classifier, "raw_outputs", watched)
+    raw_of(candidate, images_u8, monkeypatch, 4)
+    assert 1 <= len(seen) <= 4
+
+
+def test_raw_outputs_of_a_file_that_changed_meanwhile_are_of_the_one_that_was_read(
+    candidate, images_u8, monkeypatch
+):
+    expected = candidate.raw_outputs(images_u8)
+    candidate.path.write_bytes(b"another")
+    np.testing.assert_array_equal(raw_of(candidate, images_u8, monkeypatch, 4), expected)
+    candidate.path.unlink()
+    np.testing.assert_array_equal(raw_of(candidate, images_u8, monkeypatch, 4), expected)
+
+
+def test_raw_outputs_that_fail_end_at_once(candidate, images_u8, monkeypatch):
+    asked = []
+
+    def broken(self, part):
+        asked.append(len(part))
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(Classifier, "raw_outputs", broken)
+    with pytest.raises(RuntimeError, match="out of order"):
+        raw_of(candidate, images_u8, monkeypatch, 1)
+    assert len(asked) < len(images_u8) // 50  # the others were never begun
+
+
+# --- kernels
+
+
+def test_verify_that_compares_kernels_states_what_differs(reference, candidate, images_u8, y_true):
+    assert verify(reference, candidate, images_u8, y_true).kernel_comparison is None
+    report = verify(reference, candidate, images_u8, y_true, compare_kernels=True)
+    comparison = report.kernel_comparison
+    slow = Classifier(candidate.path, kernels="reference").raw_outputs(images_u8)
+    steps = np.abs(slow.astype(int) - candidate.raw_outputs(images_u8))
+    assert comparison.images == len(images_u8)
+    assert comparison.largest_step == steps.max() <= 4
+    assert comparison.differing_images == np.count_nonzero(steps.any(axis=1))
+    assert "reference kernels" in " ".join(to_text(report).split())
+    assert "reference kernels" in to_html(report)
+
+
 # --- what cannot be judged
 
 
@@ -233,7 +312,7 @@ def test_verify_of_images_that_do_not_fit_is_refused(
 def test_verify_of_a_margin_too_small_is_refused_before_a_model_runs(
     reference, candidate, images_u8, y_true
 ):
-    with pytest.raises(DataError, match="at least 539 images of each class"):
+    with pytest.raises(DataError, match="at least 598 images of each class"):
         verify(
             reference,
             candidate,
@@ -419,3 +498,70 @@ def test_to_html_without_images_leaves_the_pictures_out(lost_report):
     page = to_html(lost_report)
     assert "<img" not in page
     assert "got another answer" in page
+
+
+def test_every_report_states_each_guard_and_both_confidences_of_changed_answers(lost_report):
+    text, page = " ".join(to_text(lost_report).split()), to_html(lost_report)
+    document = json.loads(json.dumps(lost_report.as_document(), allow_nan=False))
+    names = [guard["name"] for guard in document["guards"]]
+    assert names == [
+        "precision", "accuracy", "agreement", "confidence drift, mean",
+        "confidence drift, 99th percentile", "logit offset", "calibration",
+    ]  # fmt: skip
+    for name in names:
+        assert f"{name}: " in text
+        assert f'<th scope="row">{name}</th>' in page
+    first = max(lost_report.changed_images, key=lambda change: change.confidence_reference)
+    assert first.label == first.label_reference  # a loss, and so the first of all
+    for label, confidence in (
+        (first.label_reference, first.confidence_reference),
+        (first.label_candidate, first.confidence_candidate),
+    ):
+        assert f"{label} {confidence:.0%}" in text
+        assert f"{label}, {confidence:.1%}" in page
+    assert len(document["changed_images"]) == len(lost_report.changed_images)
+    assert page.count("<tr><th") > len(lost_report.changed_images)
+
+
+def test_every_report_states_the_ties_and_the_precision_of_each_class(
+    reference, make, images_u8, y_true
+):
+    coarse = make("coarse_int8", io="int8", output_scale=0.5, card=metadata())
+    report = verify(reference, coarse, images_u8, y_true)
+    ties = report.provenance.candidate.logit_ties
+    assert ties > 0
+    text, page = " ".join(to_text(report).split()), to_html(report)
+    for made in (text, page):
+        assert f"For {ties:,} images several classes share the largest output" in made
+        for row in report.precision:
+            assert f"{row.candidate:.2%}" in made
+
+
+def test_to_text_of_long_labels_and_large_numbers_stays_narrow(lost_report):
+    long = "A garment with a very long name indeed"
+    rows = tuple(
+        replace(row, label=f"{long} {i}", support=987_654)
+        for i, row in enumerate(lost_report.classes)
+    )
+    changed = tuple(
+        replace(one, label=long, label_reference=long, label_candidate=long, file=f"{long}.jpg")
+        for one in lost_report.changed_images
+    )
+    report = replace(lost_report, classes=rows, changed_images=changed)
+    assert max(map(len, to_text(report).splitlines())) <= TEXT_WIDTH
+
+
+def test_conclude_of_classes_that_are_not_judged_names_them(
+    reference, candidate, images_u8, y_true
+):
+    report = verify(reference, candidate, images_u8, y_true, classes=["Shirt", "Coat"])
+    conclusion = conclude(report)
+    assert conclusion.heading.startswith("Every judged class is recognised as before")
+    assert "Nothing is said of Bag (not asked for), Dress (not asked for)." in conclusion.sentences
+    assert "not judged" in to_text(report)
+    assert to_html(report).count(">not judged<") == 2
+
+
+def test_to_html_with_more_sections_has_them_last(lost_report):
+    page = to_html(lost_report, more=[Html('<section id="more"></section>')])
+    assert page.index('id="more"') > page.index("Made from")

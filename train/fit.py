@@ -24,61 +24,39 @@ import keras
 import numpy as np
 
 from edge import metrics
-from edge.errors import DataError, OptionError
+from edge.errors import DataError
 from edge.files import write_bytes
-from train.augmentation import Augmentation, augment
-from train.batch_norm import Recalibration
+from train import diagnosis
+from train.augmentation import augment
+from train.batch_norm import RECALIBRATION_IMAGES, Recalibration, with_fused_batch_norm
 from train.data import as_input
 from train.networks import network_named
+from train.recipe import Recipe
 
-FALLS_AT = (0.65, 0.85)  # shares of a run's epochs after which the learning rate has fallen
+SAVE_EVERY_S = 60  # of training within an epoch
+RESTING_IS_CHOSEN_EVERY = 3  # epochs; it costs a look at all training images
 
 # Reported after each batch: epoch (from 1), step (from 1), steps of an epoch.
 OnStep = Callable[[int, int, int], None]
 OnEpoch = Callable[[list["Epoch"]], None]  # the history so far
+OnDoubt = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Recipe):
     """Everything that decides what a run does; the same config and data give the same weights.
 
     Attributes:
         network: Name in the registry.
         class_weights: Factor of the loss by label, all labels, in the order of their numbers.
-        augmentation: Random changes of the training images.
-        epochs: At most.
-        batch_size: Images a step.
-        learning_rate: Of Adam at the start.
         seed: Of initial weights, order of images, augmentation and dropout.
-        reduce_after: Epochs without a better validation loss before the learning rate falls; at the latest
-            it falls after the shares `FALLS_AT` of the epochs, so that a run of any length ends on small
-            steps.
-        reduce_by: Factor of the learning rate then.
-        stop_after: Epochs without a better validation loss before training stops.
+        teacher: SHA-256 of each network whose answers are learned with the labels; see `train`.
     """
 
     network: str
     class_weights: dict[str, float]
-    augmentation: Augmentation
-    epochs: int
-    batch_size: int
-    learning_rate: float
     seed: int
-    reduce_after: int = 2
-    reduce_by: float = 0.3
-    stop_after: int = 5
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that cannot be trained with."""
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                option = "--" + name.replace("_", "-")
-                raise OptionError(f"{option} must be above 0, got {getattr(self, name)}.")
-
-    def highest_rate(self, epochs_done: int) -> float:
-        """The largest learning rate that is still allowed after so many epochs."""
-        falls = sum(epochs_done >= share * self.epochs for share in FALLS_AT)
-        return self.learning_rate * self.reduce_by**falls
+    teacher: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +67,11 @@ class Epoch:
         epoch: Number, from 1.
         learning_rate: During this epoch.
         seconds: Wall time with validation.
-        loss: Mean weighted cross entropy over the augmented training images, with dropout, in nats.
+        loss: Mean weighted cross entropy over the augmented training images, with dropout, in nats; with
+            soft targets the least it can be is their entropy.
         accuracy: On the same, unweighted.
+        train_loss: Weighted mean cross entropy on some clean training images, as `val_loss` is measured.
+        train_accuracy: On the same, unweighted.
         val_loss: Weighted mean cross entropy on the validation images: the loss that selects.
         val_accuracy: Unweighted.
         val_recall: Recall per class on the validation images, in the order of the labels; None for a
@@ -103,6 +84,8 @@ class Epoch:
     seconds: float
     loss: float
     accuracy: float
+    train_loss: float
+    train_accuracy: float
     val_loss: float
     val_accuracy: float
     val_recall: list[float | None]
@@ -131,9 +114,12 @@ def train(
     x_validation: np.ndarray,
     y_validation: np.ndarray,
     *,
+    teacher: np.ndarray | None = None,
     checkpoint: Path | None = None,
+    save_every_s: float = SAVE_EVERY_S,
     on_step: OnStep = lambda epoch, step, steps: None,
     on_epoch: OnEpoch = lambda history: None,
+    on_doubt: OnDoubt = lambda sentence: None,
 ) -> TrainResult:
     """Trains a network, or goes on with it where a checkpoint lies.
 
@@ -143,74 +129,98 @@ def train(
         y: Their class numbers, shape (N,).
         x_validation: uint8 images that select, shape (M, 28, 28).
         y_validation: Their class numbers, shape (M,).
-        checkpoint: Written after every epoch; if it exists, training goes on from it.
+        teacher: Probabilities that are learned in place of the labels, float32, shape (N, C); see
+            `distillation.soft_targets`.
+        checkpoint: Written after every epoch and, in a long one, every `save_every_s`; if it exists,
+            training goes on from it.
+        save_every_s: Seconds.
         on_step: Called after every batch.
         on_epoch: Called after every epoch with the history so far.
+        on_doubt: Called with a sentence where images, labels or network look wrong before the first step.
 
     Returns:
         The network with the weights of the epoch with the lowest weighted validation loss. Ctrl-C ends
         training early and returns the best so far.
 
     Raises:
-        DataError: If the checkpoint belongs to another configuration.
-        OptionError: If no epoch had a finite loss.
+        DataError: If images and labels do not fit, or the checkpoint belongs to another configuration.
+        TrainingError: If the loss is no number or the network stays at chance; with the likely cause.
         KeyboardInterrupt: If Ctrl-C comes before the first epoch is done.
     """
-    network = network_named(config.network)
+    network, classes = network_named(config.network), len(config.class_weights)
+    diagnosis.require_trainable(x, y, x_validation, y_validation, classes)
     make_deterministic(config.seed)
-    model = network.build(len(config.class_weights))
+    model = with_fused_batch_norm(network.build(classes))
+    doubts = diagnosis.doubts_about_labels(x, y, x_validation, y_validation, classes)
+    if not doubts:
+        some = slice(0, RECALIBRATION_IMAGES)
+        loss = diagnosis.start_loss(y[some], predict_logits(model, x[some]))
+        doubts = diagnosis.doubts_about_start(loss, classes)
+    if doubts:
+        on_doubt(doubts)
+    _compile(model, config, soft=teacher is not None)
+    weights = np.array(list(config.class_weights.values()), np.float32)
+    batches = _Batches(config, x, y, weights, teacher)
+    state = _State(config, model)
+    if checkpoint and checkpoint.exists():
+        state.restore(checkpoint)
+    judge = _Judge(config, model, x, y, x_validation, y_validation, weights)
+    steps = _Steps(state, batches, checkpoint, save_every_s, on_step)
+    try:
+        while not state.ended():
+            started = time.perf_counter()
+            batches.start_epoch(state.epochs_done, state.partial.steps, state.losses)
+            model.optimizer.learning_rate.assign(state.next_rate())
+            model.fit(batches, shuffle=False, callbacks=[steps], verbose=0)
+            judge.finish_epoch(state, steps, started)
+            if checkpoint:
+                state.save(checkpoint)
+            on_epoch(state.history)
+            diagnosis.require_progress(
+                state.history, classes, len(x_validation), judge.answers, doubts
+            )
+        ended = state.ended()
+    except KeyboardInterrupt:
+        if state.best is None:
+            raise
+        ended = "interrupted"
+    assert state.best is not None  # the first epoch with a finite loss is the best so far
+    finished = network.build(classes)
+    finished.set_weights(state.best)
+    return TrainResult(finished, state.history, ended)
+
+
+def _compile(model: keras.Model, config: TrainConfig, *, soft: bool) -> None:
+    """Gives the model its optimizer and loss.
+
+    Args:
+        model: Untrained.
+        config: Of the run.
+        soft: Whether the targets are probabilities by their kind.
+    """
+    averaging = {"use_ema": True, "ema_momentum": config.averaging} if config.averaging else {}
+    decay = config.weight_decay or None
+    if config.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(
+            config.learning_rate, momentum=0.9, nesterov=True, weight_decay=decay, **averaging
+        )
+    else:
+        optimizer = keras.optimizers.Adam(config.learning_rate, weight_decay=decay, **averaging)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    losses = keras.losses
     model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=optimizer,
+        loss=(
+            losses.CategoricalCrossentropy(from_logits=True)
+            if soft or config.label_smoothing
+            else losses.SparseCategoricalCrossentropy(from_logits=True)
+        ),
         metrics=["accuracy"],
         # Keras' "auto" would choose XLA, whose convolutions are several times slower on a CPU.
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
-    weights = np.array(list(config.class_weights.values()), np.float32)
-    batches = _Batches(config, x, y, weights)
-    state = _State(config, model)
-    if checkpoint and checkpoint.exists():
-        state.restore(checkpoint)
-    keeper = _Keeper(
-        state,
-        batches,
-        Recalibration(model, x),
-        x_validation,
-        y_validation,
-        weights,
-        checkpoint,
-        on_epoch,
-    )
-    progress = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: on_step(
-            state.epochs_done + 1, batch + 1, len(batches)
-        )
-    )
-    ended = state.ended(config)
-    try:
-        if not ended:
-            model.fit(
-                batches,
-                initial_epoch=state.epochs_done,
-                epochs=config.epochs,
-                shuffle=False,  # the batches come in the order of their epoch
-                callbacks=[keeper, progress],
-                verbose=0,
-            )
-        ended = state.ended(config)
-    except KeyboardInterrupt:
-        if state.best is None:
-            raise
-        ended = "interrupted"
-    if state.best is None:
-        raise OptionError(
-            f"The loss of {config.network} was never a finite number; try a smaller --learning-rate than "
-            f"{config.learning_rate:g}."
-        )
-    finished = network.build(len(config.class_weights))
-    finished.set_weights(state.best)
-    return TrainResult(finished, state.history, ended)
 
 
 def make_deterministic(seed: int) -> None:
@@ -270,27 +280,78 @@ class _Batches(keras.utils.PyDataset):
     """Augmented, weighted batches; batch i of an epoch depends on (seed, epoch, i) alone."""
 
     def __init__(
-        self, config: TrainConfig, x: np.ndarray, y: np.ndarray, weights: np.ndarray
+        self,
+        config: TrainConfig,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray,
+        teacher: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.x, self.y, self.weights = config, x, y, weights
+        self.config, self.x, self.weights = config, x, weights
+        self.factors = weights[y]
+        self.targets = y.astype(np.int32)
+        if teacher is not None or config.label_smoothing:
+            classes = len(weights)
+            soft = np.eye(classes, dtype=np.float32)[y] if teacher is None else teacher
+            share = config.label_smoothing
+            self.targets = (soft * (1 - share) + share / classes).astype(np.float32)
         self.start_epoch(0)
 
-    def start_epoch(self, epoch: int) -> None:
-        """Shuffles for an epoch, counted from 0."""
-        self.epoch = epoch
-        self.order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.x))
+    def start_epoch(
+        self, epoch: int, first_step: int = 0, losses: np.ndarray | None = None
+    ) -> None:
+        """Shuffles for an epoch, counted from 0; the first steps may be skipped.
+
+        Args:
+            epoch: Counted from 0.
+            first_step: How many steps of the epoch are already done.
+            losses: Of every image, shape (N,): where easy images rest, by which they are called easy.
+        """
+        self.epoch, self.first_step = epoch, first_step
+        rng = np.random.default_rng([self.config.seed, epoch])
+        self.order = rng.permutation(len(self.x))
+        self.counts_for = np.ones(len(self.x), np.float32)
+        if losses is not None and self.config.rests_in(epoch):
+            easy = losses < losses.mean()
+            rests = easy & (rng.random(len(self.x)) < self.config.rest)
+            self.counts_for[easy] = 1 / (1 - self.config.rest)
+            self.order = self.order[~rests[self.order]]
+
+    @property
+    def steps(self) -> int:
+        """Of the whole epoch."""
+        return math.ceil(len(self.order) / self.config.batch_size)
 
     def __len__(self) -> int:
-        return math.ceil(len(self.x) / self.config.batch_size)
+        return self.steps - self.first_step
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        size = self.config.batch_size
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        step, size = self.first_step + index, self.config.batch_size
         chosen = self.order[step * size : (step + 1) * size]
         rng = np.random.default_rng([self.config.seed, self.epoch, step])
         images = augment(self.x[chosen], self.config.augmentation, rng)
-        y = self.y[chosen].astype(np.int32)
-        return as_input(images), y, self.weights[y]
+        factors = self.factors[chosen] * self.counts_for[chosen]
+        return as_input(images), self.targets[chosen], factors
+
+
+@dataclass
+class _Partial:
+    """How far the current epoch is, and the sums of what it will be reported with."""
+
+    steps: int = 0
+    images: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0
+
+    def and_then(self, steps: int, images: int, logs: dict[str, Any]) -> _Partial:
+        """This part and the steps after it, whose means are in `logs`."""
+        return _Partial(
+            self.steps + steps,
+            self.images + images,
+            self.loss + float(logs["loss"]) * images,
+            self.accuracy + float(logs["accuracy"]) * images,
+        )
 
 
 @dataclass
@@ -301,6 +362,8 @@ class _State:
     model: keras.Model
     history: list[Epoch] = field(default_factory=list)
     best: list[np.ndarray] | None = None
+    losses: np.ndarray | None = None  # of every training image, where easy ones rest
+    partial: _Partial = field(default_factory=_Partial)
 
     @property
     def epochs_done(self) -> int:
@@ -319,11 +382,22 @@ class _State:
         )
         return min(self.epochs_since_best, same_rate)
 
-    def ended(self, config: TrainConfig) -> str:
+    def next_rate(self) -> float:
+        """Learning rate of the epoch that comes."""
+        highest = self.config.rate_at(self.epochs_done)
+        if self.config.schedule != "plateau" or not self.history:
+            return highest
+        rate = self.history[-1].learning_rate
+        if self.epochs_since_change >= self.config.reduce_after:
+            rate *= self.config.reduce_by
+        return min(rate, highest)
+
+    def ended(self) -> str:
         """Why training is over, or an empty string while it is not."""
-        if self.epochs_since_best >= config.stop_after:
-            return f"no better for {config.stop_after} epochs"
-        return "all epochs done" if self.epochs_done >= config.epochs else ""
+        stop_after = self.config.stop_after
+        if self.config.schedule == "plateau" and self.epochs_since_best >= stop_after:
+            return f"no better for {stop_after} epochs"
+        return "all epochs done" if self.epochs_done >= self.config.epochs else ""
 
     def save(self, path: Path) -> None:
         arrays = {f"model_{i}": np.asarray(v) for i, v in enumerate(self.model.variables)}
@@ -331,9 +405,12 @@ class _State:
             arrays[f"optimizer_{i}"] = np.asarray(variable)
         for i, array in enumerate(self.best or []):
             arrays[f"best_{i}"] = array
+        if self.losses is not None:
+            arrays["losses"] = self.losses
         document = {
             "config": asdict(self.config),
             "history": [asdict(epoch) for epoch in self.history],
+            "partial": asdict(self.partial),
         }
         arrays["document"] = np.array(json.dumps(document))
         buffer = io.BytesIO()
@@ -348,10 +425,12 @@ class _State:
             for i, variable in enumerate(self.model.optimizer.variables):
                 variable.assign(arrays[f"optimizer_{i}"])
             self.history = [Epoch(**epoch) for epoch in document["history"]]
+            self.partial = _Partial(**document["partial"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(_cannot_resume(path, error)) from error
         count = sum(name.startswith("best_") for name in arrays)
-        self.best = [arrays[f"best_{i}"] for i in range(count)]
+        self.best = [arrays[f"best_{i}"] for i in range(count)] or None
+        self.losses = arrays.get("losses")
 
 
 def require_resumable(config: TrainConfig, checkpoint: Path) -> None:
@@ -388,63 +467,107 @@ def _cannot_resume(path: Path, error: Exception) -> str:
     )
 
 
-class _Keeper(keras.callbacks.Callback):
-    """What follows every epoch: settle batch-norm, validate, keep the best, lower the rate, save, stop."""
+class _Steps(keras.callbacks.Callback):
+    """What follows every step: report, and save now and then; and what an epoch leaves behind."""
 
     def __init__(
         self,
         state: _State,
         batches: _Batches,
-        recalibration: Recalibration,
+        checkpoint: Path | None,
+        save_every_s: float,
+        on_step: OnStep,
+    ) -> None:
+        super().__init__()
+        self.state, self.batches = state, batches
+        self.checkpoint, self.save_every_s, self.report = checkpoint, save_every_s, on_step
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.saved = time.perf_counter()
+        self.so_far = self.state.partial
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        done, of = self.batches.first_step + batch + 1, self.batches.steps
+        if self.checkpoint and time.perf_counter() - self.saved > self.save_every_s and done < of:
+            if keras.backend.backend() == "jax":
+                self.model.jax_state_sync()  # until then the variables hold the epoch's first values
+            images = (batch + 1) * self.state.config.batch_size
+            self.state.partial = self.so_far.and_then(batch + 1, images, logs)
+            self.state.save(self.checkpoint)
+            self.saved = time.perf_counter()
+        self.report(self.state.epochs_done + 1, done, of)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        images = len(self.batches.order) - self.so_far.images
+        self.whole = self.so_far.and_then(len(self.batches), images, logs)
+        # After this, Keras puts the averaged weights, if there are any, in place of these.
+        self.weights = self.model.get_weights()
+
+
+class _Judge:
+    """What follows every epoch: settle batch-norm, validate, keep the best."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: keras.Model,
+        x: np.ndarray,
+        y: np.ndarray,
         x_validation: np.ndarray,
         y_validation: np.ndarray,
         weights: np.ndarray,
-        checkpoint: Path | None,
-        on_epoch: OnEpoch,
     ) -> None:
-        super().__init__()
-        self.state, self.batches, self.weights = state, batches, weights
+        self.config, self.model, self.class_weights = config, model, weights
+        self.x, self.y = x, y
         self.x_validation, self.y_validation = x_validation, y_validation
-        self.recalibration = recalibration
-        self.checkpoint, self.report = checkpoint, on_epoch
+        self.recalibration = Recalibration(model, x)
+        self.answers = 0  # how many different classes the network named on the validation images
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.batches.start_epoch(epoch)
-        self.started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        config, optimizer = self.state.config, self.model.optimizer
-        y = self.y_validation
+    def finish_epoch(self, state: _State, steps: _Steps, started: float) -> None:
+        """Adds the epoch to the history; the model has the weights it is trained on again afterwards."""
+        some = slice(0, RECALIBRATION_IMAGES)
         # A network that diverged needs no warning: it is never the best one.
         with np.errstate(over="ignore", invalid="ignore"):
             self.recalibration.apply()
-            logits = predict_logits(self.model, self.x_validation)
-            val_loss = metrics.log_loss(y, logits, self.weights[y])
-        matrix = metrics.confusion_matrix(y, logits.argmax(axis=1), len(self.weights))
+            train_loss, train_matrix = self._measure(self.x[some], self.y[some])
+            val_loss, matrix = self._measure(self.x_validation, self.y_validation)
+        self.answers = int(np.count_nonzero(matrix.sum(axis=0)))
         # Written so that a loss that is no number is never the best one.
         best = val_loss < min(
-            (past.val_loss for past in self.state.history if past.best), default=math.inf
+            (past.val_loss for past in state.history if past.best), default=math.inf
         )
         if best:
-            self.state.best = self.model.get_weights()
-        done = Epoch(
-            epoch=epoch + 1,
-            learning_rate=float(np.asarray(optimizer.learning_rate)),
-            seconds=time.perf_counter() - self.started,
-            loss=float(logs["loss"]),
-            accuracy=float(logs["accuracy"]),
-            val_loss=val_loss,
-            val_accuracy=metrics.accuracy(matrix),
-            val_recall=[metrics.defined(recall) for recall in metrics.recall_per_class(matrix)],
-            best=best,
+            state.best = self.model.get_weights()
+        done = state.epochs_done + 1
+        if self.config.rests_in(done) and done % RESTING_IS_CHOSEN_EVERY == 0:
+            state.losses = _losses(self.y, predict_logits(self.model, self.x))
+        self.model.set_weights(steps.weights)
+        state.history.append(
+            Epoch(
+                epoch=done,
+                learning_rate=float(np.asarray(self.model.optimizer.learning_rate)),
+                seconds=time.perf_counter() - started,
+                # Over all images: those that were seen count for those that rested.
+                loss=steps.whole.loss / len(self.x),
+                accuracy=steps.whole.accuracy / steps.whole.images,
+                train_loss=train_loss,
+                train_accuracy=metrics.accuracy(train_matrix),
+                val_loss=val_loss,
+                val_accuracy=metrics.accuracy(matrix),
+                val_recall=[metrics.defined(recall) for recall in metrics.recall_per_class(matrix)],
+                best=best,
+            )
         )
-        self.state.history.append(done)
-        rate = done.learning_rate
-        if self.state.epochs_since_change >= config.reduce_after:
-            rate *= config.reduce_by
-        optimizer.learning_rate.assign(min(rate, config.highest_rate(done.epoch)))
-        if self.checkpoint:
-            self.state.save(self.checkpoint)
-        if self.state.ended(config):
-            self.model.stop_training = True
-        self.report(self.state.history)
+        state.partial = _Partial()
+
+    def _measure(self, images_u8: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = predict_logits(self.model, images_u8)
+        loss = metrics.log_loss(y, logits, self.class_weights[y])
+        return loss, metrics.confusion_matrix(y, logits.argmax(axis=1), len(self.class_weights))
+
+
+def _losses(y: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Cross entropy of every image, float32, shape (N,)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = shifted[np.arange(len(y)), y]
+    return (np.log(np.exp(shifted).sum(axis=1)) - own).astype(np.float32)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import keras
-from keras import layers
 
 from edge.errors import OptionError
 from edge.labels import nearest
+from train import published_networks as published
 from train.augmentation import Augmentation
-
-IMAGE_SHAPE = (28, 28, 1)  # height, width, channels; NHWC
+from train.garment_net import garment_net
+from train.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -25,62 +25,51 @@ class Network:
 
     Attributes:
         build: Makes the untrained network from the number of classes.
+        recipe: How it is trained.
         class_weights: Factor of the loss by label; a label not named has 1.
-        augmentation: Random changes of the training images.
-        epochs: At most; early stopping usually ends sooner.
-        batch_size: Images a step.
-        learning_rate: Of Adam at the start.
     """
 
     build: Callable[[int], keras.Model]
+    recipe: Recipe = field(default_factory=Recipe)
     class_weights: Mapping[str, float] = field(default_factory=dict)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    epochs: int = 22
-    batch_size: int = 128
-    learning_rate: float = 1e-3
 
 
-def weighted_cnn(num_classes: int) -> keras.Model:
-    """Two convolutions and a wide dense layer: 1.7 M parameters, most of them in the dense layer.
-
-    After the experiment github.com/HimmetDemir45/fashion-mnist, with batch-norm moved in front of each
-    ReLU so that it folds.
-
-    Args:
-        num_classes: Number of outputs.
-
-    Returns:
-        A network from (N, 28, 28, 1) in [0, 1] to logits (N, num_classes).
-    """
-    inputs = keras.Input(IMAGE_SHAPE)
-    x = _conv_bn_relu(inputs, 64)
-    x = layers.MaxPooling2D()(x)
-    x = layers.Dropout(0.25)(x)
-    x = _conv_bn_relu(x, 128)
-    x = layers.MaxPooling2D()(x)
-    x = layers.Dropout(0.35)(x)
-    x = layers.Flatten()(x)
-    x = layers.Dense(256, use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.ReLU()(x)
-    x = layers.Dropout(0.5)(x)
-    return keras.Model(inputs, layers.Dense(num_classes)(x), name="weighted-cnn")
-
-
-def _conv_bn_relu(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    # No bias: the batch-norm behind it has one.
-    x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
-    return layers.ReLU()(x)
+def _plain(epochs: int, batch_size: int) -> Recipe:
+    """As the tutorials train: Adam at one rate, nothing changed at random, a fixed number of epochs."""
+    return Recipe(epochs=epochs, batch_size=batch_size, schedule="constant")
 
 
 NETWORKS: Mapping[str, Network] = {
+    "garment-net": Network(
+        garment_net,
+        Recipe(
+            epochs=50,
+            learning_rate=0.1,
+            optimizer="sgd",
+            schedule="cosine",
+            weight_decay=5e-3,
+            averaging=0.998,
+            rest=0.6,
+            augmentation=Augmentation(shift=0.07, flip=0.5, erase=0.5),
+        ),
+    ),
     "weighted-cnn": Network(
-        build=weighted_cnn,
+        published.weighted_cnn,
+        Recipe(augmentation=Augmentation(rotation=5, shift=0.05, shear=0.05, zoom=0.1)),
         # The experiment's own weights: Shirt is the class it wants back.
         class_weights={"Shirt": 2.0, "T-shirt/top": 1.2},
-        augmentation=Augmentation(rotation=5, shift=0.05, shear=0.05, zoom=0.1),
     ),
+    "batchnorm-cnn": Network(
+        published.batchnorm_cnn,
+        Recipe(epochs=30, augmentation=Augmentation(rotation=10, shift=0.1, shear=0.1, zoom=0.1)),
+    ),
+    "compact-cnn": Network(published.compact_cnn, _plain(epochs=5, batch_size=64)),
+    "compact-cnn-deep": Network(published.compact_cnn_deep, _plain(epochs=20, batch_size=64)),
+    "lenet-bn": Network(published.lenet_bn, _plain(epochs=25, batch_size=64)),
+    "shallow": Network(published.shallow, _plain(epochs=10, batch_size=32)),
+    "simple-cnn": Network(published.simple_cnn, _plain(epochs=10, batch_size=32)),
+    "deep-cnn": Network(published.deep_cnn, _plain(epochs=10, batch_size=32)),
+    "deeper-cnn": Network(published.deeper_cnn, _plain(epochs=10, batch_size=32)),
 }
 
 

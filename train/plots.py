@@ -1,18 +1,23 @@
-"""The pictures in a run's folder."""
+"""The pictures in a run's folder, and those of runs beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from edge.files import replacing
 
 if TYPE_CHECKING:
+    from train.compare import Measured, TradeOff
     from train.fit import Epoch
+
+_MARKERS = "osD^vPX*"  # of the runs, so that they are told apart without colour
 
 
 def learning_curves(history: Sequence[Epoch], path: Path) -> None:
@@ -23,6 +28,9 @@ def learning_curves(history: Sequence[Epoch], path: Path) -> None:
     for place, name in enumerate(("loss", "accuracy")):
         axes = figure.add_subplot(1, 2, place + 1)
         axes.plot(epochs, [getattr(epoch, name) for epoch in history], label="training (augmented)")
+        axes.plot(
+            epochs, [getattr(epoch, f"train_{name}") for epoch in history], label="training (clean)"
+        )
         axes.plot(epochs, [getattr(epoch, f"val_{name}") for epoch in history], label="validation")
         axes.axvline(kept, color="grey", linestyle=":", label=f"kept: epoch {kept}")
         axes.set(xlabel="epoch", ylabel=f"weighted {name}" if name == "loss" else name)
@@ -48,16 +56,80 @@ def of_metrics(document: dict[str, Any], folder: Path) -> None:
 
 def confusion_matrix(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path) -> None:
     """Counts, rows = true classes; the shade is the share of the row."""
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(8, 7), layout="constrained")
+    _draw_matrix(figure.add_subplot(), matrix, labels, title)
+    _write(figure, path)
+
+
+def before_and_after(
+    before: np.ndarray, after: np.ndarray, names: Sequence[str], labels: Sequence[str], path: Path
+) -> None:
+    """Two confusion matrices of the same images side by side, and what the second has more.
+
+    Args:
+        before: Counts of the first run, shape (C, C), row = true class.
+        after: Counts of the other.
+        names: Of the two runs.
+        labels: The C class names.
+        path: PNG file.
+    """
+    figure = Figure(figsize=(22, 7.5), layout="constrained")
+    first, second, third = figure.subplots(1, 3)
+    _draw_matrix(first, before, labels, f"before: {names[0]}")
+    _draw_matrix(second, after, labels, f"after: {names[1]}")
+    difference = after - before
+    most = max(1, int(np.abs(difference).max()))
+    title = "difference: orange more often, violet less often"
+    _name_axes(third, labels, title)
+    third.imshow(difference, cmap="PuOr_r", norm=TwoSlopeNorm(0, -most, most))
+    for (row, column), count in np.ndenumerate(difference):
+        shade = "white" if abs(count) > 0.7 * most else "black"
+        text = f"{count:+d}" if count else "\N{MIDDLE DOT}"
+        third.text(column, row, text, ha="center", va="center", color=shade, fontsize=8)
+    _write(figure, path)
+
+
+def trade_off(
+    runs: Sequence[Measured], curves: Mapping[str, TradeOff], class_id: int, path: Path
+) -> None:
+    """Recall of one class against overall accuracy: each run's points, and where its offset could take it.
+
+    Args:
+        runs: With their figures on the test images, drawn as hollow marks.
+        curves: By the name of the run, on validation images: drawn as a line, with a full mark where the
+            run is. A run without its network has none.
+        class_id: The class whose output is moved.
+        path: PNG file.
+    """
+    label = runs[0].labels[class_id]
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
-    for (row, column), count in np.ndenumerate(matrix):
-        shade = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=8)
+    points = [(float(run.recall[class_id]), run.accuracy) for run in runs]
+    points += [curve.here for curve in curves.values()]
+    recalls, accuracies = zip(*points, strict=True)
+    for number, run in enumerate(runs):
+        colour, mark = f"C{number % 10}", _MARKERS[number % len(_MARKERS)]
+        if run.name in curves:
+            curve = curves[run.name]
+            # Longer gaps from run to run, so that a line is seen through another in the same place.
+            dashes = (0, (6, 4 * number)) if number else "-"
+            axes.plot(curve.recall, curve.accuracy, color=colour, linewidth=1.8, linestyle=dashes)
+            axes.plot(
+                *curve.here, mark, color=colour, markersize=9, label=f"{run.name}, validation"
+            )
+        axes.plot(
+            *points[number], mark, markeredgecolor=colour, markerfacecolor="none", markersize=9,
+            linestyle="none", markeredgewidth=1.8, label=f"{run.name}, test",
+        )  # fmt: skip
+    axes.set_xlim(max(0.0, min(recalls) - 0.08), min(1.0, max(recalls) + 0.06))
+    axes.set_ylim(min(accuracies) - 0.03, min(1.0, max(accuracies) + 0.01))
+    axes.set(
+        xlabel=f"recall of {label}",
+        ylabel="accuracy over all classes",
+        title=f"What recall of {label} costs (lines: its output moved, on validation images)",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left")
     _write(figure, path)
 
 
@@ -81,6 +153,21 @@ def per_class(
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="lower right")
     _write(figure, path)
+
+
+def _draw_matrix(axes: Axes, matrix: np.ndarray, labels: Sequence[str], title: str) -> None:
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    _name_axes(axes, labels, title)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        shade = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=8)
+
+
+def _name_axes(axes: Axes, labels: Sequence[str], title: str) -> None:
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
 
 
 def _write(figure: Figure, path: Path) -> None:

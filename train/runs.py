@@ -6,6 +6,7 @@ model.keras      best weights by weighted validation loss, without optimizer or 
 metrics.json     accuracy, recall, precision, F1, MCC, log loss, confusion matrix
 *.png            learning curves, confusion matrix, recall and precision per class
 checkpoint.npz   only while the run is not finished: what --resume needs
+teacher.npz      only while the run is not finished: what the teachers say of the training images
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from train.fit import Epoch, TrainConfig
 
 CONFIG, HISTORY, METRICS = "config.json", "history.json", "metrics.json"
-MODEL, CHECKPOINT = "model.keras", "checkpoint.npz"
+MODEL, CHECKPOINT, TEACHER = "model.keras", "checkpoint.npz", "teacher.npz"
 
 
 def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
@@ -41,7 +42,8 @@ def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
     Raises:
         OutputError: If it holds a run that was not to be touched, or cannot be written.
     """
-    occupied = [name for name in (METRICS, MODEL, CHECKPOINT, CONFIG) if (folder / name).exists()]
+    names = (METRICS, MODEL, CHECKPOINT, TEACHER, CONFIG)
+    occupied = [name for name in names if (folder / name).exists()]
     if occupied and not (resume or force):
         unfinished = (folder / CHECKPOINT).exists()
         way_on = "--resume goes on with it, " if unfinished else ""
@@ -81,7 +83,8 @@ def write_model(folder: Path, model: keras.Model) -> None:
 def write_metrics(folder: Path, document: dict[str, Any]) -> None:
     """Writes metrics.json; its presence says that the run is finished, so the checkpoint goes."""
     write_json(folder / METRICS, document)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, TEACHER):
+        (folder / name).unlink(missing_ok=True)
 
 
 def read_json(folder: Path, name: str) -> Any:

@@ -1,0 +1,85 @@
+"""The calibration images that a model file names: are they what it says, and is none a test image?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.material import FASHION_MNIST, Images, from_fashion_mnist
+from train.data import FashionMnist
+
+
+@dataclass(frozen=True)
+class CalibrationCheck:
+    """What became of a manifest when it was held against the data set.
+
+    Attributes:
+        passed: Whether the images are those of the manifest and none selects or tests; None where that
+            could not be checked.
+        sentence: The same in words.
+    """
+
+    passed: bool | None
+    sentence: str
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"passed": self.passed, "sentence": self.sentence}
+
+
+def check_alone(manifest: Any) -> CalibrationCheck | None:
+    """What can be said of a manifest without its images; None where they have to be looked at."""
+    if not isinstance(manifest, dict):
+        return CalibrationCheck(False, "the manifest is broken (no object)")
+    counted = manifest.get("also_in_test")  # by `cli convert`, when the file was made
+    if counted:
+        return CalibrationCheck(
+            False, f"{counted} of the images were test images too when it was made"
+        )
+    # Files that do not count are older than calibration on anything but Fashion-MNIST.
+    if manifest.get("data", FASHION_MNIST if counted is None else None) != FASHION_MNIST:
+        counting = "none was a test image when it was made" if counted == 0 else "nothing is known"
+        return CalibrationCheck(
+            None, f"not checked here, the images are not from Fashion-MNIST; {counting}"
+        )
+    return None
+
+
+def check_manifest(manifest: dict[str, Any], data: FashionMnist) -> CalibrationCheck:
+    """Looks up the images of a manifest and compares them with those that choose and those that test.
+
+    They are compared pixel by pixel, so that a copy of a test image is seen wherever it lies. A manifest
+    without `indices` is drawn again from its seed.
+
+    Args:
+        manifest: What the file says: `count`, `seed`, `indices_sha256`, `images_sha256`.
+        data: Fashion-MNIST.
+    """
+    material = from_fashion_mnist(data)
+    try:
+        used = _images_of(manifest, material.training, data)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        return CalibrationCheck(False, f"the manifest is broken ({error!r})")
+    said = used.manifest("", 0)
+    if said["indices_sha256"] != manifest.get("indices_sha256"):
+        return CalibrationCheck(False, "the indices are not those of its checksum")
+    if said["images_sha256"] != manifest.get("images_sha256"):
+        return CalibrationCheck(False, "the images at these indices are not those of its checksum")
+    for part, others in (("test", material.test), ("validation", material.validation)):
+        there = {image.tobytes() for image in others.images_u8}
+        shared = sum(image.tobytes() in there for image in used.images_u8)
+        if shared:
+            return CalibrationCheck(False, f"{shared:,} of the images are {part} images too")
+    return CalibrationCheck(
+        True, f"checked: none of the {len(used.y):,} images is a test or a validation image"
+    )
+
+
+def _images_of(manifest: dict[str, Any], training: Images, data: FashionMnist) -> Images:
+    """The images in the order in which they were drawn."""
+    if "indices" in manifest:
+        indices = np.array(manifest["indices"], np.int64)
+        return Images(data.x_train[indices], data.y_train[indices], indices)
+    return training.sample(manifest["count"], manifest["seed"])

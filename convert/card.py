@@ -1,0 +1,299 @@
+"""`cli card`: what a model file holds, what it says of itself, and whether the two still fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from convert.calibration import CalibrationCheck, check_alone, check_manifest
+from edge.contents import Contents, Tensor, read_contents
+from edge.errors import DataError, ModelError
+from edge.files import sha256
+from edge.metadata import Metadata, split
+from train import data
+
+_LONGEST_LIST = 12  # entries shown of a list; the indices of a calibration are thousands
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model file, read.
+
+    Attributes:
+        path: Where it is.
+        size: Its bytes.
+        sha256: Checksum of all of them.
+        flatbuffer_size: Bytes of the model without its metadata.
+        flatbuffer_sha256: Checksum of those.
+        contents: What the model holds.
+        metadata: What the file says of itself; None for a file without our metadata.
+        calibration: The manifest held against the data set; None where there is none.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    flatbuffer_size: int
+    flatbuffer_sha256: str
+    contents: Contents
+    metadata: Metadata | None
+    calibration: CalibrationCheck | None
+
+    @property
+    def unchanged(self) -> bool | None:
+        """Whether the model is still the one that the metadata was written for; None without metadata."""
+        if self.metadata is None:
+            return None
+        return self.flatbuffer_sha256 == self.metadata.flatbuffer_sha256
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the file, a sentence each."""
+        found = []
+        if self.unchanged is False:
+            found.append(
+                f"{self.path} was changed after it was made: its checksum is not the one in its "
+                "metadata; what it says of itself may not hold."
+            )
+        outputs = self.contents.outputs[0].shape[-1:] if self.contents.outputs else ()
+        if self.metadata and outputs != (len(self.metadata.labels),):
+            found.append(
+                f"{self.path} has {len(self.metadata.labels)} labels, but its output has shape "
+                f"{self.contents.outputs[0].shape}."
+            )
+        if self.calibration and self.calibration.passed is False:
+            found.append(f"{self.path}: calibration: {self.calibration.sentence}.")
+        return found
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON: the fields of the metadata, null where there is none, and what was read."""
+        said = asdict(self.metadata) if self.metadata else {f.name: None for f in fields(Metadata)}
+        return {
+            **said,
+            "file": {"path": str(self.path), "bytes": self.size, "sha256": self.sha256},
+            "flatbuffer": {"bytes": self.flatbuffer_size, "sha256": self.flatbuffer_sha256},
+            "unchanged": self.unchanged,
+            "warnings": self.warnings,
+            "contents": self.contents.as_document(),
+            "calibration_check": self.calibration.as_document() if self.calibration else None,
+        }
+
+    def as_text(self) -> str:
+        """For a terminal."""
+        blocks = [self._head(), _text_of_contents(self.contents)]
+        if self.metadata:
+            blocks += _text_of_metadata(self.metadata, self.calibration)
+        text = "\n\n".join(blocks)
+        # What a file says may come from anybody; it must not steer the terminal.
+        return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+
+    def _head(self) -> str:
+        behind = self.size - self.flatbuffer_size
+        lines = [f"{self.path.name}: {self.size:,} bytes, SHA-256 {self.sha256}"]
+        if not self.metadata:
+            lines.append(
+                "carries no metadata of garmentlite: labels, preparation and origin are not known"
+            )
+            return "\n".join(lines)
+        state = "unchanged since it was made" if self.unchanged else "CHANGED after it was made"
+        lines.append(
+            f"flatbuffer of {self.flatbuffer_size:,} bytes, {state}; {behind:,} bytes of metadata"
+        )
+        return "\n".join(lines)
+
+
+def read_card(path: Path, data_dir: Path | None = None) -> Card:
+    """Reads a model file, anybody's.
+
+    Args:
+        path: A `.tflite` file.
+        data_dir: Folder of Fashion-MNIST, against which the calibration images are checked; None to look
+            where it usually is. Nothing is downloaded.
+
+    Raises:
+        ModelError: If the file cannot be read, or is no model.
+        DataError: If `data_dir` is not the data set.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"Cannot read the model {path}: {error.strerror}; name a .tflite file."
+        ) from error
+    try:
+        flatbuffer, metadata = split(content)
+        contents = read_contents(flatbuffer)
+    except ModelError as error:
+        raise ModelError(
+            f"{path} cannot be read as a model: {error}; name a .tflite file."
+        ) from error
+    manifest = metadata.quantization.get("calibration") if metadata else None
+    return Card(
+        path=path,
+        size=len(content),
+        sha256=sha256(content),
+        flatbuffer_size=len(flatbuffer),
+        flatbuffer_sha256=sha256(flatbuffer),
+        contents=contents,
+        metadata=metadata,
+        calibration=_check_calibration(manifest, data_dir) if manifest else None,
+    )
+
+
+def _check_calibration(manifest: Any, data_dir: Path | None) -> CalibrationCheck:
+    alone = check_alone(manifest)
+    if alone:
+        return alone
+    if data_dir is None and not os.environ.get("FASHION_MNIST_DIR"):
+        # Found, never downloaded: a look at a file must not take minutes.
+        there = [folder for folder in (data.DEBIAN_FOLDER, data.cache_folder()) if folder.is_dir()]
+        if not there:
+            return CalibrationCheck(None, "not checked: Fashion-MNIST is not here; see --data-dir")
+        try:
+            return check_manifest(manifest, data.load(there[0]))
+        except DataError as error:
+            return CalibrationCheck(None, f"not checked: {error}")
+    return check_manifest(manifest, data.load(data_dir))
+
+
+def _text_of_contents(contents: Contents) -> str:
+    lines = [f"input   {_border(tensor)}" for tensor in contents.inputs]
+    lines += [f"output  {_border(tensor)}" for tensor in contents.outputs]
+    rows = [
+        [
+            step.name,
+            _shape(step.outputs[0].shape) if step.outputs else "",
+            " ".join(tensor.dtype for tensor in step.inputs),
+            " ".join(tensor.dtype for tensor in step.outputs),
+            f"{step.macs:,}" if step.macs else "",
+        ]
+        for step in contents.steps
+    ]
+    lines += ["", *_table(["operator", "output", "reads", "writes", "MACs"], rows), ""]
+    types = ", ".join(f"{count} {dtype}" for dtype, count in contents.tensor_types.items())
+    islands = ", ".join(step.name for step in contents.float_islands) or "none"
+    inside = f"float islands: {islands}" if contents.is_integer else "activations: float"
+    lines += [
+        f"{len(contents.steps)} operators, {contents.parameters:,} parameters, {contents.macs:,} MACs",
+        f"tensors: {types}; {inside}",
+        f"arena: at least {contents.arena_bytes:,} bytes of activations (an estimate; a runtime adds "
+        "its own records)",
+    ]
+    return "\n".join(lines)
+
+
+def _text_of_metadata(metadata: Metadata, calibration: CalibrationCheck | None) -> list[str]:
+    threshold = metadata.unknown_threshold
+    blocks = [
+        _section(
+            metadata.name,
+            {
+                "labels": ", ".join(metadata.labels),
+                "preparation": _plain(metadata.preparation),
+                "temperature": metadata.temperature,
+                "unknown": "never" if threshold is None else f"below a confidence of {threshold}",
+                "float model": f"SHA-256 {metadata.reference_sha256}",
+            },
+        )
+    ]
+    if metadata.training:
+        blocks.append(_section("training", metadata.training))
+    if metadata.quantization:
+        said = dict(metadata.quantization)
+        manifest = said.pop("calibration", {})
+        said["candidates"] = _ways(said.get("candidates", []))
+        blocks.append(_section("quantization", said))
+        checked = {"disjoint": calibration.sentence} if calibration else {}
+        blocks.append(_section("calibration", {**_as_dict(manifest), **checked}))
+    if metadata.measured:
+        blocks.append(_measured(metadata))
+    return blocks
+
+
+def _section(title: str, entries: dict[str, Any]) -> str:
+    """A title, and below it a line for each entry that says something; long ones are wrapped."""
+    lines = [title]
+    width = max((len(key) for key in entries), default=0)
+    for key, value in entries.items():
+        if value not in (None, "", [], {}):
+            indent = " " * (width + 4)
+            first = f"  {key.replace('_', ' '):<{width}}  "
+            text = textwrap.fill(
+                _plain(value), 100, initial_indent=first, subsequent_indent=indent,
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+            lines.append(text)
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    """A value of a JSON document as it would be written by hand."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        shown = [_plain(one) for one in value[:_LONGEST_LIST]]
+        more = [f"and {len(value) - len(shown):,} more"] if len(value) > len(shown) else []
+        return ", ".join([*shown, *more])
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _ways(candidates: Any) -> Any:
+    """The ways to int8 that were tried, by how many validation images each changed."""
+    try:
+        return "; ".join(
+            f"{one['way']}: {one['changed']} of {one['validation_images']:,} changed"
+            for one in candidates
+        )
+    except (KeyError, TypeError, ValueError):
+        return candidates  # of another program: shown as it is
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {"says": value}
+
+
+def _measured(metadata: Metadata) -> str:
+    """Recall and precision of every class, side by side for each data set."""
+    try:
+        head, columns, accuracy = ["class"], [], ["accuracy"]
+        for part, figures in metadata.measured.items():
+            head += [f"{part} recall", "precision"]
+            columns += [figures["recall_per_class"], figures["precision_per_class"]]
+            accuracy += [f"{figures['accuracy']:.2%}", ""]
+        rows = [
+            [label, *(_percent(column[label]) for column in columns)] for label in metadata.labels
+        ]
+        return "\n".join(_table(head, [*rows, accuracy]))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return _section("measured", metadata.measured)  # of another program: shown as it is
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _border(tensor: Tensor) -> str:
+    text = f"{_shape(tensor.shape_signature)} {tensor.dtype}"
+    if len(tensor.scales) == 1:
+        text += f", scale {tensor.scales[0]:.9g}, zero point {tensor.zero_points[0]}"
+    return text
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join("?" if size < 0 else str(size) for size in shape)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = []
+    for row in [head, ["-" * width for width in widths], *rows]:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -1,0 +1,208 @@
+"""The images a conversion works with: one part calibrates, one chooses, one measures, none does two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.errors import DataError
+from edge.files import sha256
+from edge.labels import FASHION_MNIST_LABELS
+from edge.pictures import find_pictures, read_picture
+from train.data import FashionMnist, validation_split
+
+FASHION_MNIST = "Fashion-MNIST"
+
+FEWEST_PER_CLASS = 4  # pictures: two calibrate, one chooses, one measures
+_SPLIT_SEED = 20170825  # as that of Fashion-MNIST's validation split; any fixed number serves
+_AS_THE_NETWORK_SEES = (
+    "--calibration takes pictures as the network sees them, grey and of its size; 'cli classify ... "
+    "--save-inputs DIR' writes such"
+)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a data set with their places in it, so that a manifest can name them.
+
+    Attributes:
+        images_u8: uint8, shape (N, H, W).
+        y: Class numbers, shape (N,).
+        indices: Places in the training set, shape (N,).
+    """
+
+    images_u8: np.ndarray
+    y: np.ndarray
+    indices: np.ndarray
+
+    def take(self, places: np.ndarray) -> Images:
+        """Those at the given places among these, in that order."""
+        return Images(self.images_u8[places], self.y[places], self.indices[places])
+
+    def sample(self, count: int, seed: int) -> Images:
+        """`count` of them without repetition, or all where there are fewer."""
+        return self.take(np.random.default_rng(seed).permutation(len(self.y))[:count])
+
+    def manifest(self, source: str, seed: int) -> dict[str, Any]:
+        """What a file says of its calibration images: where from, how many, which."""
+        return {
+            "source": source,
+            "count": len(self.y),
+            "seed": seed,
+            "indices": self.indices.tolist(),
+            "indices_sha256": sha256(np.ascontiguousarray(self.indices, "<i8").tobytes()),
+            "images_sha256": sha256(np.ascontiguousarray(self.images_u8).tobytes()),
+            "preprocessing": "pixel / 255",
+        }
+
+
+@dataclass(frozen=True)
+class Material:
+    """All images of a conversion.
+
+    Attributes:
+        name: What the data is called.
+        labels: Class names in the order of the outputs.
+        training: To calibrate and fine-tune with.
+        validation: They choose among the ways to int8, and fit the temperature.
+        test: For the last measurement.
+        is_labelled: Whether it is known what the images show; their class numbers mean nothing otherwise.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    training: Images
+    validation: Images
+    test: Images
+    is_labelled: bool = True
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width = self.test.images_u8.shape[1:3]
+        return height, width
+
+    def answered(self, predict: Callable[[np.ndarray], np.ndarray]) -> Material:
+        """The same with the answers of a network as classes.
+
+        Args:
+            predict: From uint8 images (N, H, W) to logits (N, C).
+        """
+
+        def answered(images: Images) -> Images:
+            return replace(images, y=predict(images.images_u8).argmax(axis=1))
+
+        return replace(
+            self,
+            training=answered(self.training),
+            validation=answered(self.validation),
+            test=answered(self.test),
+        )
+
+
+def from_fashion_mnist(data: FashionMnist) -> Material:
+    """Fashion-MNIST: its training images, less those that validate; and its test images."""
+    train_at, validate_at = validation_split(data.y_train)
+    return Material(
+        name=FASHION_MNIST,
+        labels=FASHION_MNIST_LABELS,
+        training=Images(data.x_train[train_at], data.y_train[train_at], train_at),
+        validation=Images(data.x_train[validate_at], data.y_train[validate_at], validate_at),
+        test=Images(data.x_test, data.y_test, np.arange(len(data.y_test))),
+    )
+
+
+def from_folder(folder: Path, labels: Sequence[str]) -> Material:
+    """Pictures of one's own, as the network sees them: grey, of its size, the background 0.
+
+    Of every class a quarter measures, a quarter chooses and the rest calibrates, always the same ones. A
+    picture that is there twice is taken once, so that no part holds a picture of another.
+
+    Args:
+        folder: With a folder of pictures per class, called like its label; or with the pictures
+            themselves, of which is then not known what they show.
+        labels: Class names in the order of the network's outputs.
+
+    Returns:
+        The images; `indices` are places in the sorted list of files.
+
+    Raises:
+        PictureError: If there are no pictures, or one cannot be read.
+        DataError: If they are not grey, of different sizes, in a folder that is no class, or too few.
+    """
+    paths = find_pictures([folder])
+    class_ids = _class_ids(folder, paths, labels)
+    first_with: dict[bytes, int] = {}
+    images: list[np.ndarray] = []
+    for place, path in enumerate(paths):
+        image = _read_grey(path)
+        if images and image.shape != images[0].shape:
+            raise DataError(
+                f"{path} has {_size(image)} pixels, {paths[0]} {_size(images[0])}; "
+                f"{_AS_THE_NETWORK_SEES}."
+            )
+        images.append(image)
+        first_with.setdefault(image.tobytes(), place)
+    places = np.array(list(first_with.values()))
+    every = Images(np.stack(images), np.array(class_ids), np.arange(len(paths))).take(places)
+    parts: list[list[np.ndarray]] = [[], [], []]
+    rng = np.random.default_rng(_SPLIT_SEED)
+    for class_id in np.unique(every.y):
+        members = rng.permutation(np.flatnonzero(every.y == class_id))
+        if len(members) < FEWEST_PER_CLASS:
+            of_class = f" of '{labels[class_id]}'" if class_id >= 0 else ""
+            raise DataError(
+                f"{folder} holds {len(members)} different pictures{of_class}, at least "
+                f"{FEWEST_PER_CLASS} are needed; add some (a hundred calibrate well)."
+            )
+        quarter = len(members) // 4
+        split = np.split(members, [quarter, 2 * quarter])
+        for part, chosen in zip(parts, split, strict=True):
+            part.append(chosen)
+    test, validation, training = (every.take(np.sort(np.concatenate(part))) for part in parts)
+    return Material(
+        name=f"pictures in {folder.name}",
+        labels=tuple(labels),
+        training=training,
+        validation=validation,
+        test=test,
+        is_labelled=bool((every.y >= 0).all()),
+    )
+
+
+def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> list[int]:
+    """Class number of every picture by the folder it is in; -1 for all where there are no folders."""
+    if all(path.parent == folder for path in paths):
+        return [-1] * len(paths)
+    known = {_as_folder_name(label): class_id for class_id, label in enumerate(labels)}
+    class_ids = []
+    for path in paths:
+        name = path.relative_to(folder).parts[0]
+        if path.parent == folder or _as_folder_name(name) not in known:
+            raise DataError(
+                f"{path} is in no folder of a class; there must be one for each label "
+                f"({', '.join(labels)}; others are given with --labels), or no folders at all."
+            )
+        class_ids.append(known[_as_folder_name(name)])
+    return class_ids
+
+
+def _as_folder_name(label: str) -> str:
+    """A label as it can stand in a path: "T-shirt/top" as "t-shirt-top"."""
+    return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")
+
+
+def _read_grey(path: Path) -> np.ndarray:
+    picture = read_picture(path)
+    if picture.alpha is not None or (picture.rgb != picture.rgb[..., :1]).any():
+        raise DataError(f"{path} is not grey; {_AS_THE_NETWORK_SEES}.")
+    return np.ascontiguousarray(picture.rgb[..., 0])
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[0]} x {image.shape[1]}"

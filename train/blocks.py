@@ -1,0 +1,48 @@
+"""What networks are made of: convolution or dense, then batch-norm, then ReLU, so that batch-norm folds."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+IMAGE_SHAPE = (28, 28, 1)  # height, width, channels; NHWC
+
+
+def conv_bn_relu(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int = 3,
+    *,
+    strides: int = 1,
+    padding: str = "same",
+    relu: bool = True,
+    initializer: str = "glorot_uniform",
+) -> keras.KerasTensor:
+    """A convolution with batch-norm and, unless `relu` is False, ReLU."""
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding=padding,
+        use_bias=False,  # the batch-norm behind it has one
+        kernel_initializer=initializer,
+    )(x)
+    x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x) if relu else x
+
+
+def conv_relu(x: keras.KerasTensor, filters: int, *, padding: str = "same") -> keras.KerasTensor:
+    """A 3x3 convolution with bias and ReLU."""
+    return layers.ReLU()(layers.Conv2D(filters, 3, padding=padding)(x))
+
+
+def dense_bn_relu(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
+    """A dense layer with batch-norm and ReLU."""
+    x = layers.Dense(units, use_bias=False)(x)
+    x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x)
+
+
+def dense_relu(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
+    """A dense layer with bias and ReLU."""
+    return layers.ReLU()(layers.Dense(units)(x))

@@ -1,0 +1,39 @@
+"""garment-net: the small network of this project."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from train.blocks import IMAGE_SHAPE, conv_bn_relu
+
+
+def garment_net(num_classes: int) -> keras.Model:
+    """A residual network of 10 convolutions, wide where the image is small: 281 k parameters, 25 MMAC.
+
+    One convolution sees all 28x28 pixels; the blocks run at 14x14 and 7x7, where a multiplication costs
+    less memory traffic on a CPU as on a Pi. Residual blocks after He et al. 2015 (arXiv 1512.03385); a
+    shortcut that changes size averages first and so leaves no pixel out (He et al. 2018, arXiv 1812.01187).
+
+    Args:
+        num_classes: Number of outputs.
+
+    Returns:
+        A network from (N, 28, 28, 1) in [0, 1] to logits (N, num_classes).
+    """
+    inputs = keras.Input(IMAGE_SHAPE)
+    x = conv_bn_relu(inputs, 32)
+    for filters, strides in ((48, 2), (48, 1), (80, 2), (80, 1)):
+        x = _residual(x, filters, strides)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(num_classes)(x), name="garment-net")
+
+
+def _residual(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
+    y = conv_bn_relu(x, filters, strides=strides)
+    y = conv_bn_relu(y, filters, relu=False)
+    if strides > 1:
+        x = layers.AveragePooling2D(strides)(x)
+    if x.shape[-1] != filters:
+        x = conv_bn_relu(x, filters, 1, relu=False)
+    return layers.ReLU()(layers.Add()([x, y]))
