@@ -38,7 +38,7 @@ $(VENV)/ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/ready-for-tests: $(VENV)/ready
 	@echo "== Installing what the tests need"
-	@$(PIP) --editable '.[headless,train,test,crosscheck,lint]'
+	@$(PIP) --editable '.[headless,train,tensorboard,jax,test,crosscheck,lint]'
 	@touch $@
 
 # --- make test, make lint

@@ -163,6 +163,19 @@ def train(
         bool,
         typer.Option("--resume", help="Go on with a run that was broken off, if there is one."),
     ] = False,
+    distribute: Annotated[
+        bool, typer.Option("--distribute", help="Split each batch between all GPUs.")
+    ] = False,
+    mixed_precision: Annotated[
+        bool,
+        typer.Option(
+            "--mixed-precision",
+            help="Compute in bfloat16, for GPUs that have it; most CPUs take longer with it.",
+        ),
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write RUN/tensorboard, for TensorBoard.")
+    ] = False,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -171,14 +184,15 @@ def train(
     if resume and (folder / "metrics.json").exists():
         typer.echo(f"{folder} is finished; nothing to resume.")
         return
-    _start_backend()
+    _start_backend(distribute=distribute)
     from dataclasses import replace
 
     from edge.labels import FASHION_MNIST_LABELS
-    from train import class_weights, diagnosis, distillation, fit, runs
+    from train import class_weights, diagnosis, distillation, distribution, fit, runs
     from train import target_recall as targets
     from train.data import MD5, validation_split
     from train.networks import network_named
+    from train.tensorboard import Log as TensorBoardLog
 
     protocol = network_named(network)
     wanted = targets.parse(target_recall or [], FASHION_MNIST_LABELS)
@@ -197,12 +211,16 @@ def train(
         ),
         seed=seed,
         teacher=teachers.sha256 if teachers else (),
+        mixed_precision=mixed_precision,
         **vars(recipe),
     )
+    devices = distribution.all_devices() if distribute else distribution.ONE_DEVICE
     runs.prepare_folder(folder, resume=resume, force=force)
+    log = TensorBoardLog(folder / runs.TENSORBOARD, FASHION_MNIST_LABELS) if tensorboard else None
     if (folder / runs.CHECKPOINT).exists():  # before config.json is written anew
         fit.require_resumable(config, folder / runs.CHECKPOINT)
-    _say(f"Training {network} on {fit.device_description()}")
+    together = f", each batch split in {devices.count}" if distribute else ""
+    _say(f"Training {network} on {fit.device_description()}{together}")
     if class_weight == ["balanced"]:
         _say(
             "Every class has 6,000 images here, so balanced weights are all 1: the same as 'none'."
@@ -212,7 +230,7 @@ def train(
         "command": shlex.join(["cli", *sys.argv[1:]]),
         "images": {"training": len(training), "validation": len(validation)},
         "data_md5": MD5,
-        "device": fit.device_description(),
+        "device": fit.device_description() + together,
         "versions": fit.versions(),
     }
     runs.write_config(folder, config, surroundings)
@@ -221,6 +239,8 @@ def train(
         def on_epoch(history: list[Epoch]) -> None:
             runs.write_history(folder, history, FASHION_MNIST_LABELS)
             epoch = history[-1]
+            if log:
+                log.write(epoch)
             mark = "  best so far" if epoch.best else ""
             _say(
                 f"epoch {epoch.epoch:3d}: loss {epoch.loss:.4f}, validation loss {epoch.val_loss:.4f}, "
@@ -245,6 +265,7 @@ def train(
                 found.y_train[validation],
                 teacher=soft,
                 checkpoint=folder / runs.CHECKPOINT,
+                devices=devices,
                 on_step=lambda epoch, step, steps: show(
                     f"epoch {epoch} of at most {config.epochs}", step, steps
                 ),
@@ -933,10 +954,11 @@ def _segmenter(name: str) -> Segmenter:
     return make_segmenter(name)
 
 
-def _start_backend(*more: str) -> None:
+def _start_backend(*more: str, distribute: bool = False) -> None:
     """Imports what training and converting need, without its start-up chatter.
 
-    What is missing, of those and of the modules named in `more`, is said before the work begins.
+    What is missing, of those and of the modules named in `more`, is said before the work begins. Other
+    machines are joined before a device is looked for, where the training is to be distributed.
     """
     from importlib.util import find_spec
 
@@ -953,6 +975,10 @@ def _start_backend(*more: str) -> None:
     _say("Starting the training backend ...")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with native_log.held_back():
+        if distribute:
+            from train.distribution import join_machines
+
+            join_machines()
         from train.fit import device_description
 
         device_description()  # looks for accelerators, and says so

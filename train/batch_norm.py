@@ -1,9 +1,8 @@
-"""Batch-norm while a network is trained: computed in one step, and its statistics as inference meets them."""
+"""Batch-norm statistics as inference will meet them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +24,7 @@ class Recalibration:
         """Takes the images.
 
         Args:
-            model: The network in training; each layer is used once.
+            model: Each of its layers is used once.
             images_u8: Clean training images, uint8, shape (N, H, W); the first few thousand are used.
         """
         self._model = model
@@ -50,51 +49,6 @@ class Recalibration:
                 uses[id(tensor)] -= 1
                 if not uses[id(tensor)]:
                     del values[id(tensor)]  # thousands of images in every layer would not fit
-
-
-class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """The same arithmetic as one TensorFlow operator each way.
-
-    Keras 3 spells batch-norm out in a dozen elementwise operators, which on a CPU is a third of the step of
-    a network with small convolutions; `benchmarks/training_speed.py` measures both.
-    """
-
-    def call(
-        self, inputs: Any, training: bool | None = None, mask: Any = None
-    ) -> Any:  # a backend's tensors
-        """The normalised images; while training, by their own mean and variance."""
-        if not training or mask is not None or len(inputs.shape) != 4:
-            return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
-        )
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + now * (1 - self.momentum))
-        return outputs
-
-
-def with_fused_batch_norm(model: keras.Model) -> keras.Model:
-    """The same network with the same weights, faster to train; as it is on another backend than TensorFlow.
-
-    Args:
-        model: A network of Keras' own layers.
-
-    Returns:
-        A network for training only: what is saved should have Keras' own layers.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return model
-    faster = keras.models.clone_model(model, clone_function=_fused)
-    faster.set_weights(model.get_weights())
-    return faster
-
-
-def _fused(layer: keras.layers.Layer) -> keras.layers.Layer:
-    fused = type(layer) is keras.layers.BatchNormalization
-    kind = FusedBatchNormalization if fused else type(layer)
-    return kind.from_config(layer.get_config())
 
 
 def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:

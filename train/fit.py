@@ -28,10 +28,12 @@ from edge.errors import DataError
 from edge.files import write_bytes
 from train import diagnosis
 from train.augmentation import augment
-from train.batch_norm import RECALIBRATION_IMAGES, Recalibration, with_fused_batch_norm
+from train.batch_norm import RECALIBRATION_IMAGES, Recalibration
 from train.data import as_input
+from train.distribution import ONE_DEVICE, Devices
 from train.networks import network_named
 from train.recipe import Recipe
+from train.training_copy import training_copy
 
 SAVE_EVERY_S = 60  # of training within an epoch
 RESTING_IS_CHOSEN_EVERY = 3  # epochs; it costs a look at all training images
@@ -51,12 +53,14 @@ class TrainConfig(Recipe):
         class_weights: Factor of the loss by label, all labels, in the order of their numbers.
         seed: Of initial weights, order of images, augmentation and dropout.
         teacher: SHA-256 of each network whose answers are learned with the labels; see `train`.
+        mixed_precision: Whether to compute in bfloat16; the weights, and what is kept of them, stay float32.
     """
 
     network: str
     class_weights: dict[str, float]
     seed: int
     teacher: tuple[str, ...] = ()
+    mixed_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ def train(
     teacher: np.ndarray | None = None,
     checkpoint: Path | None = None,
     save_every_s: float = SAVE_EVERY_S,
+    devices: Devices = ONE_DEVICE,
     on_step: OnStep = lambda epoch, step, steps: None,
     on_epoch: OnEpoch = lambda history: None,
     on_doubt: OnDoubt = lambda sentence: None,
@@ -134,6 +139,7 @@ def train(
         checkpoint: Written after every epoch and, in a long one, every `save_every_s`; if it exists,
             training goes on from it.
         save_every_s: Seconds.
+        devices: Where to train.
         on_step: Called after every batch.
         on_epoch: Called after every epoch with the history so far.
         on_doubt: Called with a sentence where images, labels or network look wrong before the first step.
@@ -150,28 +156,33 @@ def train(
     network, classes = network_named(config.network), len(config.class_weights)
     diagnosis.require_trainable(x, y, x_validation, y_validation, classes)
     make_deterministic(config.seed)
-    model = with_fused_batch_norm(network.build(classes))
+    kept = network.build(classes)  # what is validated and saved
     doubts = diagnosis.doubts_about_labels(x, y, x_validation, y_validation, classes)
     if not doubts:
         some = slice(0, RECALIBRATION_IMAGES)
-        loss = diagnosis.start_loss(y[some], predict_logits(model, x[some]))
+        loss = diagnosis.start_loss(y[some], predict_logits(kept, x[some]))
         doubts = diagnosis.doubts_about_start(loss, classes)
     if doubts:
         on_doubt(doubts)
-    _compile(model, config, soft=teacher is not None)
+    with devices.in_use():
+        model = training_copy(kept, devices=devices.count, mixed_precision=config.mixed_precision)
+        _compile(model, config, soft=teacher is not None)
     weights = np.array(list(config.class_weights.values()), np.float32)
-    batches = _Batches(config, x, y, weights, teacher)
+    batches = _Batches(config, x, y, weights, teacher, devices)
     state = _State(config, model)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
-    judge = _Judge(config, model, x, y, x_validation, y_validation, weights)
+    judge = _Judge(config, kept, x, y, x_validation, y_validation, weights)
     steps = _Steps(state, batches, checkpoint, save_every_s, on_step)
     try:
         while not state.ended():
             started = time.perf_counter()
             batches.start_epoch(state.epochs_done, state.partial.steps, state.losses)
             model.optimizer.learning_rate.assign(state.next_rate())
-            model.fit(batches, shuffle=False, callbacks=[steps], verbose=0)
+            with devices.in_use():
+                model.fit(batches, shuffle=False, callbacks=[steps], verbose=0)
+            kept.set_weights(model.get_weights())  # averaged, where the recipe says so
+            model.set_weights(steps.weights)
             judge.finish_epoch(state, steps, started)
             if checkpoint:
                 state.save(checkpoint)
@@ -185,9 +196,8 @@ def train(
             raise
         ended = "interrupted"
     assert state.best is not None  # the first epoch with a finite loss is the best so far
-    finished = network.build(classes)
-    finished.set_weights(state.best)
-    return TrainResult(finished, state.history, ended)
+    kept.set_weights(state.best)
+    return TrainResult(kept, state.history, ended)
 
 
 def _compile(model: keras.Model, config: TrainConfig, *, soft: bool) -> None:
@@ -286,9 +296,10 @@ class _Batches(keras.utils.PyDataset):
         y: np.ndarray,
         weights: np.ndarray,
         teacher: np.ndarray | None = None,
+        devices: Devices = ONE_DEVICE,
     ) -> None:
         super().__init__()
-        self.config, self.x, self.weights = config, x, weights
+        self.config, self.x, self.weights, self.devices = config, x, weights, devices
         self.factors = weights[y]
         self.targets = y.astype(np.int32)
         if teacher is not None or config.label_smoothing:
@@ -317,6 +328,10 @@ class _Batches(keras.utils.PyDataset):
             rests = easy & (rng.random(len(self.x)) < self.config.rest)
             self.counts_for[easy] = 1 / (1 - self.config.rest)
             self.order = self.order[~rests[self.order]]
+        if (
+            left_over := len(self.order) % self.devices.count
+        ):  # the last batch is split evenly as well
+            self.order = self.order[:-left_over]
 
     @property
     def steps(self) -> int:
@@ -332,7 +347,8 @@ class _Batches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.config.seed, self.epoch, step])
         images = augment(self.x[chosen], self.config.augmentation, rng)
         factors = self.factors[chosen] * self.counts_for[chosen]
-        return as_input(images), self.targets[chosen], factors
+        share = self.devices.share_of
+        return as_input(share(images)), share(self.targets[chosen]), share(factors)
 
 
 @dataclass
@@ -524,7 +540,7 @@ class _Judge:
         self.answers = 0  # how many different classes the network named on the validation images
 
     def finish_epoch(self, state: _State, steps: _Steps, started: float) -> None:
-        """Adds the epoch to the history; the model has the weights it is trained on again afterwards."""
+        """Adds the epoch, whose weights the network to be judged has, to the history."""
         some = slice(0, RECALIBRATION_IMAGES)
         # A network that diverged needs no warning: it is never the best one.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -541,11 +557,10 @@ class _Judge:
         done = state.epochs_done + 1
         if self.config.rests_in(done) and done % RESTING_IS_CHOSEN_EVERY == 0:
             state.losses = _losses(self.y, predict_logits(self.model, self.x))
-        self.model.set_weights(steps.weights)
         state.history.append(
             Epoch(
                 epoch=done,
-                learning_rate=float(np.asarray(self.model.optimizer.learning_rate)),
+                learning_rate=float(np.asarray(state.model.optimizer.learning_rate)),
                 seconds=time.perf_counter() - started,
                 # Over all images: those that were seen count for those that rested.
                 loss=steps.whole.loss / len(self.x),

@@ -5,6 +5,7 @@ history.csv      one line per epoch; history.json holds the same with recall per
 model.keras      best weights by weighted validation loss, without optimizer or augmentation
 metrics.json     accuracy, recall, precision, F1, MCC, log loss, confusion matrix
 *.png            learning curves, confusion matrix, recall and precision per class
+tensorboard/     on request: the same history for TensorBoard
 checkpoint.npz   only while the run is not finished: what --resume needs
 teacher.npz      only while the run is not finished: what the teachers say of the training images
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CONFIG, HISTORY, METRICS = "config.json", "history.json", "metrics.json"
 MODEL, CHECKPOINT, TEACHER = "model.keras", "checkpoint.npz", "teacher.npz"
+TENSORBOARD = "tensorboard"
 
 
 def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:

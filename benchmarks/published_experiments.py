@@ -1,0 +1,137 @@
+"""The published experiments, trained with our protocol: what their authors report and what was measured.
+
+    python benchmarks/published_experiments.py              # hours on two cores; --resume is built in
+    python benchmarks/published_experiments.py lenet-bn shallow
+
+Each is trained (6,000 images of the training set select, the test set is read once at the end) and
+converted by calibration; a run that is finished is not repeated, one that was broken off is gone on with. At
+the end all int8 files are timed side by side, taking turns. The published figures mostly are of the best
+epoch on the test set. Prints a table in Markdown, then one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from edge import footprint
+from edge.classifier import Classifier
+from edge.contents import read_contents
+from edge.metadata import split
+from train import runs
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One line of the table.
+
+    Attributes:
+        published: What its author reports.
+        options: For `cli train`.
+    """
+
+    published: str
+    options: tuple[str, ...]
+
+
+EXPERIMENTS = {
+    "weighted-cnn": Experiment(
+        "91.22%, Shirt 0.879, T-shirt 0.780, precision 0.645", ("--network", "weighted-cnn")
+    ),
+    "unweighted-cnn": Experiment(
+        "91.5%, Shirt 0.71", ("--network", "weighted-cnn", "--class-weight", "none")
+    ),
+    "batchnorm-cnn": Experiment(
+        "92.80%, Shirt 0.81, precision 0.75", ("--network", "batchnorm-cnn")
+    ),
+    "compact-cnn": Experiment("90.95%", ("--network", "compact-cnn")),
+    "compact-cnn-deep": Experiment("90.41%", ("--network", "compact-cnn-deep")),
+    "lenet-bn": Experiment("89%", ("--network", "lenet-bn")),
+    "shallow": Experiment("88.66%", ("--network", "shallow")),
+    "simple-cnn": Experiment("91.05%", ("--network", "simple-cnn")),
+    "deep-cnn": Experiment("91.05%", ("--network", "deep-cnn")),
+    "deeper-cnn": Experiment("-", ("--network", "deeper-cnn")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--folder", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(EXPERIMENTS):
+        parser.error(f"no such experiment: {', '.join(sorted(unknown))}")
+    names = arguments.names or list(EXPERIMENTS)
+    for name in names:
+        run(name, arguments.folder / name)
+    rows = [row_of(name, arguments.folder / name) for name in names]
+    classifiers = [Classifier(int8_file(arguments.folder / name)) for name in names]
+    for row, times in zip(rows, footprint.latency_ms(classifiers), strict=True):
+        row["int8_ms"] = float(np.median(times))
+    print(
+        "| experiment | published | accuracy | Shirt | T-shirt/top | lowest recall | Shirt precision | "
+        "parameters | MACs | int8 kB | int8 accuracy | int8 ms |"
+    )
+    print("|---|---|" + "---|" * 10)
+    for row in rows:
+        print(
+            f"| `{row['experiment']}` | {row['published']} | {row['accuracy']:.2%} | {row['shirt']:.3f} | "
+            f"{row['tshirt']:.3f} | {row['lowest']} | {row['shirt_precision']:.3f} | "
+            f"{row['parameters']:,} | {row['macs'] / 1e6:.1f} M | {row['int8_bytes'] / 1000:,.0f} | "
+            f"{row['int8_accuracy']:.2%} | {row['int8_ms']:.2f} |"
+        )
+    print()
+    print(json.dumps(rows))
+
+
+def run(name: str, folder: Path) -> None:
+    """Trains and converts, unless that is done."""
+    if not (folder / runs.METRICS).exists():
+        cli("train", *EXPERIMENTS[name].options, "--resume", "-o", str(folder))
+    if not int8_file(folder).exists():
+        cli("convert", str(folder), "--int8", "--ptq", "--name", name)
+
+
+def cli(*options: str) -> None:
+    subprocess.run([sys.executable, str(ROOT / "cli.py"), *options], check=True)
+
+
+def int8_file(folder: Path) -> Path:
+    return folder / f"{folder.name}_int8.tflite"
+
+
+def row_of(name: str, folder: Path) -> dict:
+    """What was measured."""
+    test = runs.read_json(folder, runs.METRICS)["test"]
+    classes = {row["label"]: row for row in test["per_class"]}
+    lowest = min(test["per_class"], key=lambda row: row["recall"])
+    file = int8_file(folder)
+    flatbuffer, _ = split(file.read_bytes())
+    contents = read_contents(flatbuffer)
+    card = json.loads((folder / f"{name}.json").read_text())
+    return {
+        "experiment": name,
+        "published": EXPERIMENTS[name].published,
+        "accuracy": test["accuracy"],
+        "shirt": classes["Shirt"]["recall"],
+        "tshirt": classes["T-shirt/top"]["recall"],
+        "lowest": f"{lowest['label']} {lowest['recall']:.3f}",
+        "shirt_precision": classes["Shirt"]["precision"],
+        "parameters": contents.parameters,
+        "macs": contents.macs,
+        "int8_bytes": len(flatbuffer),
+        "int8_accuracy": card["measured"]["int8"]["test"]["accuracy"],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Two virtual devices take the steps of one, on each backend, in processes of their own."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from edge.errors import OptionError
+
+# Trains garment-net (no dropout, whose masks would differ) on two devices and on one.
+SCRIPT = """
+import dataclasses, json, sys
+import keras
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.path.insert(0, "tests")
+from conftest import made_images
+from edge.labels import FASHION_MNIST_LABELS
+from train import distribution, fit
+from train.augmentation import Augmentation
+
+x, y = made_images(52, seed=1)  # 520 images: eight batches of 64 and one of 8
+x_validation, y_validation = made_images(10, seed=2)
+config = fit.TrainConfig(
+    network="garment-net", class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0) | {"Shirt": 2.0},
+    seed=0, epochs=3, batch_size=64, learning_rate=1e-2, optimizer="sgd", schedule="cosine",
+    averaging=0.1, weight_decay=5e-3, augmentation=Augmentation(flip=0.5),
+)
+found = distribution.all_devices()
+take, curves = fit._Batches.__getitem__, []
+for devices, order in ((distribution.ONE_DEVICE, 1), (distribution.ONE_DEVICE, -1), (found, 1)):
+    # The images of a batch, or the same in reverse: another order of sums and nothing else.
+    fit._Batches.__getitem__ = lambda self, index: tuple(part[::order] for part in take(self, index))
+    history = fit.train(config, x, y, x_validation, y_validation, devices=devices).history
+    curves.append([[epoch.loss, epoch.train_loss, epoch.val_loss] for epoch in history])
+print(json.dumps({"devices": found.count, "curves": curves}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_two_devices_give_the_loss_curves_of_one(tensorflow, run_python, backend):
+    if backend == "jax":
+        pytest.importorskip("jax", reason="jax, the backend of this test, is not installed")
+    environment = os.environ | {
+        "KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu", "PYTHONPATH": ".",
+    }  # fmt: skip
+    ran = run_python("-c", SCRIPT, env=environment)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    document = json.loads(ran.stdout.splitlines()[-1])
+    assert document["devices"] == 2
+    one, reversed_batches, two = np.array(document["curves"])
+    assert one[-1, 0] < 0.8 * one[0, 0]  # it learned: the curves are not flat
+    # A float32 rounding grows from step to step; how far, the order of a batch's images tells (5e-4 in the
+    # first epoch, 7e-3 in the third). Two devices differ by once that, batch-norm of half a batch by 8x.
+    rounding = np.abs(reversed_batches - one).max(axis=1)
+    assert (np.abs(two - one).max(axis=1) < 4 * rounding).all()
+
+
+def test_all_devices_on_another_backend_is_refused(keras, monkeypatch):
+    from train import distribution
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(OptionError, match="--distribute works on TensorFlow and JAX"):
+        distribution.all_devices()

@@ -1,0 +1,58 @@
+"""The history of a run as TensorBoard reads it, written without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import MissingPartError
+
+if TYPE_CHECKING:
+    from train.fit import Epoch
+
+
+class Log:
+    """A folder of events; a run that is gone on with adds a file to it."""
+
+    def __init__(self, folder: Path, labels: Sequence[str]) -> None:
+        """Makes the folder.
+
+        Args:
+            folder: To be named to `tensorboard --logdir`.
+            labels: Class names in the order of the outputs.
+
+        Raises:
+            MissingPartError: If TensorBoard is not installed.
+        """
+        try:
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise MissingPartError(
+                f"--tensorboard needs TensorBoard, which cannot be loaded ({error}); run: "
+                "pip install 'garmentlite[tensorboard]'"
+            ) from error
+        self._labels = labels
+        self._writer = EventFileWriter(str(folder))
+
+    def write(self, epoch: Epoch) -> None:
+        """Adds an epoch; it can be seen at once."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = {
+            "learning rate": epoch.learning_rate,
+            "seconds": epoch.seconds,
+            "loss/augmented training images": epoch.loss,
+            "loss/training images": epoch.train_loss,
+            "loss/validation images": epoch.val_loss,
+            "accuracy/augmented training images": epoch.accuracy,
+            "accuracy/training images": epoch.train_accuracy,
+            "accuracy/validation images": epoch.val_accuracy,
+        }
+        for label, recall in zip(self._labels, epoch.val_recall, strict=True):
+            if recall is not None:
+                values[f"validation recall/{label}"] = recall
+        summary = Summary(value=[Summary.Value(tag=k, simple_value=v) for k, v in values.items()])
+        self._writer.add_event(Event(step=epoch.epoch, summary=summary))
+        self._writer.flush()

@@ -1,0 +1,62 @@
+"""A network in the form in which it is trained: faster, or spread over devices, with the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """The same arithmetic as one TensorFlow operator each way.
+
+    Keras 3 spells batch-norm out in a dozen elementwise operators, which on a CPU is a third of the step of
+    a network with small convolutions; `benchmarks/training_speed.py` measures both.
+    """
+
+    def call(
+        self, inputs: Any, training: bool | None = None, mask: Any = None
+    ) -> Any:  # a backend's tensors
+        """The normalised images; while training, by their own mean and variance."""
+        if not training or mask is not None or len(inputs.shape) != 4:
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
+        )
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + now * (1 - self.momentum))
+        return outputs
+
+
+def training_copy(
+    model: keras.Model, *, devices: int = 1, mixed_precision: bool = False
+) -> keras.Model:
+    """The same network with the same weights, to be trained and not to be saved.
+
+    Args:
+        model: Of Keras' own layers, each used once, in float32.
+        devices: How many share a batch; batch-norm then takes its statistics over all of them.
+        mixed_precision: Whether all but the last layer compute in bfloat16; the weights stay float32.
+
+    Returns:
+        A network whose weights are in the order of those of `model`.
+    """
+    last = model.layers[-1]
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind, config = type(layer), layer.get_config()
+        if kind is keras.layers.BatchNormalization and on_tensorflow:  # JAX does both by itself
+            if devices > 1:
+                config["synchronized"] = True
+            else:
+                kind = FusedBatchNormalization
+        if mixed_precision and layer is not last:
+            config["dtype"] = "mixed_bfloat16"
+        return kind.from_config(config)
+
+    copied = keras.models.clone_model(model, clone_function=copy)
+    copied.set_weights(model.get_weights())
+    return copied
