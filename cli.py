@@ -185,7 +185,7 @@ def train(
         typer.echo(f"{folder} is finished; nothing to resume.")
         return
     _start_backend(distribute=distribute)
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from edge.labels import FASHION_MNIST_LABELS
     from train import class_weights, diagnosis, distillation, distribution, fit, runs
@@ -233,7 +233,7 @@ def train(
         "device": fit.device_description() + together,
         "versions": fit.versions(),
     }
-    runs.write_config(folder, config, surroundings)
+    runs.write_config(folder, asdict(config) | surroundings)
     with _progress() as show:
 
         def on_epoch(history: list[Epoch]) -> None:
@@ -286,6 +286,47 @@ def train(
     if wanted:
         _print_price(document["target_recall"])
     typer.echo(f"Run written to {folder}; next: cli convert {folder} --int8")
+
+
+@app.command()
+def rebalance(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    target_recall: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=RECALL (repeatable; all=RECALL for the others), as for 'cli train'."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new run.")],
+    force: Force = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Move the borders between the classes of a finished run; trains nothing, takes seconds."""
+    _start_backend()
+    from edge.labels import FASHION_MNIST_LABELS
+    from train import fit, runs
+    from train import target_recall as targets
+    from train.data import validation_split
+
+    wanted = targets.parse(target_recall, FASHION_MNIST_LABELS)
+    finished = runs.read_finished(run)
+    found = _load_data(data_dir)
+    _, validation = validation_split(found.y_train)
+    runs.prepare_folder(output, resume=False, force=force)
+    changed = {
+        "target_recall": wanted,
+        "weights_of": finished.model_sha256,
+        "command": shlex.join(["cli", *sys.argv[1:]]),
+    }
+    runs.write_config(output, finished.config | changed)
+    history = [fit.Epoch(**epoch) for epoch in finished.history]
+    runs.write_history(output, history, FASHION_MNIST_LABELS)
+    result = fit.TrainResult(finished.model, history, f"weights of {run}")
+    _say("The test set is read once now, with the outputs raised.")
+    document = _finish_run(output, result, found, validation, wanted, final=True)
+    _print_metrics(document["test"])
+    _print_price(document["target_recall"])
+    typer.echo(f"Run written to {output}; next: cli convert {output} --int8")
 
 
 @app.command()

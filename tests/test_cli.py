@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,13 +16,14 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
+from edge.files import sha256
 from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import attach
 from edge.version import __version__
 
 COMMANDS = (
-    "data", "train", "compare", "convert", "verify", "plan", "classify", "webcam", "card", "draw",
-    "report",
+    "data", "train", "rebalance", "compare", "convert", "verify", "plan", "classify", "webcam", "card",
+    "draw", "report",
 )  # fmt: skip
 
 
@@ -697,6 +699,72 @@ def test_train_with_a_target_reaches_it_on_validation_and_prints_its_price(
     assert json.loads((folder / "config.json").read_text())["target_recall"] == {
         "Shirt": 0.9, "Bag": 0.1,
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_rebalance_raises_outputs_of_a_finished_run_and_leaves_it_alone(
+    run, tiny, made_data_dir, tmp_path
+):
+    data = ("--data-dir", made_data_dir)
+    plain, raised = tmp_path / "plain", tmp_path / "raised"
+    run("train", "--network", tiny, "--epochs", 1, "--learning-rate", 1e-4, "-o", plain, *data)
+    before = {path.name: path.read_bytes() for path in plain.iterdir()}
+    result = run("rebalance", plain, "--target-recall", "Shirt=0.9", "-o", raised, *data)
+    assert "Raised outputs: Shirt by" in result.stdout
+    assert {path.name: path.read_bytes() for path in plain.iterdir()} == before
+    config, metrics = (
+        json.loads((raised / name).read_text()) for name in ("config.json", "metrics.json")
+    )
+    assert config["target_recall"] == {"Shirt": 0.9}
+    assert config["weights_of"] == sha256(before["model.keras"])
+    assert metrics["ended"] == f"weights of {plain}"
+    assert metrics["target_recall"]["recall"]["Shirt"][1] >= 0.9
+    assert (raised / "history.csv").read_bytes() == before["history.csv"]
+    again = ("rebalance", raised, "--target-recall", "Bag=0.9", "-o", tmp_path / "twice", *data)
+    assert "are raised already" in error_of(run(*again, expect=2))
+    (plain / "model.keras").write_text("broken")
+    broken = ("rebalance", plain, "--target-recall", "Bag=0.9", "-o", tmp_path / "twice", *data)
+    assert "cannot be read as a Keras network" in error_of(run(*broken, expect=2))
+
+
+@pytest.mark.slow
+def test_train_with_a_teacher_on_all_devices_with_tensorboard(
+    run, tiny, trained_keras, made_data_dir, tmp_path
+):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    folder = tmp_path / "run"
+    result = run(
+        "train", "--network", tiny, "--epochs", 2, "-o", folder, "--data-dir", made_data_dir,
+        "--teacher", trained_keras, "--distribute", "--tensorboard", "--mixed-precision",
+    )  # fmt: skip
+    assert "each batch split in 1" in result.stderr
+    assert re.search(r"Kept: epoch \d, .* a gap of", result.stderr)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["teacher"] == [sha256(trained_keras.read_bytes())]
+    assert config["mixed_precision"] is True
+    assert len(list((folder / "tensorboard").glob("events*"))) == 1
+    assert not (folder / "teacher.npz").exists()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["overfitting"]["epoch"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "cannot be read as a Keras network", id="missing"),
+        pytest.param(b"text", "cannot be read as a Keras network", id="text"),
+    ],
+)
+def test_train_with_a_teacher_that_is_none_names_it(
+    run, tiny, made_data_dir, tmp_path, content, message
+):
+    teacher = tmp_path / "teacher.keras"
+    if content is not None:
+        teacher.write_bytes(content)
+    arguments = ("train", "--network", tiny, "-o", tmp_path / "run", "--data-dir", made_data_dir)
+    error = error_of(run(*arguments, "--teacher", teacher, expect=2))
+    assert f"--teacher {teacher} {message}" in error
+    assert not (tmp_path / "run").exists()
 
 
 # --- compare

@@ -1,12 +1,20 @@
-"""Two virtual devices take the steps of one, on each backend, in processes of their own."""
+"""Two devices, or two machines, take the steps of one: on the CPU, in processes of their own."""
 
 import json
 import os
+import socket
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.errors import OptionError
+from train.distribution import Devices
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # Trains garment-net (no dropout, whose masks would differ) on two devices and on one.
 SCRIPT = """
@@ -29,6 +37,7 @@ config = fit.TrainConfig(
     seed=0, epochs=3, batch_size=64, learning_rate=1e-2, optimizer="sgd", schedule="cosine",
     averaging=0.1, weight_decay=5e-3, augmentation=Augmentation(flip=0.5),
 )
+distribution.join_machines()  # if the variables name any
 found = distribution.all_devices()
 take, curves = fit._Batches.__getitem__, []
 for devices, order in ((distribution.ONE_DEVICE, 1), (distribution.ONE_DEVICE, -1), (found, 1)):
@@ -51,7 +60,39 @@ def test_two_devices_give_the_loss_curves_of_one(tensorflow, run_python, backend
     }  # fmt: skip
     ran = run_python("-c", SCRIPT, env=environment)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    document = json.loads(ran.stdout.splitlines()[-1])
+    assert_two_take_the_steps_of_one(ran.stdout)
+
+
+@pytest.mark.slow
+def test_two_machines_give_the_loss_curves_of_one(tensorflow):
+    pytest.importorskip("jax", reason="jax, the backend of this test, is not installed")
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        addresses = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": ".",
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    }  # fmt: skip
+    machines = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=environment | {"KERAS_DISTRIBUTION_PROCESS_ID": str(number)},
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    try:
+        for machine in machines:
+            printed, errors = machine.communicate(timeout=300)
+            assert machine.returncode == 0, errors[-2000:]
+            assert_two_take_the_steps_of_one(printed)
+    finally:
+        for machine in machines:
+            machine.kill()
+
+
+def assert_two_take_the_steps_of_one(printed):
+    document = json.loads(printed.splitlines()[-1])
     assert document["devices"] == 2
     one, reversed_batches, two = np.array(document["curves"])
     assert one[-1, 0] < 0.8 * one[0, 0]  # it learned: the curves are not flat
@@ -67,3 +108,18 @@ def test_all_devices_on_another_backend_is_refused(keras, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(OptionError, match="--distribute works on TensorFlow and JAX"):
         distribution.all_devices()
+
+
+def test_join_machines_on_another_backend_than_jax_is_refused(keras, monkeypatch):
+    from train import distribution
+
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    with pytest.raises(OptionError, match="on JAX only; set KERAS_BACKEND=jax, or unset it"):
+        distribution.join_machines()
+
+
+def test_share_of_machines_is_the_whole_batch_in_order():
+    batch = np.arange(12)
+    shares = [Devices(6, nullcontext, machine, 3).share_of(batch) for machine in range(3)]
+    assert np.concatenate(shares).tolist() == batch.tolist()
+    assert {len(share) for share in shares} == {4}

@@ -341,6 +341,12 @@ def test_checkpoint_holds_no_pickled_object(checkpoint):
         assert json.loads(str(stored["document"]))["config"]["seed"] == 7
 
 
+def test_train_in_mixed_precision_learns_and_keeps_a_network_in_float32(fit, config, images):
+    result = fit.train(replace(config, epochs=3, mixed_precision=True), *images)
+    assert {layer.dtype_policy.name for layer in result.model.layers} == {"float32"}
+    assert result.history[-1].val_accuracy > 0.5  # chance is 0.1
+
+
 # --- averaged weights, resting images, soft targets
 
 

@@ -15,18 +15,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import DataError, OutputError
-from edge.files import replacing, require_writable, write_json, write_text
+from edge.errors import DataError, ModelError, OutputError
+from edge.files import replacing, require_writable, sha256, write_json, write_text
 
 if TYPE_CHECKING:
     import keras
 
-    from train.fit import Epoch, TrainConfig
+    from train.fit import Epoch
 
 CONFIG, HISTORY, METRICS = "config.json", "history.json", "metrics.json"
 MODEL, CHECKPOINT, TEACHER = "model.keras", "checkpoint.npz", "teacher.npz"
@@ -58,9 +59,9 @@ def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
             (folder / name).unlink()
 
 
-def write_config(folder: Path, config: TrainConfig, surroundings: dict[str, Any]) -> None:
+def write_config(folder: Path, document: dict[str, Any]) -> None:
     """Writes config.json: the configuration, and what it ran with (data, versions, device)."""
-    write_json(folder / CONFIG, asdict(config) | surroundings)
+    write_json(folder / CONFIG, document)
 
 
 def write_history(folder: Path, history: Sequence[Epoch], labels: Sequence[str]) -> None:
@@ -87,6 +88,50 @@ def write_metrics(folder: Path, document: dict[str, Any]) -> None:
     write_json(folder / METRICS, document)
     for name in (CHECKPOINT, TEACHER):
         (folder / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run left behind.
+
+    Attributes:
+        config: config.json.
+        history: history.json.
+        model: The network with the weights kept.
+        model_sha256: Checksum of its file.
+    """
+
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    model: keras.Model
+    model_sha256: str
+
+
+def read_finished(folder: Path) -> FinishedRun:
+    """Reads a run whose outputs are to be raised.
+
+    Raises:
+        DataError: If it is not finished, or its outputs are raised already.
+        ModelError: If its network cannot be read.
+    """
+    import keras
+
+    read_json(folder, METRICS)
+    config = read_json(folder, CONFIG)
+    if config.get("target_recall"):
+        raise DataError(
+            f"The outputs of {folder} are raised already ({config['command']}); name the run without "
+            "--target-recall."
+        )
+    try:
+        content = (folder / MODEL).read_bytes()
+        model = keras.saving.load_model(folder / MODEL, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"{folder / MODEL} cannot be read as a Keras network ({reason}); train it anew."
+        ) from error
+    return FinishedRun(config, read_json(folder, HISTORY), model, sha256(content))
 
 
 def read_json(folder: Path, name: str) -> Any:
