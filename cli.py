@@ -1078,17 +1078,19 @@ def _write_comparison(
     from train import plots
     from train.data import validation_split
     from train.fit import predict_logits
+    from train.keras_file import read_network
 
     found = _load_data(data_dir)
     _, validation = validation_split(found.y_train)
     x, y = found.x_train[validation], found.y_train[validation]
     first, last = measured[0], measured[-1]
-    kept = [run for run in measured if run.model]
+    kept = {run.name: run.model for run in measured if run.model}
     logits = {}
     with _progress() as show:
-        for number, run in enumerate(kept, start=1):
+        for number, (name, path) in enumerate(kept.items(), start=1):
             show("Networks on validation images", number, len(kept))
-            logits[run.name] = predict_logits(comparing.load_model(run), x)
+            network = read_network(path, "remove it to compare the run's stored figures alone")
+            logits[name] = predict_logits(network, x)
     curves = {name: comparing.trade_off(y, given, class_id) for name, given in logits.items()}
     paired = {
         name: comparing.paired(y, logits[first.name], given, first.labels)

@@ -29,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from edge import metrics
 from edge.labels import FASHION_MNIST_LABELS, class_id_of
-from train import compare, data, target_recall
+from train import compare, data, keras_file, target_recall
 
 SPLITS = 20
 LOWEST = -50.0  # from here the output of the class is raised, so that it can also end below 0
@@ -155,7 +155,7 @@ def weighted_last_layers(
 
     training, validation = data.validation_split(found.y_train)
     training = training[:images]
-    model = compare.load_model(run)
+    model = network_of(run)
     body = keras.Model(model.inputs, model.layers[-1].input)
 
     def features_of(places: np.ndarray) -> np.ndarray:
@@ -220,6 +220,10 @@ def print_at_target(title: str, rows: list[dict], label: str) -> None:
         )
 
 
+def network_of(run: compare.Measured):
+    return keras_file.read_network(run.model, "train the run again")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+")
@@ -239,7 +243,7 @@ def main() -> None:
     y = found.y_train[validation]
     measured = compare.read(arguments.runs)
     images = found.x_train[validation]
-    logits = {run.name: predict_logits(compare.load_model(run), images) for run in measured}
+    logits = {run.name: predict_logits(network_of(run), images) for run in measured}
 
     moved = [
         at_target(name, y, given, class_id, target)

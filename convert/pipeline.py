@@ -9,8 +9,6 @@ NAME.json             the card: where it comes from, how int8 was reached, what 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,6 +28,7 @@ from edge.preparation import PREPARATION, TILE
 from train import runs
 from train.augmentation import Augmentation
 from train.data import as_input
+from train.keras_file import read_network
 
 if TYPE_CHECKING:
     import keras
@@ -474,16 +473,7 @@ def load_keras(path: Path) -> keras.Model:
             f"Converting needs Keras on TensorFlow, but KERAS_BACKEND is "
             f"'{keras.backend.backend()}'; unset it (the .keras file fits every backend)."
         )
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (
-        OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, EOFError,
-        zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"{path} cannot be read as a Keras network ({reason}); make one with 'cli train'."
-        ) from error
+    model = read_network(path, "make one with 'cli train'")
     shape_in, shape_out = model.input_shape, model.output_shape
     if (
         not isinstance(shape_in, tuple)

@@ -28,7 +28,8 @@ LIGHT = (
     "convert.layers", "convert.layers_report", "convert.corruptions",
     "convert.corruptions_report",
     "train.degradation", "train.data", "train.class_weights", "train.augmentation", "train.runs",
-    "train.target_recall", "train.compare", "convert.compare_report", "cli",
+    "train.target_recall", "train.compare", "train.keras_file", "train.recipe",
+    "convert.compare_report", "cli",
 )  # fmt: skip
 
 

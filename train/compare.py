@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edge import metrics
-from edge.errors import DataError, ModelError, OptionError
+from edge.errors import DataError, OptionError
 from train import runs
-
-if TYPE_CHECKING:
-    import keras
 
 STANDARD_ERRORS = 2.0  # chance alone goes beyond about once in twenty
 
@@ -373,24 +369,6 @@ def trade_off(y_true: np.ndarray, logits: np.ndarray, class_id: int) -> TradeOff
         accuracy=best / len(y_true),
         here=(float((predicted[of_class] == class_id).mean()), float((predicted == y_true).mean())),
     )
-
-
-def load_model(run: Measured) -> keras.Model:
-    """The network that a run kept.
-
-    Raises:
-        ModelError: If it cannot be read.
-    """
-    import keras
-
-    try:
-        return keras.saving.load_model(run.model, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"{run.model} cannot be read as a Keras network ({reason}); train the run again, or remove "
-            "the file to compare its stored figures alone."
-        ) from error
 
 
 def _document_of(path: Path) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from edge.errors import DataError, ModelError
 from edge.files import sha256, write_bytes
 from train.fit import predict_logits
+from train.keras_file import read_network
 
 TEMPERATURE = 2.0  # softens the teachers, whose answers to images they were trained on are too sure
 SHARE = 0.9  # of the teachers in the target; the label has the rest
@@ -49,15 +50,7 @@ def load(paths: Sequence[Path], num_classes: int) -> Teacher:
     models, checksums = [], []
     for path in paths:
         file = path / "model.keras" if path.is_dir() else path
-        try:
-            content = file.read_bytes()
-            model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise ModelError(
-                f"--teacher {path} cannot be read as a Keras network ({reason}); name a run's folder or "
-                "a .keras file."
-            ) from error
+        model = read_network(file, "--teacher takes a run's folder or a .keras file")
         expected = ((None, 28, 28, 1), (None, num_classes))
         if (model.input_shape, model.output_shape) != expected:
             raise ModelError(
@@ -65,7 +58,7 @@ def load(paths: Sequence[Path], num_classes: int) -> Teacher:
                 f"{expected[0]} to {expected[1]}; choose a network trained on the same classes."
             )
         models.append(model)
-        checksums.append(sha256(content))
+        checksums.append(sha256(file.read_bytes()))
     return Teacher(models, tuple(checksums))
 
 

@@ -15,14 +15,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import DataError, ModelError, OutputError
+from edge.errors import DataError, OutputError
 from edge.files import replacing, require_writable, sha256, write_json, write_text
+from train.keras_file import read_network
 
 if TYPE_CHECKING:
     import keras
@@ -114,8 +114,6 @@ def read_finished(folder: Path) -> FinishedRun:
         DataError: If it is not finished, or its outputs are raised already.
         ModelError: If its network cannot be read.
     """
-    import keras
-
     read_json(folder, METRICS)
     config = read_json(folder, CONFIG)
     if config.get("target_recall"):
@@ -123,15 +121,9 @@ def read_finished(folder: Path) -> FinishedRun:
             f"The outputs of {folder} are raised already ({config['command']}); name the run without "
             "--target-recall."
         )
-    try:
-        content = (folder / MODEL).read_bytes()
-        model = keras.saving.load_model(folder / MODEL, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"{folder / MODEL} cannot be read as a Keras network ({reason}); train it anew."
-        ) from error
-    return FinishedRun(config, read_json(folder, HISTORY), model, sha256(content))
+    model = read_network(folder / MODEL, "train it anew")
+    checksum = sha256((folder / MODEL).read_bytes())
+    return FinishedRun(config, read_json(folder, HISTORY), model, checksum)
 
 
 def read_json(folder: Path, name: str) -> Any:

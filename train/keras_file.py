@@ -1,0 +1,37 @@
+"""Reading `.keras` files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import ModelError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def read_network(path: Path, way_out: str) -> keras.Model:
+    """A network, read in safe mode: no code in the file is run.
+
+    Args:
+        path: Of the file.
+        way_out: What to do if it cannot be read, the end of the error's sentence.
+
+    Raises:
+        ModelError: If it cannot be read.
+    """
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (
+        OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, EOFError,
+        zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"{path} cannot be read as a Keras network ({reason}); {way_out}."
+        ) from error
