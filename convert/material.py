@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from edge.errors import DataError
 from edge.files import sha256
-from edge.labels import FASHION_MNIST_LABELS
+from edge.labels import FASHION_MNIST_LABELS, folder_name_of
 from edge.pictures import find_pictures, read_picture
 from train.data import FashionMnist, validation_split
 
@@ -179,22 +178,17 @@ def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> li
     """Class number of every picture by the folder it is in; -1 for all where there are no folders."""
     if all(path.parent == folder for path in paths):
         return [-1] * len(paths)
-    known = {_as_folder_name(label): class_id for class_id, label in enumerate(labels)}
+    known = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
     class_ids = []
     for path in paths:
         name = path.relative_to(folder).parts[0]
-        if path.parent == folder or _as_folder_name(name) not in known:
+        if path.parent == folder or folder_name_of(name) not in known:
             raise DataError(
                 f"{path} is in no folder of a class; there must be one for each label "
                 f"({', '.join(labels)}; others are given with --labels), or no folders at all."
             )
-        class_ids.append(known[_as_folder_name(name)])
+        class_ids.append(known[folder_name_of(name)])
     return class_ids
-
-
-def _as_folder_name(label: str) -> str:
-    """A label as it can stand in a path: "T-shirt/top" as "t-shirt-top"."""
-    return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")
 
 
 def _read_grey(path: Path) -> np.ndarray:

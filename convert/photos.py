@@ -7,7 +7,6 @@ nothing to compare; those photographs are left out and counted.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from convert.parity import LeftOut, ParityReport, PhotographFacts
 from edge.errors import DataError, PictureError
-from edge.labels import nearest
+from edge.labels import folder_name_of, nearest
 from edge.pictures import find_pictures, read_picture
 from edge.preparation import PREPARATION, prepare
 
@@ -182,13 +181,9 @@ def _from_table(table: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
 
 def _class_of(name: str, labels: Sequence[str], where: str) -> int:
     """The number of a class from the name of a folder, which can hold no "/"."""
-    folded = [_folded(label) for label in labels]
-    if _folded(name) in folded:
-        return folded.index(_folded(name))
+    folders = [folder_name_of(label) for label in labels]
+    if folder_name_of(name) in folders:
+        return folders.index(folder_name_of(name))
     guess = nearest(name, labels)
     hint = f"did you mean '{guess}'?" if guess else f"the classes are: {', '.join(labels)}."
     raise DataError(f"{where} names the class '{name}', which the models do not know; {hint}")
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from edge.errors import OptionError
@@ -28,6 +29,11 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     folded = {part.casefold(): label for label in known for part in (label, *label.split("/"))}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     return folded[matches[0]] if matches else None
+
+
+def folder_name_of(label: str) -> str:
+    """A label as it can stand in a path, such as "t-shirt-top"; two spellings of one label give the same."""
+    return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")
 
 
 def class_id_of(name: str, labels: Sequence[str] = FASHION_MNIST_LABELS) -> int:

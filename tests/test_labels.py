@@ -3,7 +3,7 @@
 import pytest
 
 from edge.errors import OptionError
-from edge.labels import FASHION_MNIST_LABELS, class_id_of, nearest
+from edge.labels import FASHION_MNIST_LABELS, class_id_of, folder_name_of, nearest
 
 
 @pytest.mark.parametrize(("class_id", "label"), list(enumerate(FASHION_MNIST_LABELS)))
@@ -49,3 +49,11 @@ def test_class_id_of_own_labels_counts_in_their_order():
 def test_nearest_of_an_unlike_name_is_none():
     assert nearest("qqqq", FASHION_MNIST_LABELS) is None
     assert nearest("anything", []) is None
+
+
+def test_folder_name_of_labels_is_one_for_each_and_the_same_for_its_spellings():
+    names = [folder_name_of(label) for label in FASHION_MNIST_LABELS]
+    assert names[0] == "t-shirt-top"
+    assert len(set(names)) == 10
+    for spelling in ("T-shirt_top", "t shirt top", "T-SHIRT/TOP", "_t-shirt--top_"):
+        assert folder_name_of(spelling) == names[0]
