@@ -42,7 +42,7 @@ class CorruptedSet:
         amount: The strength in words.
         accuracy_reference: In [0, 1].
         accuracy_candidate: In [0, 1].
-        accuracy_bound: Upper confidence bound of the loss of accuracy, Tango's, one-sided at alpha.
+        accuracy_bound: Upper confidence bound of its loss, one-sided at alpha (`parity.loss_bound`).
         agreement: Share of images with the same answer.
         worst_label: The class that lost most recall.
         worst_loss: Its loss, in [-1, 1].
