@@ -1,0 +1,56 @@
+"""What `cli verify` says of a file that was broken on purpose: the shipped one, Shirt's last weights scaled.
+
+    python benchmarks/broken_model.py [--factor 0.93]
+
+Writes the broken file, then runs the command on it; ends with the command's status, 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from cli import app
+from edge.metadata import attach, split
+from edge.runtime import FLATBUFFER_IDENTIFIER
+from edge.shipped import FOLDER
+
+CLASS_NUMBER = 6  # Shirt
+
+
+def broken(flatbuffer: bytes, factor: float) -> bytes:
+    """The model with one row of the last dense kernel, int8, times `factor`."""
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    graph = model.subgraphs[0]
+    last = [operator for operator in graph.operators if len(operator.inputs) == 3][-1]
+    kernel = graph.tensors[last.inputs[1]]
+    buffer = model.buffers[kernel.buffer]
+    values = np.asarray(buffer.data, np.uint8).view(np.int8).reshape(kernel.shape).copy()
+    values[CLASS_NUMBER] = np.rint(values[CLASS_NUMBER] * factor)
+    buffer.data = values.view(np.uint8).ravel()
+    builder = flatbuffers.Builder(len(flatbuffer))
+    builder.Finish(model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--factor", type=float, default=0.93)
+    arguments = parser.parse_args()
+    flatbuffer, metadata = split((FOLDER / "weighted-cnn_int8.tflite").read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "broken.tflite"
+        path.write_bytes(attach(broken(flatbuffer, arguments.factor), metadata))
+        app(["verify", str(FOLDER / "weighted-cnn_float32.tflite"), str(path)])
+
+
+if __name__ == "__main__":
+    main()
