@@ -31,6 +31,7 @@ from train.augmentation import augment
 from train.batch_norm import RECALIBRATION_IMAGES, Recalibration
 from train.data import as_input
 from train.distribution import ONE_DEVICE, Devices
+from train.muon import ConvMuon
 from train.networks import network_named
 from train.recipe import Recipe
 from train.training_copy import training_copy
@@ -210,12 +211,15 @@ def _compile(model: keras.Model, config: TrainConfig, *, soft: bool) -> None:
     """
     averaging = {"use_ema": True, "ema_momentum": config.averaging} if config.averaging else {}
     decay = config.weight_decay or None
+    options = {"weight_decay": decay, **averaging}
     if config.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(
-            config.learning_rate, momentum=0.9, nesterov=True, weight_decay=decay, **averaging
+            config.learning_rate, momentum=0.9, nesterov=True, **options
         )
+    elif config.optimizer == "muon":
+        optimizer = ConvMuon(config.learning_rate, **options)
     else:
-        optimizer = keras.optimizers.Adam(config.learning_rate, weight_decay=decay, **averaging)
+        optimizer = keras.optimizers.Adam(config.learning_rate, **options)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     losses = keras.losses

@@ -43,13 +43,13 @@ NETWORKS: Mapping[str, Network] = {
     "garment-net": Network(
         garment_net,
         Recipe(
-            epochs=50,
-            learning_rate=0.1,
-            optimizer="sgd",
+            epochs=80,
+            learning_rate=0.01,
+            optimizer="muon",
             schedule="cosine",
-            weight_decay=5e-3,
+            weight_decay=0.05,
             averaging=0.998,
-            rest=0.6,
+            rest=0.5,
             augmentation=Augmentation(shift=0.07, flip=0.5, erase=0.5),
         ),
     ),

@@ -17,7 +17,7 @@ FULL_AT_THE_END = (
     1 / 8
 )  # share of the epochs, at the end, in which no image rests (InfoBatch's delta)
 
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd", "muon")
 SCHEDULES = ("plateau", "cosine", "constant")
 
 
@@ -30,7 +30,7 @@ class Recipe:
         batch_size: Images a step.
         learning_rate: The largest.
         augmentation: Random changes of the training images.
-        optimizer: "adam", or "sgd" with Nesterov momentum 0.9.
+        optimizer: "adam", "sgd" with Nesterov momentum 0.9, or "muon" (see `train.muon`).
         schedule: "plateau" lowers the learning rate when the validation loss stops falling, and stops
             early; "cosine" warms up and falls to nothing over the epochs, all of which are run;
             "constant" does neither.
