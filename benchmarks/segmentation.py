@@ -1,0 +1,230 @@
+"""How well and how fast garments are told from their ground, on photographs that were outlined by hand.
+
+    python benchmarks/segmentation.py --photos DIR [--sheet FILE.png]
+
+DIR holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json. Prints two tables in
+Markdown and a line of JSON. The first: overlap (intersection over union) of every segmenter with the
+outlines, the same of bands along the borders, CPU time of one thread a photograph, all ways by turns. The
+second: how often "no garment" is said of photographs, and of pieces of ground without a garment, enlarged
+to whole pictures. The sheet shows every photograph cut out by its outline and by every segmenter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from edge.classifier import Classifier
+from edge.drawing import draw_scene
+from edge.labels import FASHION_MNIST_LABELS
+from edge.pictures import read_picture
+from edge.preparation import why_no_garment
+from edge.recognition import recognize
+from edge.segmentation import frame_of, make_segmenter, reduced
+from edge.segmenter_net import FILE
+from edge.shipped import FOLDER, default_model
+
+PLAIN_GRABCUT = "GrabCut from the frame"
+SIDE = 320  # pixels, the photographs' longest side
+BAND = 0.02  # of a picture's diagonal: width of the band along a border (Cheng et al. 2021, arXiv 2103.16562)
+DRAWN = 100  # scenes whose ground is looked at
+
+
+class FrameGrabCut:
+    """GrabCut as it is commonly used: 160 pixels, 4 iterations, a frame of 6% is sure ground."""
+
+    name = PLAIN_GRABCUT
+
+    def segment(self, rgb: np.ndarray) -> np.ndarray:
+        """Where the garment is: bool, shape (H, W)."""
+        small = reduced(rgb, 160)
+        trimap = np.where(frame_of(small.shape), cv2.GC_BGD, cv2.GC_PR_FGD).astype(np.uint8)
+        cv2.setRNGSeed(0)
+        cv2.grabCut(
+            small, trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK
+        )
+        found = ((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8)
+        size_wh = (rgb.shape[1], rgb.shape[0])
+        return cv2.resize(found, size_wh, interpolation=cv2.INTER_NEAREST) > 0
+
+
+def mask_of(outline: dict) -> np.ndarray:
+    """The garment inside an outline: bool, shape (H, W)."""
+    width, height = outline["size_wh"]
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.array(ring, np.int32) for ring in outline["rings"]], 1)
+    return mask > 0
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def band_of(mask: np.ndarray) -> np.ndarray:
+    """The part of a garment that is near its border."""
+    width = max(1, round(BAND * float(np.hypot(*mask.shape))))
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=width)
+    return mask & (inner == 0)
+
+
+def piece_of_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """The largest piece without garment in the picture's proportions, enlarged; None below a fifth."""
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=4)
+    total = cv2.integral(near)
+    for scale in np.arange(0.6, 0.19, -0.05):
+        height, width = (round(side * scale) for side in mask.shape)
+        inside = (
+            total[height:, width:] - total[:-height, width:] - total[height:, :-width]
+        ) + total[:-height, :-width]
+        if (inside == 0).any():
+            y, x = np.argwhere(inside == 0)[0]
+            piece = np.ascontiguousarray(rgb[y : y + height, x : x + width])
+            return cv2.resize(piece, mask.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
+    return None
+
+
+def cpu_ms(call):
+    start = time.process_time_ns()
+    result = call()
+    return result, (time.process_time_ns() - start) / 1e6
+
+
+def share_rejected(segmenter, pictures) -> tuple[float, int]:
+    """Of how many pictures "no garment" is said, and how many there are."""
+    reasons = [why_no_garment(segmenter.segment(rgb)) for rgb in pictures]
+    return sum(reason is not None for reason in reasons) / max(1, len(reasons)), len(reasons)
+
+
+def write_sheet(
+    path: Path, rows: list[tuple[np.ndarray, list[np.ndarray]]], cell: int = 160
+) -> None:
+    """One row a photograph: cut out by each mask, the outline first; in two columns."""
+    sheet = []
+    for rgb, masks in rows:
+        cells = []
+        for mask in masks:
+            picture = np.where(mask[..., np.newaxis], rgb, rgb // 3)
+            small = reduced(picture, cell)
+            pad = [(0, cell - side) for side in small.shape[:2]]
+            cells.append(np.pad(small, [*pad, (0, 0)]))
+        sheet.append(np.concatenate(cells, axis=1))
+    half = (len(sheet) + 1) // 2
+    sheet += [np.zeros_like(sheet[0])] * (2 * half - len(sheet))
+    columns = [np.concatenate(sheet[:half]), np.concatenate(sheet[half:])]
+    cv2.imwrite(str(path), np.concatenate(columns, axis=1)[..., ::-1])
+
+
+def measure_overlap(folder: Path, outlines: dict, ways: list, classifier: Classifier):
+    """Masks, overlaps and times of every way on every outlined photograph, all by turns."""
+    network = ways[-1]
+    scores: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
+    times: dict[str, list[float]] = {way.name: [] for way in ways} | {"classify": []}
+    rows = []
+    for name, outline in outlines.items():
+        path, truth = folder / "images" / name, mask_of(outline)
+        rgb, masks = read_picture(path, SIDE).rgb, [truth]
+        for way in ways:
+            mask, ms = cpu_ms(lambda way=way, rgb=rgb: way.segment(rgb))
+            times[way.name].append(ms)
+            scores[way.name].append((overlap(mask, truth), overlap(band_of(mask), band_of(truth))))
+            masks.append(mask)
+        _, ms = cpu_ms(lambda path=path: classify(path, classifier, network))
+        times["classify"].append(ms)
+        rows.append((rgb, masks))
+    return rows, scores, times
+
+
+def classify(path: Path, classifier: Classifier, segmenter) -> str:
+    """All that the command does for one photograph."""
+    document = recognize(read_picture(path, SIDE), classifier, segmenter).as_document(3)
+    return json.dumps({"path": str(path)} | document)
+
+
+def print_overlap(ways: list, scores: dict, times: dict) -> list[dict]:
+    print("| segmenter | mean IoU | median | > 0.9 | < 0.6 | border IoU | CPU ms | kB |")
+    print("|---|---|---|---|---|---|---|---|")
+    results = []
+    for way in ways:
+        ious, bands = np.array(scores[way.name]).T
+        result = {
+            "mean_iou": ious.mean(), "median_iou": np.median(ious), "above_0.9": (ious > 0.9).mean(),
+            "below_0.6": (ious < 0.6).mean(), "border_iou": bands.mean(),
+            "cpu_ms": np.mean(times[way.name]),
+        }  # fmt: skip
+        size = f"{(FOLDER / FILE).stat().st_size / 1000:.0f}" if way.name == "network" else ""
+        print(
+            f"| {way.name} | {result['mean_iou']:.3f} | {result['median_iou']:.3f} | "
+            f"{result['above_0.9']:.0%} | {result['below_0.6']:.0%} | {result['border_iou']:.3f} | "
+            f"{result['cpu_ms']:.2f} | {size} |"
+        )
+        results.append({"segmenter": way.name} | {key: float(x) for key, x in result.items()})
+    return results
+
+
+def print_rejected(folder: Path, rows: list, limit: int | None, ways: list) -> list[dict]:
+    with (folder / "images.csv").open(newline="") as file:
+        names = [row["image"] for row in csv.DictReader(file)][:limit]
+    rng = np.random.default_rng(1)
+    scenes = [draw_scene(FASHION_MNIST_LABELS[i % 10], rng) for i in range(DRAWN)]
+    grounds = [piece_of_ground(rgb, masks[0]) for rgb, masks in rows]
+    drawn = [piece_of_ground(scene.rgb, scene.mask) for scene in scenes]
+    sets = {
+        "outlined photographs": lambda: (rgb for rgb, _ in rows),
+        "all photographs": lambda: (read_picture(folder / "images" / n, SIDE).rgb for n in names),
+        "drawn garments": lambda: (scene.rgb for scene in scenes),
+        "ground of the outlined photographs": lambda: (g for g in grounds if g is not None),
+        "drawn grounds": lambda: (g for g in drawn if g is not None),
+    }
+    print("| pictures | number | " + " | ".join(f"no garment, {way.name}" for way in ways) + " |")
+    print("|---|---|" + "---|" * len(ways))
+    results = []
+    for name, pictures in sets.items():
+        shares = {}
+        for way in ways:
+            shares[way.name], count = share_rejected(way, pictures())
+        cells = " | ".join(f"{share:.1%}" for share in shares.values())
+        print(f"| {name} | {count} | {cells} |", flush=True)
+        results.append({"pictures": name, "number": count} | shares)
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--sheet", type=Path, help="a .png file for the pictures and masks")
+    parser.add_argument("--limit", type=int, help="photographs at most in the second table")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    outlines = json.loads((ROOT / "benchmarks" / "outlines.json").read_text())["outlines"]
+    ways = [FrameGrabCut(), *map(make_segmenter, ("grabcut", "border", "network"))]
+    classifier = Classifier(default_model())
+    classify(arguments.photos / "images" / next(iter(outlines)), classifier, ways[-1])  # warm
+
+    rows, scores, times = measure_overlap(arguments.photos, outlines, ways, classifier)
+    results = print_overlap(ways, scores, times)
+    whole, reference = np.mean(times["classify"]), np.mean(times[PLAIN_GRABCUT])
+    print(
+        f"\n{len(outlines)} photographs. All that classify does for one with network (reading at {SIDE} "
+        f"pixels, segmentation, preparation, {classifier.path.name}, JSON): {whole:.2f} ms, "
+        f"{whole / reference:.1%} of {PLAIN_GRABCUT}.\n"
+    )
+    if arguments.sheet:
+        write_sheet(arguments.sheet, rows)
+    rejected = print_rejected(arguments.photos, rows, arguments.limit, ways[-2:])
+    print(
+        json.dumps({"segmenters": results, "classify_cpu_ms": float(whole), "no_garment": rejected})
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The shipped network that tells a garment from its ground: a small picture in, a level a pixel out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import ModelError
+from edge.quantization import Quantization
+from edge.runtime import make_interpreter
+from edge.shipped import FOLDER
+
+SIDE = 96  # pixels of the square that the network takes and answers
+FILE = "segmenter.tflite"
+
+
+class SegmenterNet:
+    """An int8 network from a square picture to how surely every pixel is garment; made once, called often.
+
+    The file's input stands for pixel / 255, its output for a logit.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Reads the network.
+
+        Args:
+            path: A `.tflite` file; the shipped one otherwise.
+
+        Raises:
+            ModelError: If it is missing, or not such a network.
+            MissingPartError: If the runtime is not installed.
+        """
+        path = path or FOLDER / FILE
+        try:
+            flatbuffer = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"The network that finds garments cannot be read ({path}: {error.strerror}); install "
+                "garmentlite again, or take '--segment grabcut'."
+            ) from error
+        try:
+            self._interpreter = make_interpreter(flatbuffer)
+            self._read_signature()
+        except ModelError as error:
+            raise ModelError(
+                f"{path} is no network that finds garments: {error}; install garmentlite again, or take "
+                "'--segment grabcut'."
+            ) from error
+
+    def levels(self, square_rgb: np.ndarray) -> np.ndarray:
+        """How surely every pixel is garment, as integers that can be resized alike on every machine.
+
+        Args:
+            square_rgb: uint8, shape (SIDE, SIDE, 3).
+
+        Returns:
+            uint8, shape (SIDE, SIDE); see `logits`.
+        """
+        self._interpreter.set_tensor(self._input_index, self._pixel_table[square_rgb][np.newaxis])
+        self._interpreter.invoke()
+        quantized = self._interpreter.get_tensor(self._output_index)[0, ..., 0]
+        return quantized.view(np.uint8) ^ np.uint8(128)  # int8 -128..127 to 0..255
+
+    def logits(self, levels: np.ndarray) -> np.ndarray:
+        """Real numbers for what `levels` gave, float32 of the same shape; above 0 is garment."""
+        return self._logit_table[levels]
+
+    def _read_signature(self) -> None:
+        (taken,) = self._interpreter.get_input_details()
+        (given,) = self._interpreter.get_output_details()
+        for details, channels in ((taken, 3), (given, 1)):
+            shape, dtype = tuple(int(side) for side in details["shape"]), np.dtype(details["dtype"])
+            if shape != (1, SIDE, SIDE, channels) or dtype != np.int8:
+                raise ModelError(
+                    f"it has a tensor {dtype} of shape {shape}, expected int8 of shape "
+                    f"{(1, SIDE, SIDE, channels)}"
+                )
+        pixels = Quantization(np.dtype(np.int8), *taken["quantization"])
+        self._pixel_table = pixels.quantize(np.arange(256, dtype=np.float32) / np.float32(255))
+        logits = Quantization(np.dtype(np.int8), *given["quantization"])
+        self._logit_table = logits.dequantize(np.arange(-128, 128).astype(np.int8))
+        self._input_index, self._output_index = taken["index"], given["index"]
