@@ -27,6 +27,7 @@ from edge.errors import (
     OutputError,
     PictureError,
 )
+from edge.labels import FASHION_MNIST_LABELS
 from edge.version import __version__
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from convert.photos import Photographs
     from edge.classifier import Classifier
     from edge.segmentation import Segmenter
+    from train.adapt import Collection, PhotoSet, Tiles
     from train.compare import Change, Difference, Measured
     from train.data import FashionMnist
     from train.fit import Epoch
@@ -90,7 +92,10 @@ LabelsOption = Annotated[
     typer.Option("--labels", help="Text file with a label a line, for a model that carries none."),
 ]
 SegmentOption = Annotated[
-    str, typer.Option("--segment", help="How the garment is cut out: grabcut, border or plain.")
+    str,
+    typer.Option(
+        "--segment", help="How the garment is cut out: network, grabcut, border or plain."
+    ),
 ]
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to list.")]
 
@@ -130,7 +135,10 @@ def data(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Option(help="Name in the registry.")] = "weighted-cnn",
+    network: Annotated[
+        str | None,
+        typer.Option(help="Name in the registry; that of --init, or weighted-cnn otherwise."),
+    ] = None,
     class_weight: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,14 +158,51 @@ def train(
             help="Run or .keras file whose answers are learned with the labels (repeatable: their mean)."
         ),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Run or .keras file whose weights to begin with: few, small steps."),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled photographs to train on too: a folder for each class, or a CSV of file,label. "
+            "Where no label is one of Fashion-MNIST's, they are the classes."
+        ),
+    ] = None,
+    label_column: Annotated[
+        str, typer.Option(help="With --photos CSV: the column of the labels.")
+    ] = "label",
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            help="With --photos CSV: the column of who sent them, so that none is on both sides."
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=CLASS,CLASS (repeatable): a label that is one of several classes."),
+    ] = None,
+    own_classes: Annotated[
+        bool,
+        typer.Option("--own-classes", help="Make every label of the photographs a class."),
+    ] = False,
+    folds: Annotated[int, typer.Option(help="Parts that photographs are dealt into.")] = 5,
+    fold: Annotated[int, typer.Option(help="Part that is held out to validate, from 1.")] = 1,
+    all_photos: Annotated[
+        bool,
+        typer.Option("--all-photos", help="Hold none out; the weights of the last epoch are kept."),
+    ] = False,
+    segment: SegmentOption = "grabcut",
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam at the start; the network's own otherwise.")
+        float | None, typer.Option(help="The largest; the network's own otherwise.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the run; runs/NETWORK otherwise."),
+        typer.Option(
+            "--output", "-o", help="Folder of the run; runs/NETWORK otherwise (NETWORK-photo)."
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -179,72 +224,138 @@ def train(
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Train a network on Fashion-MNIST; Ctrl-C keeps the best weights so far."""
-    folder = output or Path("runs") / network
+    """Train a network on Fashion-MNIST, photographs or both; Ctrl-C keeps the best weights so far."""
+    names = (network, "photo") if photos else (network or "weighted-cnn",)
+    folder = output or Path("runs") / "-".join(name for name in names if name)
     if resume and (folder / "metrics.json").exists():
         typer.echo(f"{folder} is finished; nothing to resume.")
         return
+    if not photos and (split_by or group or own_classes or all_photos):
+        raise OptionError(
+            "--split-by, --group, --own-classes and --all-photos belong to --photos; name a folder with it."
+        )
+    labels: Sequence[str] = FASHION_MNIST_LABELS
+    collection = None
+    if photos:
+        from edge.segmentation import load_opencv
+        from train import adapt
+
+        load_opencv()  # what is missing, and a wrong name, are said before the work
+        _segmenter(segment)
+        collection = adapt.read_collection(
+            photos,
+            labels,
+            label_column=label_column,
+            contributor_column=split_by,
+            groups=group or [],
+            own_classes=own_classes,
+            folds=folds,
+            fold=None if all_photos else fold,
+            say=lambda sentence: _say(f"Photographs: {sentence}"),
+        )
+        labels = collection.labelling.classes
+    alone = collection is not None and collection.labelling.own
+    if alone and (all_photos or teacher):
+        raise OptionError(
+            "--all-photos and --teacher need Fashion-MNIST, which photographs of other classes are trained "
+            "without; leave them away."
+        )
     _start_backend(distribute=distribute)
     from dataclasses import asdict, replace
 
-    from edge.labels import FASHION_MNIST_LABELS
-    from train import class_weights, diagnosis, distillation, distribution, fit, runs
+    from train import adapt, class_weights, diagnosis, distillation, distribution, fit, runs
     from train import target_recall as targets
     from train.data import MD5, validation_split
     from train.networks import network_named
     from train.tensorboard import Log as TensorBoardLog
 
+    start = adapt.start_from(init, network, labels) if init else None
+    network = start.network if start else network or "weighted-cnn"
     protocol = network_named(network)
-    wanted = targets.parse(target_recall or [], FASHION_MNIST_LABELS)
-    found = _load_data(data_dir)
-    training, validation = validation_split(found.y_train)
+    wanted = targets.parse(target_recall or [], labels)
+    found = None if alone else _load_data(data_dir)
+    if found:
+        training, validation = validation_split(found.y_train)
+        x, y = found.x_train[training], found.y_train[training]
+        x_validation, y_validation = found.x_train[validation], found.y_train[validation]
+    elif collection:
+        y = collection.y_training
     asked: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
-    recipe = replace(protocol.recipe, **{k: v for k, v in asked.items() if v is not None})
-    teachers = distillation.load(teacher, len(FASHION_MNIST_LABELS)) if teacher else None
+    recipe = protocol.recipe
+    if start or collection:
+        recipe = adapt.recipe_for(recipe, adapts=start is not None, alone=alone)
+    recipe = replace(recipe, **{k: v for k, v in asked.items() if v is not None})
+    teachers = distillation.load(teacher, len(labels)) if teacher else None
+    weights = class_weights.parse(class_weight or [], protocol.class_weights, labels, y)
+    runs.prepare_folder(folder, resume=resume, force=force)
+    about_photos: dict[str, Any] = {}
+    photo_set = None
+    if collection:
+        tiles = _make_tiles(collection, segment, seed, folder / runs.TILES)
+        photo_set = adapt.make_set(collection, tiles, len(x) if found else 0)
+        about_photos = {
+            "source": str(photos),
+            "segmenter": segment,
+            "split_by": split_by,
+            "folds": folds,
+            "fold": None if all_photos else fold,
+            "alone": alone,
+            **adapt.facts(collection, tiles, photo_set),
+        }
+        if alone:
+            x, y = photo_set.clean_u8, photo_set.y
+            x_validation, y_validation = photo_set.validation_u8, photo_set.y_validation
     config = fit.TrainConfig(
         network=network,
-        class_weights=class_weights.parse(
-            class_weight or [],
-            protocol.class_weights,
-            FASHION_MNIST_LABELS,
-            found.y_train[training],
-        ),
+        class_weights=weights,
         seed=seed,
         teacher=teachers.sha256 if teachers else (),
         mixed_precision=mixed_precision,
+        init_sha256=start.sha256 if start else "",
+        photos_sha256=photo_set.sha256 if photo_set else "",
         **vars(recipe),
     )
     devices = distribution.all_devices() if distribute else distribution.ONE_DEVICE
-    runs.prepare_folder(folder, resume=resume, force=force)
-    log = TensorBoardLog(folder / runs.TENSORBOARD, FASHION_MNIST_LABELS) if tensorboard else None
+    log = TensorBoardLog(folder / runs.TENSORBOARD, labels) if tensorboard else None
     if (folder / runs.CHECKPOINT).exists():  # before config.json is written anew
         fit.require_resumable(config, folder / runs.CHECKPOINT)
     together = f", each batch split in {devices.count}" if distribute else ""
     _say(f"Training {network} on {fit.device_description()}{together}")
-    if class_weight == ["balanced"]:
+    if start and start.sentence:
+        _say(start.sentence)
+    if photo_set:
+        _say(_photos_in_words(about_photos))
+    if class_weight == ["balanced"] and not alone:
         _say(
             "Every class has 6,000 images here, so balanced weights are all 1: the same as 'none'."
         )
     surroundings = {
         "target_recall": wanted,
         "command": shlex.join(["cli", *sys.argv[1:]]),
-        "images": {"training": len(training), "validation": len(validation)},
-        "data_md5": MD5,
+        "images": {"training": len(x), "validation": len(x_validation)},
+        "data_md5": {} if alone else MD5,
+        "photos": about_photos,
         "device": fit.device_description() + together,
         "versions": fit.versions(),
     }
     runs.write_config(folder, asdict(config) | surroundings)
+    if collection:
+        runs.write_photos(folder, collection, tiles, variants=alone)
+    groups = photo_set.groups if photo_set else ()
     with _progress() as show:
 
         def on_epoch(history: list[Epoch]) -> None:
-            runs.write_history(folder, history, FASHION_MNIST_LABELS)
+            runs.write_history(folder, history, labels, groups)
             epoch = history[-1]
             if log:
                 log.write(epoch)
             mark = "  best so far" if epoch.best else ""
+            more = ""
+            if epoch.photo_loss is not None:
+                more = f", photographs {epoch.photo_loss:.4f}, {epoch.photo_accuracy:.2%}"
             _say(
                 f"epoch {epoch.epoch:3d}: loss {epoch.loss:.4f}, validation loss {epoch.val_loss:.4f}, "
-                f"accuracy {epoch.val_accuracy:.2%}, {epoch.seconds:.0f} s{mark}"
+                f"accuracy {epoch.val_accuracy:.2%}{more}, {epoch.seconds:.0f} s{mark}"
             )
 
         try:
@@ -252,18 +363,20 @@ def train(
             if teachers:
                 soft = distillation.soft_targets(
                     teachers,
-                    found.x_train[training],
-                    found.y_train[training],
+                    x,
+                    y,
                     cache=folder / runs.TEACHER,
                     on_progress=lambda done, of: show("asking the teacher", done, of),
                 )
             result = fit.train(
                 config,
-                found.x_train[training],
-                found.y_train[training],
-                found.x_train[validation],
-                found.y_train[validation],
+                x,
+                y,
+                x_validation,
+                y_validation,
                 teacher=soft,
+                photos=photo_set,
+                init=start.weights if start else (),
                 checkpoint=folder / runs.CHECKPOINT,
                 devices=devices,
                 on_step=lambda epoch, step, steps: show(
@@ -275,14 +388,19 @@ def train(
         except KeyboardInterrupt:
             _say("Interrupted before the first epoch was done: nothing to keep.")
             raise typer.Exit(COULD_NOT) from None
+    validated = (x_validation, y_validation)
     if result.ended == "interrupted":
-        _finish_run(folder, result, found, validation, None, final=False)
+        _finish_run(folder, result, labels, validated, None, None, photo_set)
         _say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
         raise typer.Exit(COULD_NOT)
     _say(diagnosis.overfitting(result.history).sentence)
-    _say(f"Ended: {result.ended}. The test set is read once now, with the weights kept.")
-    document = _finish_run(folder, result, found, validation, wanted, final=True)
-    _print_metrics(document["test"])
+    once = "" if alone else " The test set is read once now, with the weights kept."
+    _say(f"Ended: {result.ended}.{once}")
+    tested = (found.x_test, found.y_test) if found else validated
+    document = _finish_run(folder, result, labels, validated, tested, wanted, photo_set)
+    _print_metrics(document["validation" if alone else "test"])
+    if "photos" in document:
+        _print_photos(document["photos"])
     if wanted:
         _print_price(document["target_recall"])
     typer.echo(f"Run written to {folder}; next: cli convert {folder} --int8")
@@ -303,13 +421,12 @@ def rebalance(
 ) -> None:
     """Move the borders between the classes of a finished run; trains nothing, takes seconds."""
     _start_backend()
-    from edge.labels import FASHION_MNIST_LABELS
     from train import fit, runs
     from train import target_recall as targets
     from train.data import validation_split
 
-    wanted = targets.parse(target_recall, FASHION_MNIST_LABELS)
     finished = runs.read_finished(run)
+    wanted = targets.parse(target_recall, FASHION_MNIST_LABELS)
     found = _load_data(data_dir)
     _, validation = validation_split(found.y_train)
     runs.prepare_folder(output, resume=False, force=force)
@@ -323,7 +440,9 @@ def rebalance(
     runs.write_history(output, history, FASHION_MNIST_LABELS)
     result = fit.TrainResult(finished.model, history, f"weights of {run}")
     _say("The test set is read once now, with the outputs raised.")
-    document = _finish_run(output, result, found, validation, wanted, final=True)
+    validated = (found.x_train[validation], found.y_train[validation])
+    tested = (found.x_test, found.y_test)
+    document = _finish_run(output, result, FASHION_MNIST_LABELS, validated, tested, wanted, None)
     _print_metrics(document["test"])
     _print_price(document["target_recall"])
     typer.echo(f"Run written to {output}; next: cli convert {output} --int8")
@@ -468,12 +587,13 @@ def convert(
         paths |= {end: folder / end for end in file_names(paths["int8"].stem)}
     pipeline.require_place_for(paths, force=force)
     if calibration:
-        from edge.labels import FASHION_MNIST_LABELS
-
-        names = _read_labels(labels) if labels else FASHION_MNIST_LABELS
+        known = found_source.labels or FASHION_MNIST_LABELS
+        names = _read_labels(labels) if labels else known
         images = material.from_folder(calibration, names)
     _start_backend("tf_keras", "tensorflow_model_optimization")
-    if not calibration:
+    if not calibration and found_source.is_on_own_photos:
+        images = material.from_run(source, found_source.labels)
+    elif not calibration:
         images = material.from_fashion_mnist(_load_data(data_dir))
     with _progress() as show:
         done = pipeline.convert(found_source, folder, images, request, on_progress=show, say=_say)
@@ -499,7 +619,8 @@ def convert(
         _write_c_array(done.paths["int8"], folder, done.paths["int8"].stem, force=True)
     reference, *others = done.paths.values()
     if others:
-        typer.echo(f"Next: cli verify {reference} {done.paths.get('int8', others[0])}")
+        on = f" --photos {source / 'held_out.csv'}" if found_source.is_on_own_photos else ""
+        typer.echo(f"Next: cli verify {reference} {done.paths.get('int8', others[0])}{on}")
 
 
 @app.command()
@@ -830,7 +951,6 @@ def draw(
 
     from edge.drawing import draw_scene
     from edge.files import replacing, write_text
-    from edge.labels import FASHION_MNIST_LABELS
 
     _refuse_to_overwrite(output / "labels.csv", force)
     rng = np.random.default_rng(seed)
@@ -977,6 +1097,21 @@ def _load_photographs(source: Path, labels: list[str], segment: str) -> Photogra
         )
 
 
+def _make_tiles(collection: Collection, segment: str, seed: int, cache: Path) -> Tiles:
+    from train import adapt
+
+    with _progress() as show:
+        return adapt.make_tiles(
+            collection.photos,
+            collection.checksums,
+            _segmenter(segment),
+            seed,
+            cache=cache,
+            warn=lambda sentence: _say(f"Photographs: {sentence}"),
+            on_progress=lambda done, of: show("Preparing photographs", done, of),
+        )
+
+
 def _read_labels(path: Path) -> list[str]:
     try:
         labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
@@ -1028,20 +1163,18 @@ def _start_backend(*more: str, distribute: bool = False) -> None:
 def _finish_run(
     folder: Path,
     result: Any,
-    found: FashionMnist,
-    validation: Any,
+    labels: Sequence[str],
+    validated: tuple[Any, Any],
+    tested: tuple[Any, Any] | None,
     wanted: dict[str, float] | None,
-    *,
-    final: bool,
+    photos: PhotoSet | None,
 ) -> dict[str, Any]:
-    """Writes a run's results; the test set is read only when the run is over."""
+    """Writes a run's results; the test images, a pair with class numbers, only when the run is over."""
     from edge import metrics
-    from edge.labels import FASHION_MNIST_LABELS
-    from train import diagnosis, plots, runs, target_recall
+    from train import adapt, diagnosis, plots, runs, target_recall
     from train.fit import predict_logits
 
-    labels = FASHION_MNIST_LABELS
-    x, y = found.x_train[validation], found.y_train[validation]
+    x, y = validated
     document: dict[str, Any] = {
         "ended": result.ended,
         "overfitting": diagnosis.overfitting(result.history).as_document(),
@@ -1052,12 +1185,19 @@ def _finish_run(
         document["target_recall"] = outcome.as_document()
         logits = predict_logits(result.model, x)
     document["validation"] = metrics.summary(y, logits, labels)
+    if photos and len(photos.y_validation):
+        logits = predict_logits(result.model, photos.validation_u8)
+        document["photos"] = adapt.measure(photos, logits).as_document(photos.groups)
     runs.write_model(folder, result.model)
     plots.learning_curves(result.history, folder / "learning_curves.png")
-    if final:
-        logits = predict_logits(result.model, found.x_test)
-        document["test"] = metrics.summary(found.y_test, logits, labels)
-        plots.of_metrics(document["test"], folder)
+    if tested:
+        part = "validation"
+        if not (photos and photos.alone):
+            part = "test"
+            document[part] = metrics.summary(
+                tested[1], predict_logits(result.model, tested[0]), labels
+            )
+        plots.of_metrics(document[part], folder)
         runs.write_metrics(folder, document)
     return document
 
@@ -1194,6 +1334,38 @@ def _print_metrics(document: dict[str, Any]) -> None:
     typer.echo(
         f"accuracy {document['accuracy']:.2%}, macro F1 {document['macro_f1']:.4f}, MCC "
         f"{document['mcc']:.4f}, log loss {document['log_loss']:.4f} on {document['images']:,} images"
+    )
+
+
+def _photos_in_words(about: dict[str, Any]) -> str:
+    """What a run says of its photographs before it trains, from `adapt.facts`."""
+    none = about["training_without_garment"] + about["held_out_without_garment"]
+    where = "none" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
+    if about["split_by"] and about["fold"] is not None:
+        where += f", no {about['split_by']} on both sides"
+    unseen = [group for group, count in about["training_by_group"].items() if not count]
+    warning = f" None of {', '.join(unseen)} is trained on!" if unseen else ""
+    return (
+        f"{about['training']:,} photographs train in {about['variants'] + 1} variants, each "
+        f"{about['repeats']} times an epoch; {about['held_out']:,} are held out ({where}); in {none:,} no "
+        f"garment was found: not trained on, and wrong where held out.{warning}"
+    )
+
+
+def _print_photos(document: dict[str, Any]) -> None:
+    """Recall on the photographs held out, from `adapt.PhotoFigures.as_document`."""
+    rows = [
+        [
+            row["label"],
+            f"{row['support']:,}",
+            "-" if row["recall"] is None else f"{row['recall']:.1%}",
+        ]
+        for row in document["per_group"]
+    ]
+    _print_table(["photographs held out", "count", "recall"], rows)
+    typer.echo(
+        f"accuracy {document['accuracy']:.2%}, macro recall {document['macro_recall']:.2%} on "
+        f"{document['images']:,} photographs; in {document['no_garment']:,} no garment was found"
     )
 
 

@@ -1,4 +1,7 @@
-"""The images a conversion works with: one part calibrates, one chooses, one measures, none does two."""
+"""The images a conversion works with: one part calibrates, one chooses, one measures, none does two.
+
+(But for a run on one's own photographs: those held out from training choose and measure.)
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from edge.errors import DataError
 from edge.files import sha256
 from edge.labels import FASHION_MNIST_LABELS, folder_name_of
 from edge.pictures import find_pictures, read_picture
+from train import runs
 from train.data import FashionMnist, validation_split
 
 FASHION_MNIST = "Fashion-MNIST"
@@ -113,6 +117,38 @@ def from_fashion_mnist(data: FashionMnist) -> Material:
         training=Images(data.x_train[train_at], data.y_train[train_at], train_at),
         validation=Images(data.x_train[validate_at], data.y_train[validate_at], validate_at),
         test=Images(data.x_test, data.y_test, np.arange(len(data.y_test))),
+    )
+
+
+def from_run(run: Path, labels: Sequence[str]) -> Material:
+    """The photographs of a run whose classes are their labels, as the network was trained on them.
+
+    Those held out choose and measure: there is no third part, since photographs are few.
+
+    Args:
+        run: Folder of a run on photographs alone.
+        labels: Class names in the order of the network's outputs.
+
+    Returns:
+        The images; `indices` of those to calibrate with count all variants of all photographs.
+
+    Raises:
+        DataError: If the run does not hold its photographs, or none is held out.
+    """
+    stored = runs.read_photos(run)
+    tiles, y = stored["tiles_u8"], stored["y"]
+    is_used, is_held_out = stored["found"] & (y >= 0), stored["is_held_out"]
+    variants = tiles.shape[1]
+    first = np.flatnonzero(is_used & ~is_held_out) * variants
+    places = (first[:, np.newaxis] + np.arange(variants)).ravel()
+    held_out = np.flatnonzero(is_used & is_held_out)
+    kept = Images(tiles[held_out, 0], y[held_out], held_out * variants)
+    return Material(
+        name=f"photographs of {run.name}",
+        labels=tuple(labels),
+        training=Images(tiles.reshape(-1, *tiles.shape[2:])[places], y[places // variants], places),
+        validation=kept,
+        test=kept,
     )
 
 

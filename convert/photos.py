@@ -6,7 +6,6 @@ nothing to compare; those photographs are left out and counted.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +15,14 @@ import numpy as np
 
 from convert.parity import LeftOut, ParityReport, PhotographFacts
 from edge.errors import DataError, PictureError
-from edge.labels import folder_name_of, nearest
-from edge.pictures import find_pictures, read_picture
+from edge.labels import nearest
+from edge.pictures import read_picture
 from edge.preparation import PREPARATION, prepare
+from train import photo_set
+from train.photo_set import LabelledPhoto
 
 if TYPE_CHECKING:
     from edge.segmentation import Segmenter
-
-TABLE = "labels.csv"  # looked for in a folder; 'cli draw' writes it
-_FILE_COLUMNS = ("file", "image", "path")
-_LABEL_COLUMN = "label"
 
 # Called with the number of photographs done and of all.
 Progress = Callable[[int, int], None]
@@ -59,8 +56,7 @@ def load_photographs(
     """Reads and prepares photographs whose labels are known.
 
     Args:
-        source: A folder with a subfolder for each class, a folder with a `labels.csv`, or such a table
-            itself: columns `file` (or `image`, or `path`; relative to the table) and `label`.
+        source: A folder with a subfolder for each class, or a table, see `photo_set.read`.
         labels: The labels of the models, in the order of their numbers. A subfolder, or a label in the table,
             may differ in upper and lower case and in what stands between words ("t-shirt-top").
         segmenter: How the garment is told from its background.
@@ -75,17 +71,17 @@ def load_photographs(
             in any photograph.
         MissingPartError: If OpenCV is needed and not installed.
     """
-    named = _named_photographs(source, labels)
-    root = source if source.is_dir() else source.parent
+    photos = photo_set.read(source)
+    named = [(photo, _class_of(photo, labels)) for photo in photos]
     images: list[np.ndarray] = []
     y_true: list[int] = []
     files: list[str] = []
     no_garment: list[LeftOut] = []
     unreadable: list[LeftOut] = []
-    for number, (path, class_id) in enumerate(named, start=1):
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    for number, (photo, class_id) in enumerate(named, start=1):
+        name = photo.name
         try:
-            prepared = prepare(read_picture(path), segmenter)
+            prepared = prepare(read_picture(photo.path), segmenter)
         except PictureError as error:
             warn(str(error))
             unreadable.append(LeftOut(name, labels[class_id], str(error)))
@@ -123,67 +119,13 @@ def with_photographs(report: ParityReport, photographs: Photographs) -> ParityRe
     return replace(report, changed_images=changed, photographs=photographs.facts)
 
 
-def _named_photographs(source: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
-    """Every photograph with the number of its class, in a fixed order."""
-    table = source / TABLE if source.is_dir() else source
-    if table.is_file():
-        return _from_table(table, labels)
-    if not source.is_dir():
-        raise DataError(
-            f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
-            "CSV file with the columns file and label."
-        )
-    folders = sorted(
-        folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")
-    )
-    if not folders:
-        raise DataError(
-            f"{source} has neither subfolders nor a {TABLE}; put the photographs of each class into a "
-            "subfolder of its name."
-        )
-    found: list[tuple[Path, int]] = []
-    for folder in folders:
-        class_id = _class_of(folder.name, labels, f"The subfolder {folder}")
-        try:
-            found += [(path, class_id) for path in find_pictures([folder])]
-        except PictureError as error:
-            raise DataError(f"{error} Or remove that subfolder.") from error
-    return found
-
-
-def _from_table(table: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or []
-            file_column = next((name for name in _FILE_COLUMNS if name in columns), None)
-            if file_column is None or _LABEL_COLUMN not in columns:
-                raise DataError(
-                    f"{table} has the columns {', '.join(columns) or 'none'}, expected file and label; name "
-                    "them so in its first line."
-                )
-            found = [
-                (
-                    table.parent / (row[file_column] or ""),
-                    _class_of(row[_LABEL_COLUMN] or "", labels, f"Line {rows.line_num} of {table}"),
-                )
-                for row in rows
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{table} cannot be read as a table ({error}); write it as CSV in UTF-8 with the columns file "
-            "and label."
-        ) from error
-    if not found:
-        raise DataError(f"{table} names no photograph; write a line for each under its first one.")
-    return found
-
-
-def _class_of(name: str, labels: Sequence[str], where: str) -> int:
-    """The number of a class from the name of a folder, which can hold no "/"."""
-    folders = [folder_name_of(label) for label in labels]
-    if folder_name_of(name) in folders:
-        return folders.index(folder_name_of(name))
-    guess = nearest(name, labels)
+def _class_of(photo: LabelledPhoto, labels: Sequence[str]) -> int:
+    """The number of a photograph's class."""
+    class_id = photo_set.class_of(photo.label, labels)
+    if class_id is not None:
+        return class_id
+    guess = nearest(photo.label, labels)
     hint = f"did you mean '{guess}'?" if guess else f"the classes are: {', '.join(labels)}."
-    raise DataError(f"{where} names the class '{name}', which the models do not know; {hint}")
+    raise DataError(
+        f"{photo.where} names the class '{photo.label}', which the models do not know; {hint}"
+    )

@@ -76,6 +76,16 @@ class Source:
         return np.array([known.get(label, 1.0) for label in labels], np.float32)
 
     @property
+    def is_on_own_photos(self) -> bool:
+        """Whether it was trained on photographs alone, whose labels are its classes."""
+        return bool(self.training.get("photos", {}).get("alone"))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its classes in the order of the outputs, as far as they are known."""
+        return tuple(self.training.get("class_weights", ()))
+
+    @property
     def augmentation(self) -> Augmentation:
         """The random changes of training; none where they are not known."""
         return Augmentation(**self.training.get("augmentation", {}))
@@ -326,6 +336,8 @@ def _measured(material: Material, logits: dict[str, np.ndarray]) -> dict[str, An
 
 def _test_set_read(source: Source) -> list[str]:
     by_convert = "cli convert: once for each file, after every choice was made"
+    if source.is_on_own_photos:
+        return ["none: the photographs held out from training chose weights and files, and measure"]
     if not source.training:
         return [by_convert]
     return ["cli train: once, with the weights kept, after training", by_convert]

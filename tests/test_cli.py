@@ -885,6 +885,178 @@ def test_train_interrupted_before_its_first_epoch_exits_2(
     assert "nothing to keep" in result.stderr
 
 
+# --- train on photographs
+
+
+DRAWN = {"Tasche": "Bag", "Kleid": "Dress", "Hose": "Trouser"}  # classes of one's own
+
+
+@pytest.fixture(scope="session")
+def drawn_photos(tmp_path_factory):
+    """Drawn photographs, 18 of each of three classes of one's own; an empty wall and a broken file."""
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("cv2")
+    from edge.drawing import draw_scene
+
+    rng, root = np.random.default_rng(8), tmp_path_factory.mktemp("drawn")
+    for label, drawn in DRAWN.items():
+        (root / label).mkdir()
+        for number in range(18):
+            rgb = draw_scene(drawn, rng, (96, 96)).rgb
+            image.fromarray(rgb).save(root / label / f"{number}.png")
+    image.fromarray(np.full((80, 60, 3), 190, np.uint8)).save(root / "Hose" / "wall.png")
+    (root / "Kleid" / "broken.jpg").write_bytes(b"no picture")
+    return root
+
+
+@pytest.mark.slow
+def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
+    run, tiny, drawn_photos, tmp_path
+):
+    """Without Fashion-MNIST, which is not to be found here."""
+    folder = tmp_path / "run"
+    train = (
+        "train", "--network", tiny, "--photos", drawn_photos, "--segment", "border", "--folds", 3,
+        "--epochs", 6, "-o", folder,
+    )  # fmt: skip
+    trained = run(*train)
+    assert "so the labels are the classes (Hose, Kleid, Tasche)" in trained.stderr
+    assert "broken.jpg is not a picture" in trained.stderr
+    assert "in 1 no garment was found" in trained.stderr
+    assert "photographs held out" in trained.stdout
+    assert sorted(os.listdir(folder)) == [
+        "config.json", "confusion_matrix.png", "held_out.csv", "history.csv", "history.json",
+        "learning_curves.png", "metrics.json", "model.keras", "per_class.png", "photos.npz",
+    ]  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    assert list(config["class_weights"]) == ["Hose", "Kleid", "Tasche"]
+    assert config["photos"]["alone"] is True
+    assert (config["photos"]["unreadable"], config["photos"]["photographs"]) == (1, 56)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert "test" not in metrics
+    assert 18 <= metrics["photos"]["images"] <= 20
+    assert metrics["photos"]["accuracy"] > 0.6  # chance is 0.33
+
+    assert "are other classes" not in trained.stderr
+    converted = run("convert", folder, "--int8")
+    assert "Ways to int8" in converted.stdout
+    assert f"--photos {folder / 'held_out.csv'}" in converted.stdout
+    pair = folder / "tiny_float32.tflite", folder / "tiny_int8.tflite"
+    verdict = CliRunner().invoke(
+        cli.app,
+        ["verify", *map(str, pair), "--photos", str(folder / "held_out.csv"), "--segment", "border",
+         "--margin", "0.7", "--json"],
+    )  # fmt: skip
+    assert verdict.exit_code in (0, 1), verdict.stderr  # judged, at least
+    assert [row["label"] for row in json.loads(verdict.stdout)["classes"]] == sorted(DRAWN)
+    card = json.loads(run("card", pair[1], "--json").stdout)
+    assert card["labels"] == sorted(DRAWN)
+    document = json.loads((folder / "tiny.json").read_text())
+    assert document["test_set_read"][0].startswith("none: the photographs held out")
+    pictures = [drawn_photos / label / "0.png" for label in DRAWN]
+    out = run("classify", *pictures, "--model", pair[1], "--segment", "border", "--json").stdout
+    assert {json.loads(line)["label"] for line in out.splitlines()} <= {*DRAWN, "unknown"}
+    again = ("rebalance", folder, "--target-recall", "Hose=0.9", "-o", tmp_path / "raised")
+    assert "knows other classes (Hose, Kleid, Tasche)" in error_of(run(*again, expect=2))
+
+    # The next network begins with these weights; with other classes, without the last layer.
+    short = ("--epochs", 1, "--init", folder, "-o", tmp_path / "next")
+    same = run(*train[:-4], *short)
+    assert "last layer" not in same.stderr
+    config = json.loads((tmp_path / "next" / "config.json").read_text())
+    assert config["init_sha256"] == sha256((folder / "model.keras").read_bytes())
+
+
+@pytest.fixture
+def table_of_photos(drawn_photos, tmp_path):
+    """The same as a table: dresses, trousers that are one of two classes, and what is neither."""
+    called = {"Kleid": "Dress", "Hose": "legwear", "Tasche": "Umbrella"}
+    rows = [
+        [drawn_photos / label / f"{number}.png", name, f"s{number // 2}"]
+        for label, name in called.items()
+        for number in range(10)
+    ]
+    path = tmp_path / "table.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["file", "what", "sender"], *rows, [tmp_path / "gone.png", "Dress", "s0"]]
+        )
+    return path
+
+
+@pytest.mark.slow
+def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
+    run, fit, tiny, trained_keras, table_of_photos, made_data_dir, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    arguments = (
+        "train", "--network", tiny, "--init", trained_keras, "--photos", table_of_photos,
+        "--label-column", "what", "--split-by", "sender", "--group", "legwear=Trouser,Bag",
+        "--segment", "border", "--epochs", 2, "-o", folder, "--data-dir", made_data_dir,
+    )  # fmt: skip
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(fit, "train", interrupted)
+        run(*arguments, expect=2)
+    assert (folder / "tiles.npz").exists()
+    result = run(*arguments, "--resume")
+    assert "gone.png, which cannot be read" in result.stderr
+    assert "10 photographs have a label that is none of the classes (Umbrella 10)" in result.stderr
+    assert "no sender on both sides" in result.stderr
+    assert re.search(r"accuracy [\d.]+%, photographs [\d.]+, [\d.]+%", result.stderr)
+    assert "legwear" in result.stdout
+    assert not (folder / "tiles.npz").exists()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"]["images"] == 200
+    assert [row["label"] for row in metrics["photos"]["per_group"]] == ["Dress", "legwear"]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["photos"]["groups"]["legwear"] == ["Trouser", "Bag"]
+    assert config["images"] == {"training": 900, "validation": 100}
+    assert config["learning_rate"] == pytest.approx(1e-2 * 0.2)
+    with (folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"photo_loss", "photo_accuracy", "photo_recall Dress", "val_recall Bag"} <= set(rows[0])
+    with (folder / "held_out.csv").open(newline="") as file:
+        held_out = list(csv.DictReader(file))
+    assert {row["label"] for row in held_out} == {"Dress"}  # a group is no class
+    converted = run("convert", folder, "--int8", "--ptq", "--data-dir", made_data_dir)
+    assert "on 200 test images (Fashion-MNIST)" in converted.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--split-by", "x"], "--split-by x names a column of a table", id="no-table"),
+        pytest.param(["--fold", 9], "--fold 9 of --folds 5 does not exist", id="fold"),
+        pytest.param(["--group", "a=Rock"], "No class is called 'Rock'", id="group"),
+        pytest.param(["--segment", "grabcutt"], "No segmenter is called 'grabcutt'", id="segment"),
+        pytest.param(["--all-photos"], "--all-photos and --teacher need Fashion-MNIST", id="all"),
+    ],
+)
+def test_train_on_photographs_with_options_that_do_not_fit_is_said_before_the_work(
+    run, drawn_photos, options, message
+):
+    result = run("train", "--photos", drawn_photos, *options, expect=2)
+    assert message in error_of(result)
+    assert "Starting" not in result.stderr
+
+
+def test_train_with_options_of_photographs_but_none_is_one_sentence(run):
+    assert "belong to --photos" in error_of(run("train", "--all-photos", expect=2))
+
+
+def test_train_on_photographs_of_one_class_is_one_sentence(run, drawn_photos, tmp_path):
+    shutil.copytree(drawn_photos / "Hose", tmp_path / "one" / "Hose")
+    (tmp_path / "one" / "empty").mkdir()
+    result = run("train", "--photos", tmp_path / "one", expect=2)
+    assert "have 1 label (Hose), and a classifier needs two" in error_of(result)
+    assert "There is no picture in" in result.stderr
+    assert "no folder or table" in error_of(run("train", "--photos", tmp_path / "none", expect=2))
+
+
 def test_train_by_force_replaces_a_finished_run(run, tiny, made_data_dir, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -28,7 +28,8 @@ LIGHT = (
     "convert.layers", "convert.layers_report", "convert.corruptions",
     "convert.corruptions_report",
     "train.degradation", "train.data", "train.class_weights", "train.augmentation", "train.runs",
-    "train.target_recall", "train.compare", "train.keras_file", "train.recipe",
+    "train.target_recall", "train.compare", "train.keras_file", "train.recipe", "train.segmenter_data",
+    "train.photo_set", "train.camera", "train.adapt",
     "convert.compare_report", "cli",
 )  # fmt: skip
 

@@ -45,8 +45,9 @@ def test_prepare_folder_with_a_run_is_refused_and_keeps_it(folder, names):
     assert all((folder / name).read_text() == "older" for name in names)
 
 
-def test_prepare_folder_with_an_unfinished_run_proposes_to_resume(folder):
-    fill(folder, "checkpoint.npz", "config.json")
+@pytest.mark.parametrize("name", ["checkpoint.npz", "tiles.npz"])
+def test_prepare_folder_with_an_unfinished_run_proposes_to_resume(folder, name):
+    fill(folder, name, "config.json")
     with pytest.raises(OutputError, match="--resume goes on with it"):
         runs.prepare_folder(folder, resume=False, force=False)
 
@@ -83,8 +84,26 @@ def test_write_history_gives_a_line_per_epoch_in_both_files(folder):
     ]
 
 
+def test_write_history_of_photographs_adds_columns_for_their_labels(folder):
+    @dataclass
+    class WithPhotos(Row):
+        photo_loss: float | None = None
+        photo_recall: list | None = None
+
+    rows = [WithPhotos(1, 0.5, [0.1], photo_loss=2.0, photo_recall=[0.7, None])]
+    runs.write_history(folder, rows, ["Bag"], ["Bag", "footwear"])
+    with (folder / "history.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["epoch", "val_loss", "best", "photo_loss", "val_recall Bag", "photo_recall Bag",
+             "photo_recall footwear"],
+            ["1", "0.5", "True", "2.0", "0.1", "0.7", ""],
+        ]  # fmt: skip
+    runs.write_history(folder, [WithPhotos(1, 0.5, [0.1])], ["Bag"])
+    assert "photo" not in (folder / "history.json").read_text()
+
+
 def test_write_metrics_finishes_the_run(folder):
-    fill(folder, "checkpoint.npz")
+    fill(folder, "checkpoint.npz", "tiles.npz", "teacher.npz")
     runs.write_metrics(folder, {"test": {"accuracy": 0.9}})
     assert os.listdir(folder) == ["metrics.json"]
     assert runs.read_json(folder, "metrics.json") == {"test": {"accuracy": 0.9}}

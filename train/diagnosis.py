@@ -209,10 +209,14 @@ def overfitting(history: Sequence[Epoch]) -> Overfitting:
         history: A run's epochs, at least one of them the best.
     """
     kept = [epoch for epoch in history if epoch.best][-1]
+    lowest = min(
+        (epoch for epoch in history if math.isfinite(epoch.val_loss)),
+        key=lambda epoch: epoch.val_loss,
+    )
     last = history[-1]
-    turned = last.val_loss > _RISE * kept.val_loss and last.train_loss < kept.train_loss
+    turned = last.val_loss > _RISE * lowest.val_loss and last.train_loss < lowest.train_loss
     return Overfitting(
-        kept.epoch, kept.train_accuracy, kept.val_accuracy, kept.epoch if turned else None
+        kept.epoch, kept.train_accuracy, kept.val_accuracy, lowest.epoch if turned else None
     )
 
 

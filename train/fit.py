@@ -1,4 +1,4 @@
-"""The training loop: best weights by weighted validation loss, exact resume, a clean Ctrl-C.
+"""The training loop: selection by weighted validation loss, exact resume, a clean Ctrl-C.
 
 What an epoch sees depends on (seed, epoch, step) alone, and everything that changes (weights, optimizer,
 random state of the dropout layers, schedule, best weights so far) is in one checkpoint file. So a run
@@ -14,8 +14,8 @@ import os
 import platform
 import time
 import zipfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ import keras
 import numpy as np
 
 from edge import metrics
-from edge.errors import DataError
+from edge.errors import DataError, OptionError
 from edge.files import write_bytes
-from train import diagnosis
+from train import adapt, diagnosis
+from train.adapt import PhotoFigures, PhotoSet
 from train.augmentation import augment
 from train.batch_norm import RECALIBRATION_IMAGES, Recalibration
 from train.data import as_input
@@ -55,6 +56,8 @@ class TrainConfig(Recipe):
         seed: Of initial weights, order of images, augmentation and dropout.
         teacher: SHA-256 of each network whose answers are learned with the labels; see `train`.
         mixed_precision: Whether to compute in bfloat16; the weights, and what is kept of them, stay float32.
+        init_sha256: Of the file whose weights it begins with; empty where it begins with random ones.
+        photos_sha256: Of the photographs; empty where there are none.
     """
 
     network: str
@@ -62,6 +65,8 @@ class TrainConfig(Recipe):
     seed: int
     teacher: tuple[str, ...] = ()
     mixed_precision: bool = False
+    init_sha256: str = ""
+    photos_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,11 @@ class Epoch:
         val_accuracy: Unweighted.
         val_recall: Recall per class on the validation images, in the order of the labels; None for a
             class without any.
-        best: Whether this epoch has the lowest val_loss so far.
+        best: Whether this epoch's weights were the ones to keep: it has the lowest selection loss so far, or
+            the schedule is one whose last epoch is kept.
+        photo_loss: As `val_loss`, of the photographs held out, where there are other images beside them.
+        photo_accuracy: Share of them that is recognised; one without a garment is not.
+        photo_recall: The same by group.
     """
 
     epoch: int
@@ -95,6 +104,14 @@ class Epoch:
     val_accuracy: float
     val_recall: list[float | None]
     best: bool
+    photo_loss: float | None = None
+    photo_accuracy: float | None = None
+    photo_recall: list[float | None] | None = None
+
+    @property
+    def selection_loss(self) -> float:
+        """By which the weights are chosen: `val_loss`, or its mean with `photo_loss`."""
+        return self.val_loss if self.photo_loss is None else (self.val_loss + self.photo_loss) / 2
 
 
 @dataclass
@@ -120,6 +137,8 @@ def train(
     y_validation: np.ndarray,
     *,
     teacher: np.ndarray | None = None,
+    photos: PhotoSet | None = None,
+    init: Sequence[np.ndarray] = (),
     checkpoint: Path | None = None,
     save_every_s: float = SAVE_EVERY_S,
     devices: Devices = ONE_DEVICE,
@@ -137,6 +156,10 @@ def train(
         y_validation: Their class numbers, shape (M,).
         teacher: Probabilities that are learned in place of the labels, float32, shape (N, C); see
             `distillation.soft_targets`.
+        photos: Photographs to train on together with the images. Where they are alone, `x` and `y` are
+            those to train on, and `x_validation` and `y_validation` those held out, as the device makes
+            them. Where none is held out, the last epoch is kept.
+        init: Weights to begin with, those of the first layers; the others are random.
         checkpoint: Written after every epoch and, in a long one, every `save_every_s`; if it exists,
             training goes on from it.
         save_every_s: Seconds.
@@ -146,19 +169,26 @@ def train(
         on_doubt: Called with a sentence where images, labels or network look wrong before the first step.
 
     Returns:
-        The network with the weights of the epoch with the lowest weighted validation loss. Ctrl-C ends
-        training early and returns the best so far.
+        The network with the weights of the epoch with the lowest selection loss; with the schedule
+        "cosine" of the last epoch. Ctrl-C ends training early and returns what would be kept so far.
 
     Raises:
         DataError: If images and labels do not fit, or the checkpoint belongs to another configuration.
+        OptionError: If images are to rest while there are photographs.
         TrainingError: If the loss is no number or the network stays at chance; with the likely cause.
         KeyboardInterrupt: If Ctrl-C comes before the first epoch is done.
     """
     network, classes = network_named(config.network), len(config.class_weights)
     diagnosis.require_trainable(x, y, x_validation, y_validation, classes)
+    if photos and config.rest:
+        raise OptionError("Easy images rest only where there are no photographs; set rest to 0.")
+    alone = photos is not None and photos.alone  # then there are too few images to tell chance by
     make_deterministic(config.seed)
     kept = network.build(classes)  # what is validated and saved
-    doubts = diagnosis.doubts_about_labels(x, y, x_validation, y_validation, classes)
+    kept.set_weights([*init, *kept.get_weights()[len(init) :]])
+    doubts = ""
+    if not alone:
+        doubts = diagnosis.doubts_about_labels(x, y, x_validation, y_validation, classes)
     if not doubts:
         some = slice(0, RECALIBRATION_IMAGES)
         loss = diagnosis.start_loss(y[some], predict_logits(kept, x[some]))
@@ -167,13 +197,13 @@ def train(
         on_doubt(doubts)
     with devices.in_use():
         model = training_copy(kept, devices=devices.count, mixed_precision=config.mixed_precision)
-        _compile(model, config, soft=teacher is not None)
+        _compile(model, config, soft=teacher is not None, has_groups=photos is not None)
     weights = np.array(list(config.class_weights.values()), np.float32)
-    batches = _Batches(config, x, y, weights, teacher, devices)
+    batches = _Batches(config, x, y, weights, teacher, devices, photos)
     state = _State(config, model)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
-    judge = _Judge(config, kept, x, y, x_validation, y_validation, weights)
+    judge = _Judge(config, kept, x, y, x_validation, y_validation, weights, photos)
     steps = _Steps(state, batches, checkpoint, save_every_s, on_step)
     try:
         while not state.ended():
@@ -188,9 +218,9 @@ def train(
             if checkpoint:
                 state.save(checkpoint)
             on_epoch(state.history)
-            diagnosis.require_progress(
-                state.history, classes, len(x_validation), judge.answers, doubts
-            )
+            # Of one epoch, only a loss that is no number is refused.
+            judged = state.history[-1:] if alone else state.history
+            diagnosis.require_progress(judged, classes, len(x_validation), judge.answers, doubts)
         ended = state.ended()
     except KeyboardInterrupt:
         if state.best is None:
@@ -201,13 +231,14 @@ def train(
     return TrainResult(kept, state.history, ended)
 
 
-def _compile(model: keras.Model, config: TrainConfig, *, soft: bool) -> None:
+def _compile(model: keras.Model, config: TrainConfig, *, soft: bool, has_groups: bool) -> None:
     """Gives the model its optimizer and loss.
 
     Args:
         model: Untrained.
         config: Of the run.
         soft: Whether the targets are probabilities by their kind.
+        has_groups: Whether a target may be several classes, of which one is right; see `_loss_of_groups`.
     """
     averaging = {"use_ema": True, "ema_momentum": config.averaging} if config.averaging else {}
     decay = config.weight_decay or None
@@ -222,19 +253,47 @@ def _compile(model: keras.Model, config: TrainConfig, *, soft: bool) -> None:
         optimizer = keras.optimizers.Adam(config.learning_rate, **options)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    losses = keras.losses
+    accuracy: Any = "accuracy"
+    if has_groups:
+        loss: Any = _loss_of_groups
+        accuracy = keras.metrics.MeanMetricWrapper(_hits_of_groups, name="accuracy")
+    elif soft or config.label_smoothing:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=optimizer,
-        loss=(
-            losses.CategoricalCrossentropy(from_logits=True)
-            if soft or config.label_smoothing
-            else losses.SparseCategoricalCrossentropy(from_logits=True)
-        ),
-        metrics=["accuracy"],
+        loss=loss,
+        metrics=[accuracy],
         # Keras' "auto" would choose XLA, whose convolutions are several times slower on a CPU.
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
+
+
+def _loss_of_groups(y_true: Any, logits: Any) -> Any:
+    """Cross entropy; where several classes are right, of the sum of their probabilities.
+
+    Args:
+        y_true: Tensor, shape (N, C). A row is a distribution, or has a 1 for every class of a group.
+        logits: Tensor, shape (N, C).
+
+    Returns:
+        Tensor, shape (N,), in nats.
+    """
+    ops = keras.ops
+    logits = ops.cast(logits, y_true.dtype)
+    of_group = ops.logsumexp(ops.where(y_true > 0, logits, -1e9), axis=-1)
+    expected = ops.sum(y_true * logits, axis=-1)
+    is_group = ops.sum(y_true, axis=-1) > 1.5  # a distribution sums to 1, a group to 2 or more
+    return ops.logsumexp(logits, axis=-1) - ops.where(is_group, of_group, expected)
+
+
+def _hits_of_groups(y_true: Any, logits: Any) -> Any:
+    """Whether the answer is the likeliest class, or one of a group: tensor of 0 and 1, shape (N,)."""
+    ops = keras.ops
+    answer = ops.one_hot(ops.argmax(logits, axis=-1), y_true.shape[-1], dtype=y_true.dtype)
+    return ops.cast(ops.sum(answer * y_true, axis=-1) >= ops.max(y_true, axis=-1), y_true.dtype)
 
 
 def make_deterministic(seed: int) -> None:
@@ -301,17 +360,36 @@ class _Batches(keras.utils.PyDataset):
         weights: np.ndarray,
         teacher: np.ndarray | None = None,
         devices: Devices = ONE_DEVICE,
+        photos: PhotoSet | None = None,
     ) -> None:
         super().__init__()
         self.config, self.x, self.weights, self.devices = config, x, weights, devices
         self.factors = weights[y]
         self.targets = y.astype(np.int32)
-        if teacher is not None or config.label_smoothing:
+        self.rows = np.arange(len(x))  # of an epoch, in order; photographs come after the images
+        self.photos = photos
+        if teacher is not None or config.label_smoothing or photos:
             classes = len(weights)
             soft = np.eye(classes, dtype=np.float32)[y] if teacher is None else teacher
             share = config.label_smoothing
             self.targets = (soft * (1 - share) + share / classes).astype(np.float32)
+        if photos:
+            self._add(photos)
         self.start_epoch(0)
+
+    def _add(self, photos: PhotoSet) -> None:
+        """Puts photographs after the images, or, where they are alone, in their place."""
+        if photos.alone:
+            self.x, self.rows = self.x[:0], self.rows[:0]
+            self.factors, self.targets = self.factors[:0], self.targets[:0]
+        members = photos.members.astype(np.float32)
+        is_class, share = members.sum(axis=1) == 1, self.config.label_smoothing
+        members[is_class] = members[is_class] * (1 - share) + np.float32(share / members.shape[1])
+        factors = adapt.group_weights(photos, self.weights)
+        more = np.repeat(np.arange(len(photos.y)) + len(self.x), photos.repeats)
+        self.rows = np.concatenate([self.rows, more])
+        self.targets = np.concatenate([self.targets, members[photos.y]])
+        self.factors = np.concatenate([self.factors, factors[photos.y]])
 
     def start_epoch(
         self, epoch: int, first_step: int = 0, losses: np.ndarray | None = None
@@ -325,8 +403,8 @@ class _Batches(keras.utils.PyDataset):
         """
         self.epoch, self.first_step = epoch, first_step
         rng = np.random.default_rng([self.config.seed, epoch])
-        self.order = rng.permutation(len(self.x))
-        self.counts_for = np.ones(len(self.x), np.float32)
+        self.order = rng.permutation(self.rows)
+        self.counts_for = np.ones(len(self.factors), np.float32)
         if losses is not None and self.config.rests_in(epoch):
             easy = losses < losses.mean()
             rests = easy & (rng.random(len(self.x)) < self.config.rest)
@@ -349,10 +427,22 @@ class _Batches(keras.utils.PyDataset):
         step, size = self.first_step + index, self.config.batch_size
         chosen = self.order[step * size : (step + 1) * size]
         rng = np.random.default_rng([self.config.seed, self.epoch, step])
-        images = augment(self.x[chosen], self.config.augmentation, rng)
+        images = augment(self._images(chosen, rng), self.config.augmentation, rng)
         factors = self.factors[chosen] * self.counts_for[chosen]
         share = self.devices.share_of
         return as_input(share(images)), share(self.targets[chosen]), share(factors)
+
+    def _images(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The images with these numbers; of each photograph, one of its variants."""
+        if self.photos is None:
+            return self.x[chosen]
+        tiles, numbers = self.photos.tiles_u8, chosen - len(self.x)
+        is_photo = numbers >= 0
+        images = np.empty((len(chosen), *tiles.shape[2:]), np.uint8)
+        images[~is_photo] = self.x[chosen[~is_photo]]
+        variant = rng.integers(tiles.shape[1], size=int(is_photo.sum()))
+        images[is_photo] = tiles[numbers[is_photo], variant]
+        return images
 
 
 @dataclass
@@ -465,7 +555,10 @@ def _read_checkpoint(
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         document = json.loads(str(arrays["document"]))
-        theirs, ours = document["config"], json.loads(json.dumps(asdict(config)))
+        # What a checkpoint of an earlier version does not name was as it is by default.
+        defaults = {one.name: one.default for one in fields(config) if one.default is not MISSING}
+        both = defaults | document["config"], asdict(config)
+        theirs, ours = (json.loads(json.dumps(one)) for one in both)
         different = [name for name in ours if name != "epochs" and ours[name] != theirs.get(name)]
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile
@@ -536,11 +629,12 @@ class _Judge:
         x_validation: np.ndarray,
         y_validation: np.ndarray,
         weights: np.ndarray,
+        photos: PhotoSet | None = None,
     ) -> None:
         self.config, self.model, self.class_weights = config, model, weights
-        self.x, self.y = x, y
+        self.x, self.y, self.photos = x, y, photos
         self.x_validation, self.y_validation = x_validation, y_validation
-        self.recalibration = Recalibration(model, x)
+        self.recalibration = Recalibration(model, _settling_images(config, x, photos))
         self.answers = 0  # how many different classes the network named on the validation images
 
     def finish_epoch(self, state: _State, steps: _Steps, started: float) -> None:
@@ -551,38 +645,66 @@ class _Judge:
             self.recalibration.apply()
             train_loss, train_matrix = self._measure(self.x[some], self.y[some])
             val_loss, matrix = self._measure(self.x_validation, self.y_validation)
+            figures = self._measure_photos()
         self.answers = int(np.count_nonzero(matrix.sum(axis=0)))
-        # Written so that a loss that is no number is never the best one.
-        best = val_loss < min(
-            (past.val_loss for past in state.history if past.best), default=math.inf
-        )
-        if best:
-            state.best = self.model.get_weights()
         done = state.epochs_done + 1
         if self.config.rests_in(done) and done % RESTING_IS_CHOSEN_EVERY == 0:
             state.losses = _losses(self.y, predict_logits(self.model, self.x))
-        state.history.append(
-            Epoch(
-                epoch=done,
-                learning_rate=float(np.asarray(state.model.optimizer.learning_rate)),
-                seconds=time.perf_counter() - started,
-                # Over all images: those that were seen count for those that rested.
-                loss=steps.whole.loss / len(self.x),
-                accuracy=steps.whole.accuracy / steps.whole.images,
-                train_loss=train_loss,
-                train_accuracy=metrics.accuracy(train_matrix),
-                val_loss=val_loss,
-                val_accuracy=metrics.accuracy(matrix),
-                val_recall=[metrics.defined(recall) for recall in metrics.recall_per_class(matrix)],
-                best=best,
-            )
+        epoch = Epoch(
+            epoch=done,
+            learning_rate=float(np.asarray(state.model.optimizer.learning_rate)),
+            seconds=time.perf_counter() - started,
+            # Over all images: those that were seen count for those that rested.
+            loss=steps.whole.loss / len(steps.batches.rows),
+            accuracy=steps.whole.accuracy / steps.whole.images,
+            train_loss=train_loss,
+            train_accuracy=metrics.accuracy(train_matrix),
+            val_loss=val_loss,
+            val_accuracy=metrics.accuracy(matrix),
+            val_recall=[metrics.defined(recall) for recall in metrics.recall_per_class(matrix)],
+            best=False,
         )
+        if figures and self.photos and self.photos.alone:  # those without a garment count here too
+            epoch = replace(epoch, val_accuracy=figures.accuracy, val_recall=figures.recall)
+        elif figures:
+            epoch = replace(
+                epoch,
+                photo_loss=figures.loss,
+                photo_accuracy=figures.accuracy,
+                photo_recall=figures.recall,
+            )
+        lowest = min((past.selection_loss for past in state.history if past.best), default=math.inf)
+        # The last epoch is kept where the schedule ends in it, and where nothing tells how photographs fare.
+        if self.config.schedule == "cosine" or (self.photos and not figures):
+            lowest = math.inf
+        # Written so that a loss that is no number is never the best one.
+        if epoch.selection_loss < lowest:
+            epoch = replace(epoch, best=True)
+            state.best = self.model.get_weights()
+        state.history.append(epoch)
         state.partial = _Partial()
 
     def _measure(self, images_u8: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         logits = predict_logits(self.model, images_u8)
         loss = metrics.log_loss(y, logits, self.class_weights[y])
         return loss, metrics.confusion_matrix(y, logits.argmax(axis=1), len(self.class_weights))
+
+    def _measure_photos(self) -> PhotoFigures | None:
+        """What the photographs held out say; None where there are none."""
+        if self.photos is None or not len(self.photos.y_validation):
+            return None
+        logits = predict_logits(self.model, self.photos.validation_u8)
+        return adapt.measure(self.photos, logits, self.class_weights)
+
+
+def _settling_images(config: TrainConfig, x: np.ndarray, photos: PhotoSet | None) -> np.ndarray:
+    """Clean training images that batch-norm is settled by, uint8; with photographs in their share."""
+    if photos is None:
+        return x
+    if photos.alone:
+        return photos.sample(RECALIBRATION_IMAGES, config.seed)
+    some = photos.sample(round(RECALIBRATION_IMAGES * adapt.PHOTO_SHARE), config.seed)
+    return np.concatenate([some, x[: RECALIBRATION_IMAGES - len(some)]])
 
 
 def _losses(y: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -32,8 +32,9 @@ class Recipe:
         augmentation: Random changes of the training images.
         optimizer: "adam", "sgd" with Nesterov momentum 0.9, or "muon" (see `train.muon`).
         schedule: "plateau" lowers the learning rate when the validation loss stops falling, and stops
-            early; "cosine" warms up and falls to nothing over the epochs, all of which are run;
-            "constant" does neither.
+            early; "cosine" warms up and falls to nothing over the epochs, all of which are run and the
+            last of which is kept: on the way the loss may be lower, by surer or less sure answers that a
+            temperature makes alike, while more of them are wrong; "constant" does neither.
         weight_decay: Of kernels, a step and times the learning rate (decoupled); not of biases and
             batch-norm.
         label_smoothing: Share of every target that is spread over all classes.
