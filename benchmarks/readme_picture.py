@@ -21,8 +21,9 @@ from edge.pictures import Picture
 from edge.preparation import naive_tile
 from edge.recognition import recognize
 from edge.segmentation import make_segmenter
-from edge.shipped import default_model
+from edge.shipped import FOLDER
 
+MODEL = FOLDER / "weighted-cnn_int8.tflite"
 LABELS = ("T-shirt/top", "Trouser", "Dress", "Coat", "Sneaker", "Ankle boot")
 SIDE, GAP, MARGIN, LINE = 150, 14, 150, 26  # pixels
 PAPER, INK, RIGHT, WRONG = "white", "#222222", "#1a7f37", "#cf222e"
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=4)
     arguments = parser.parse_args()
-    classifier, segmenter = Classifier(default_model()), make_segmenter("grabcut")
+    classifier, segmenter = Classifier(MODEL), make_segmenter("grabcut")
     rng = np.random.default_rng(arguments.seed)
     height = SIDE * 3 + LINE * 3 + GAP * 2
     sheet = Image.new("RGB", (MARGIN + len(LABELS) * (SIDE + GAP), height), PAPER)

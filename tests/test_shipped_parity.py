@@ -50,7 +50,7 @@ def test_shipped_int8_on_reference_kernels_differs_by_few_steps(name, fashion_mn
         Classifier(path, kernels=kernels).raw_outputs(images).astype(int)
         for kernels in ("default", "reference")
     )
-    assert np.abs(default - reference).max() <= 4  # as stated in edge.runtime
+    assert np.abs(default - reference).max() <= 6  # as stated in edge.runtime
 
 
 @pytest.mark.parametrize("name", PAIRS)
