@@ -349,7 +349,7 @@ def train(
             epoch = history[-1]
             if log:
                 log.write(epoch)
-            mark = "  best so far" if epoch.best else ""
+            mark = "  best so far" if epoch.best and config.schedule != "cosine" else ""
             more = ""
             if epoch.photo_loss is not None:
                 more = f", photographs {epoch.photo_loss:.4f}, {epoch.photo_accuracy:.2%}"
