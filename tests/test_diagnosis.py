@@ -154,6 +154,15 @@ def test_overfitting_says_the_gap_and_the_epoch_at_which_it_began():
     assert found.as_document()["began"] == 2
 
 
+def test_overfitting_of_a_run_that_keeps_its_last_epoch_began_at_the_lowest_loss():
+    history = history_of(
+        (0.5, 0.50, 0.80, 0.5, 0.80), (0.4, 0.30, 0.90, 0.4, 0.85), (0.3, 0.10, 0.99, 0.6, 0.86)
+    )
+    history[-1].best = True
+    found = diagnosis.overfitting(history)
+    assert (found.epoch, found.began) == (3, 2)
+
+
 @pytest.mark.parametrize(
     "last",
     [
