@@ -12,15 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cli import app
 from edge.metadata import attach, split
-from edge.runtime import FLATBUFFER_IDENTIFIER
+from edge.runtime import pack, unpack
 from edge.shipped import FOLDER
 
 CLASS_NUMBER = 6  # Shirt
@@ -28,7 +26,7 @@ CLASS_NUMBER = 6  # Shirt
 
 def broken(flatbuffer: bytes, factor: float) -> bytes:
     """The model with one row of the last dense kernel, int8, times `factor`."""
-    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    model = unpack(flatbuffer)
     graph = model.subgraphs[0]
     last = [operator for operator in graph.operators if len(operator.inputs) == 3][-1]
     kernel = graph.tensors[last.inputs[1]]
@@ -36,9 +34,7 @@ def broken(flatbuffer: bytes, factor: float) -> bytes:
     values = np.asarray(buffer.data, np.uint8).view(np.int8).reshape(kernel.shape).copy()
     values[CLASS_NUMBER] = np.rint(values[CLASS_NUMBER] * factor)
     buffer.data = values.view(np.uint8).ravel()
-    builder = flatbuffers.Builder(len(flatbuffer))
-    builder.Finish(model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def main() -> None:

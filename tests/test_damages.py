@@ -22,7 +22,7 @@ from edge.classifier import Classifier, softmax
 from edge.errors import ModelError
 from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import attach, split
-from edge.runtime import FLATBUFFER_IDENTIFIER
+from edge.runtime import pack, unpack
 from edge.shipped import FOLDER
 from train import data
 
@@ -42,7 +42,7 @@ class Opened:
         from ai_edge_litert import schema_py_generated as schema
 
         self.schema = schema
-        self.model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+        self.model = unpack(flatbuffer)
         self.graph = self.model.subgraphs[0]
 
     def with_weights(self) -> list:
@@ -73,11 +73,7 @@ class Opened:
         return float(self.graph.tensors[self.graph.outputs[0]].quantization.scale[0])
 
     def packed(self) -> bytes:
-        import flatbuffers
-
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.model.Pack(builder), file_identifier=FLATBUFFER_IDENTIFIER)
-        return bytes(builder.Output())
+        return pack(self.model)
 
 
 def nothing(opened: Opened) -> None:

@@ -11,6 +11,7 @@ import pytest
 from edge.classifier import Classifier
 from edge.errors import ModelError
 from edge.metadata import FORMAT_VERSION, attach, is_unchanged, split
+from edge.runtime import unpack
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,4 @@ def test_classifier_of_a_changed_flatbuffer_warns(flatbuffer, model_file, tmp_pa
 
 def _kernel_bytes(flatbuffer):
     """The kernel as it stands in the file: the only run of 144 bytes, 4 x 36 of int8."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
-    return model.buffers[2].data.tobytes()
+    return unpack(flatbuffer).buffers[2].data.tobytes()
