@@ -158,10 +158,14 @@ def log_loss(y_true: np.ndarray, logits: np.ndarray, weights: np.ndarray | None 
         sum(w * loss) / sum(w).
     """
     logits = logits.astype(np.float64)
-    largest = logits.max(axis=1)
-    log_sum = largest + np.log(np.exp(logits - largest[:, np.newaxis]).sum(axis=1))
-    losses = log_sum - logits[np.arange(len(y_true)), y_true]
+    losses = log_sum_exp(logits) - logits[np.arange(len(y_true)), y_true]
     return float(np.average(losses, weights=weights))
+
+
+def log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of the sum of exponentials of every row, without overflow: shape (N, C) to (N,)."""
+    largest = logits.max(axis=1, keepdims=True)
+    return largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
 
 
 def expected_calibration_error(

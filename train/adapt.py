@@ -20,7 +20,7 @@ from edge import preparation, segmentation, shipped
 from edge.errors import DataError, ModelError, OptionError, PictureError
 from edge.files import sha256, write_bytes
 from edge.labels import FASHION_MNIST_LABELS
-from edge.metrics import defined
+from edge.metrics import defined, log_sum_exp
 from edge.pictures import read_picture
 from edge.preparation import TILE, fit_to_tile, prepare
 from train import camera, photo_set
@@ -331,7 +331,7 @@ def losses(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
     """
     logits = logits.astype(np.float64)
     every, some = (
-        _log_sum_exp(np.where(chosen, logits, -np.inf))
+        log_sum_exp(np.where(chosen, logits, -np.inf))
         for chosen in (np.ones_like(members), members)
     )
     return every - some
@@ -468,10 +468,11 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
         ModelError: If it cannot be read, or is not of that network.
         OptionError: If it is not known which network it is of.
     """
+    from train import runs
     from train.keras_file import read_network
     from train.networks import NETWORKS, network_named
 
-    file = path / "model.keras" if path.is_dir() else path
+    file = runs.model_file(path)
     model = read_network(file, "--init takes a run's folder or a .keras file")
     name = network or model.name
     if name not in NETWORKS and network is None:
@@ -564,8 +565,3 @@ def _write_cache(path: Path, about: str, known: dict[str, np.ndarray]) -> None:
         tiles=np.stack(list(known.values())),
     )
     write_bytes(path, buffer.getvalue())
-
-
-def _log_sum_exp(values: np.ndarray) -> np.ndarray:
-    largest = values.max(axis=1, keepdims=True)
-    return largest[:, 0] + np.log(np.exp(values - largest).sum(axis=1))

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge.errors import DataError, ModelError
 from edge.files import sha256, write_bytes
+from train import runs
 from train.fit import predict_logits
 from train.keras_file import read_network
 
@@ -49,7 +50,7 @@ def load(paths: Sequence[Path], num_classes: int) -> Teacher:
     """
     models, checksums = [], []
     for path in paths:
-        file = path / "model.keras" if path.is_dir() else path
+        file = runs.model_file(path)
         model = read_network(file, "--teacher takes a run's folder or a .keras file")
         expected = ((None, 28, 28, 1), (None, num_classes))
         if (model.input_shape, model.output_shape) != expected:

@@ -75,6 +75,11 @@ def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
             (folder / name).unlink()
 
 
+def model_file(path: Path) -> Path:
+    """The network of a run's folder; a file is meant itself."""
+    return path / MODEL if path.is_dir() else path
+
+
 def write_config(folder: Path, document: dict[str, Any]) -> None:
     """Writes config.json: the configuration, and what it ran with (data, versions, device)."""
     write_json(folder / CONFIG, document)
