@@ -266,6 +266,14 @@ def made_data() -> FashionMnist:
     return FashionMnist(x_train, y_train, x_test, y_test, Path("made"))
 
 
+@pytest.fixture(scope="session")
+def images(made_data):
+    """The made images to train on with their labels, and those that validate with theirs."""
+    training, validation = data.validation_split(made_data.y_train)
+    x, y = made_data.x_train, made_data.y_train
+    return x[training], y[training], x[validation], y[validation]
+
+
 def idx_of(found: FashionMnist) -> dict[str, bytes]:
     """The four files of a data set, decompressed, by name."""
     content = {}

@@ -18,7 +18,6 @@ from edge.segmentation import BorderSegmenter
 from train import adapt, runs
 from train.adapt import PhotoSet
 from train.augmentation import Augmentation
-from train.data import validation_split
 from train.recipe import Recipe
 
 FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
@@ -375,13 +374,6 @@ def test_recipe_for_photographs_alone_regularises():
 
 
 # --- training
-
-
-@pytest.fixture(scope="module")
-def images(made_data):
-    training, validation = validation_split(made_data.y_train)
-    x, y = made_data.x_train, made_data.y_train
-    return x[training], y[training], x[validation], y[validation]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from edge import metrics
 from edge.errors import DataError, OptionError, TrainingError
 from edge.labels import FASHION_MNIST_LABELS
 from train.augmentation import Augmentation
-from train.data import as_input, validation_split
+from train.data import as_input
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,6 @@ def config(fit, tiny):
         network=tiny, class_weights=weights, augmentation=Augmentation(rotation=5, shift=0.05),
         epochs=4, batch_size=64, learning_rate=1e-2, seed=7,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def images(made_data):
-    training, validation = validation_split(made_data.y_train)
-    x, y = made_data.x_train, made_data.y_train
-    return x[training], y[training], x[validation], y[validation]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +79,16 @@ def test_train_keeps_the_best_and_not_the_last(fit, config, contrary):
     logits = fit.predict_logits(result.model, contrary[2])
     weights = np.array(list(config.class_weights.values()))[contrary[3]]
     assert metrics.log_loss(contrary[3], logits, weights) == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_train_by_the_cosine_keeps_the_last_and_not_the_lowest_loss(fit, config, contrary):
+    result = fit.train(replace(config, epochs=5, schedule="cosine"), *contrary)
+    losses = [epoch.val_loss for epoch in result.history]
+    assert losses[-1] > 1.01 * min(losses)  # so that the two can be told apart
+    assert all(epoch.best for epoch in result.history)
+    logits = fit.predict_logits(result.model, contrary[2])
+    weights = np.array(list(config.class_weights.values()))[contrary[3]]
+    assert metrics.log_loss(contrary[3], logits, weights) == pytest.approx(losses[-1], rel=1e-6)
 
 
 def test_train_twice_gives_the_same_weights_and_another_seed_others(fit, config, images):
