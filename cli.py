@@ -241,7 +241,7 @@ def train(
         from train import adapt
 
         load_opencv()  # what is missing, and a wrong name, are said before the work
-        _segmenter(segment)
+        segmenter = _segmenter(segment)
         collection = adapt.read_collection(
             photos,
             labels,
@@ -291,7 +291,7 @@ def train(
     about_photos: dict[str, Any] = {}
     photo_set = None
     if collection:
-        tiles = _make_tiles(collection, segment, seed, folder / runs.TILES)
+        tiles = _make_tiles(collection, segmenter, seed, folder / runs.TILES)
         photo_set = adapt.make_set(collection, tiles, len(x) if found else 0)
         about_photos = {
             "source": str(photos),
@@ -390,15 +390,15 @@ def train(
             raise typer.Exit(COULD_NOT) from None
     validated = (x_validation, y_validation)
     if result.ended == "interrupted":
-        _finish_run(folder, result, labels, validated, None, None, photo_set)
+        _finish_run(folder, result, labels, validated, None, None, photo_set, final=False)
         _say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
         raise typer.Exit(COULD_NOT)
     _say(diagnosis.overfitting(result.history).sentence)
     once = "" if alone else " The test set is read once now, with the weights kept."
     _say(f"Ended: {result.ended}.{once}")
-    tested = (found.x_test, found.y_test) if found else validated
-    document = _finish_run(folder, result, labels, validated, tested, wanted, photo_set)
-    _print_metrics(document["validation" if alone else "test"])
+    tested = (found.x_test, found.y_test) if found else None
+    document = _finish_run(folder, result, labels, validated, tested, wanted, photo_set, final=True)
+    _print_metrics(document["test" if tested else "validation"])
     if "photos" in document:
         _print_photos(document["photos"])
     if wanted:
@@ -442,7 +442,9 @@ def rebalance(
     _say("The test set is read once now, with the outputs raised.")
     validated = (found.x_train[validation], found.y_train[validation])
     tested = (found.x_test, found.y_test)
-    document = _finish_run(output, result, FASHION_MNIST_LABELS, validated, tested, wanted, None)
+    document = _finish_run(
+        output, result, FASHION_MNIST_LABELS, validated, tested, wanted, None, final=True
+    )
     _print_metrics(document["test"])
     _print_price(document["target_recall"])
     typer.echo(f"Run written to {output}; next: cli convert {output} --int8")
@@ -1097,14 +1099,14 @@ def _load_photographs(source: Path, labels: list[str], segment: str) -> Photogra
         )
 
 
-def _make_tiles(collection: Collection, segment: str, seed: int, cache: Path) -> Tiles:
+def _make_tiles(collection: Collection, segmenter: Segmenter, seed: int, cache: Path) -> Tiles:
     from train import adapt
 
     with _progress() as show:
         return adapt.make_tiles(
             collection.photos,
             collection.checksums,
-            _segmenter(segment),
+            segmenter,
             seed,
             cache=cache,
             warn=lambda sentence: _say(f"Photographs: {sentence}"),
@@ -1168,8 +1170,10 @@ def _finish_run(
     tested: tuple[Any, Any] | None,
     wanted: dict[str, float] | None,
     photos: PhotoSet | None,
+    *,
+    final: bool,
 ) -> dict[str, Any]:
-    """Writes a run's results; the test images, a pair with class numbers, only when the run is over."""
+    """Writes a run's results; the test images, if there are any, are read only when the run is over."""
     from edge import metrics
     from train import adapt, diagnosis, plots, runs, target_recall
     from train.fit import predict_logits
@@ -1190,14 +1194,11 @@ def _finish_run(
         document["photos"] = adapt.measure(photos, logits).as_document(photos.groups)
     runs.write_model(folder, result.model)
     plots.learning_curves(result.history, folder / "learning_curves.png")
-    if tested:
-        part = "validation"
-        if not (photos and photos.alone):
-            part = "test"
-            document[part] = metrics.summary(
-                tested[1], predict_logits(result.model, tested[0]), labels
-            )
-        plots.of_metrics(document[part], folder)
+    if final:
+        if tested:
+            logits = predict_logits(result.model, tested[0])
+            document["test"] = metrics.summary(tested[1], logits, labels)
+        plots.of_metrics(document["test" if tested else "validation"], folder)
         runs.write_metrics(folder, document)
     return document
 
