@@ -17,12 +17,16 @@ import numpy as np
 from edge.pictures import Picture
 from edge.segmentation import WORKING_SIDE, Segmenter, load_opencv
 
-PREPARATION = {"name": "fashion-mnist-paper", "version": 1}
+PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
 TILE = 28  # pixels, both sides
 THUMBNAIL_HW = (73, 51)  # pixels; the pictures that the paper reduced by skipping rows and columns
-# Longest side in pixels to which larger garments are reduced by averaging before rows are skipped. From
-# 73, the sharpened texture of photographs is harsher than the training images'; with 42 it is theirs.
-REDUCED_SIDE = 42
+# Longest side in pixels to which larger garments are reduced by averaging before rows are skipped, and the
+# deviation in pixels by which they are softened there. The outline of a mask is hard; in the data set it
+# fades into the ground: its pixels have 0.63 of the grey of the rest (median), hard ones 1.07, these 0.66.
+# On photographs, a network that has seen none is right 14 points more often for it (README).
+REDUCED_SIDE = 56
+SOFTNESS = 1.0
+_COVERED = 64  # of 255: so far a faded outline still is garment
 # ImageMagick's -sharpen with radius 1 and deviation 1, the paper's step 4: minus a Gaussian with twice
 # its sum in the centre, scaled to sum 1. In 1/1024, so that every machine gets the same bytes.
 SHARPEN_CENTRE, SHARPEN_SIDE, SHARPEN_CORNER = 1700, -105, -64
@@ -225,17 +229,26 @@ def _trimmed(plane: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A grey plane and its mask reduced by averaging; those within the paper's thumbnails stay."""
+    """A grey plane and its mask reduced and softened; those within the paper's thumbnails stay."""
     cv2 = load_opencv()
     height, width = mask.shape
     if height <= THUMBNAIL_HW[0] and width <= THUMBNAIL_HW[1]:
         return grey, mask
     scale = REDUCED_SIDE / max(height, width)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    coverage = cv2.resize(mask.astype(np.uint8) * 255, size_wh, interpolation=cv2.INTER_AREA)
-    # Half covered is inside; of what is thin all over, the best covered pixels are.
-    threshold = min(128, int(coverage.max()))
-    return cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), coverage >= threshold
+    border = (2, 2, 2, 2)  # room for the outline to fade
+    grey, coverage = (
+        cv2.GaussianBlur(
+            cv2.copyMakeBorder(
+                cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA),
+                *border, cv2.BORDER_CONSTANT, value=outside,
+            ),
+            (0, 0), SOFTNESS, borderType=cv2.BORDER_REPLICATE,
+        )
+        for plane, outside in ((grey, 255), (mask.astype(np.uint8) * 255, 0))
+    )  # fmt: skip
+    # Of what is thin all over, the best covered pixels are inside.
+    return grey, coverage >= min(_COVERED, int(coverage.max()))
 
 
 def _subsampled(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

