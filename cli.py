@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from convert.photos import Photographs
     from edge.classifier import Classifier
     from edge.segmentation import Segmenter
-    from train.adapt import Collection, PhotoSet, Tiles
+    from train.adapt import Collection, PhotoSet
     from train.compare import Change, Difference, Measured
     from train.data import FashionMnist
     from train.fit import Epoch
+    from train.tiles import Tiles
 
 CHECK_FAILED = 1
 COULD_NOT = 2
@@ -192,7 +193,7 @@ def train(
         bool,
         typer.Option("--all-photos", help="Hold none out; the weights of the last epoch are kept."),
     ] = False,
-    segment: SegmentOption = "grabcut",
+    segment: SegmentOption = "network",
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="The largest; the network's own otherwise.")
@@ -531,6 +532,13 @@ def convert(
         Path | None,
         typer.Option(help="With --calibration: text file with a label a line, as the outputs are."),
     ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Run on another fold of the photographs (repeatable): those it holds out say from what "
+            "confidence on an answer holds; the run's own otherwise."
+        ),
+    ] = None,
     c_array: Annotated[
         bool,
         typer.Option(
@@ -597,8 +605,17 @@ def convert(
         images = material.from_run(source, found_source.labels)
     elif not calibration:
         images = material.from_fashion_mnist(_load_data(data_dir))
+    confidence = pipeline.find_confidence(found_source, held_out or [], _say)
     with _progress() as show:
-        done = pipeline.convert(found_source, folder, images, request, on_progress=show, say=_say)
+        done = pipeline.convert(
+            found_source,
+            folder,
+            images,
+            request,
+            confidence=confidence,
+            on_progress=show,
+            say=_say,
+        )
     if done.candidates:
         typer.echo(
             "Ways to int8, on validation images (changed: float and int8 give another class):"
@@ -650,7 +667,7 @@ def verify(
             help="Photographs in place of test images: a folder for each class, or a CSV of file,label."
         ),
     ] = None,
-    segment: SegmentOption = "grabcut",
+    segment: SegmentOption = "network",
     kernels: Annotated[
         bool, typer.Option("--kernels", help="Compare with the reference kernels too: slow.")
     ] = False,
@@ -827,7 +844,7 @@ def classify(
     ],
     model: ModelOption = None,
     labels: LabelsOption = None,
-    segment: SegmentOption = "grabcut",
+    segment: SegmentOption = "network",
     top_k: TopK = 3,
     as_json: AsJson = False,
     save_inputs: Annotated[
@@ -883,7 +900,7 @@ def webcam(
     ] = "0",
     model: ModelOption = None,
     labels: LabelsOption = None,
-    segment: SegmentOption = "grabcut",
+    segment: SegmentOption = "network",
     headless: Annotated[
         bool, typer.Option("--headless", help="JSON lines instead of a window.")
     ] = False,
@@ -979,7 +996,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The HTML file; RUN/report.html otherwise."),
     ] = None,
-    segment: SegmentOption = "grabcut",
+    segment: SegmentOption = "network",
     margin: Annotated[float, typer.Option(help="Of the parity check, as a share.")] = 0.02,
     force: Force = False,
     data_dir: DataDir = None,
@@ -1100,10 +1117,10 @@ def _load_photographs(source: Path, labels: list[str], segment: str) -> Photogra
 
 
 def _make_tiles(collection: Collection, segmenter: Segmenter, seed: int, cache: Path) -> Tiles:
-    from train import adapt
+    from train import tiles
 
     with _progress() as show:
-        return adapt.make_tiles(
+        return tiles.make_tiles(
             collection.photos,
             collection.checksums,
             segmenter,

@@ -33,6 +33,7 @@ from edge.recognition import recognize
 from edge.segmentation import frame_of, make_segmenter, reduced
 from edge.segmenter_net import FILE
 from edge.shipped import FOLDER, default_model
+from train.empty_scenes import piece_of_ground
 
 PLAIN_GRABCUT = "GrabCut from the frame"
 SIDE = 320  # pixels, the photographs' longest side
@@ -75,22 +76,6 @@ def band_of(mask: np.ndarray) -> np.ndarray:
     width = max(1, round(BAND * float(np.hypot(*mask.shape))))
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=width)
     return mask & (inner == 0)
-
-
-def piece_of_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """The largest piece without garment in the picture's proportions, enlarged; None below a fifth."""
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=4)
-    total = cv2.integral(near)
-    for scale in np.arange(0.6, 0.19, -0.05):
-        height, width = (round(side * scale) for side in mask.shape)
-        inside = (
-            total[height:, width:] - total[:-height, width:] - total[height:, :-width]
-        ) + total[:-height, :-width]
-        if (inside == 0).any():
-            y, x = np.argwhere(inside == 0)[0]
-            piece = np.ascontiguousarray(rgb[y : y + height, x : x + width])
-            return cv2.resize(piece, mask.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
-    return None
 
 
 def cpu_ms(call):

@@ -21,7 +21,7 @@ from convert import formats
 from convert.material import Material
 from edge import metrics
 from edge.contents import read_contents
-from edge.errors import ModelError, OptionError, OutputError
+from edge.errors import DataError, ModelError, OptionError, OutputError
 from edge.files import require_writable, sha256, write_bytes, write_json
 from edge.metadata import Metadata, attach
 from edge.preparation import PREPARATION, TILE
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from convert.folding import Operation
     from convert.int8 import Candidate
+    from train.confidence import Confidence
 
 # Largest difference between the folded twin and the original, as a share of the largest logit: some
 # hundred float32 roundings (6e-8 each) along the way.
@@ -183,12 +184,67 @@ def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
         require_writable(folder)
 
 
+def find_confidence(
+    source: Source, held_out: Sequence[Path] = (), say: Say = lambda sentence: None
+) -> Confidence | None:
+    """How sure the network may be of photographs, from those that were held out of training.
+
+    Args:
+        source: The network; of a run on photographs, its own held-out ones serve.
+        held_out: Folders of runs on other folds of the same photographs, in their place.
+        say: Called with a sentence on what was found.
+
+    Returns:
+        None where none were held out, or too few.
+
+    Raises:
+        DataError: If those that were named are not there, too few, or of other classes.
+    """
+    from train import confidence
+
+    photos = source.training.get("photos", {})
+    folders = list(held_out)
+    if not folders and photos and photos.get("fold") is not None:
+        folders = [source.keras_path.parent]
+        if not (folders[0] / runs.PHOTOS).is_file():  # those of a raised run are with the first one
+            say(
+                f"{folders[0]} has no {runs.PHOTOS}, so nothing will be called unknown; --held-out names the "
+                "run that has it."
+            )
+            return None
+    if not folders:
+        return None
+    for folder in held_out:
+        classes = tuple(runs.read_json(folder, runs.CONFIG)["class_weights"])
+        if source.labels and classes != source.labels:
+            raise DataError(
+                f"--held-out {folder} knows other classes ({', '.join(classes)}) than {source.keras_path}; "
+                "name runs on other folds of its photographs."
+            )
+    found = confidence.read_held_out(
+        folders,
+        lambda path, images_u8: _predict(load_keras(path), images_u8),
+        mirrored=source.augmentation.flip > 0,
+    )
+    count = int(found.is_garment.sum())
+    if not held_out and count < confidence.FEWEST:
+        say(
+            f"{count} photographs were held out, fewer than {confidence.FEWEST}: too few to say from what "
+            "confidence on an answer holds, so nothing will be called unknown."
+        )
+        return None
+    fitted = confidence.fit(found)
+    say(fitted.in_words())
+    return fitted
+
+
 def convert(
     source: Source,
     folder: Path,
     material: Material,
     request: Request,
     *,
+    confidence: Confidence | None = None,
     on_progress: OnProgress = lambda what, step, steps: None,
     say: Say = lambda sentence: None,
 ) -> Converted:
@@ -199,6 +255,8 @@ def convert(
         folder: Where the files go.
         material: The images that calibrate, choose and measure.
         request: What is to be made.
+        confidence: Temperature and threshold for photographs, see `find_confidence`. Otherwise the
+            temperature is fitted on the validation images, and nothing is called unknown.
         on_progress: Called with (what, step, steps) during the long parts.
         say: Called with a sentence at each stage.
 
@@ -247,7 +305,13 @@ def convert(
                 raise ModelError(f"{source.keras_path} as {name}: {error}.") from error
 
     say("Measuring on validation and, last of all, on the test images ...")
-    temperature = int8.fit_temperature(validation.y, float_logits) if material.is_labelled else 1.0
+    if confidence:
+        temperature = confidence.temperature
+    elif material.is_labelled:
+        temperature = int8.fit_temperature(validation.y, float_logits)
+    else:
+        temperature = 1.0
+    threshold = confidence.unknown_threshold if confidence else None
     keras_bytes = source.keras_path.read_bytes()
     paths = output_paths(folder, source.name, request.formats)
     measured: dict[str, dict[str, Any]] = {}
@@ -266,7 +330,7 @@ def convert(
             labels=list(material.labels),
             preparation=preparation,
             temperature=temperature,
-            unknown_threshold=None,
+            unknown_threshold=threshold,
             reference_sha256=sha256(keras_bytes),
             flatbuffer_sha256=sha256(flatbuffer),
             training=source.training,
@@ -287,7 +351,8 @@ def convert(
         "files": _files(paths),
         **_contents(flatbuffers),
         "temperature": temperature,
-        "unknown_threshold": None,
+        "unknown_threshold": threshold,
+        **({"photographs": confidence.measured} if confidence else {}),
         "training": source.training,
         "quantization": quantization.get("int8", {}),
         "data": material.name,

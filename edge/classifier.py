@@ -45,6 +45,7 @@ class Classifier:
         warnings: Sentences a user should read, such as that the file was changed.
         image_size: (height, width) of an input image.
         sha256: Checksum of the whole file.
+        knows_mirrored: Whether its network was trained on images mirrored left for right.
     """
 
     def __init__(
@@ -95,6 +96,8 @@ class Classifier:
             ) from error
         self.labels = self._settle_labels(labels)
         self.name = self.metadata.name if self.metadata else self.path.stem
+        training = self.metadata.training if self.metadata else {}
+        self.knows_mirrored = bool(training.get("augmentation", {}).get("flip"))
         # A foreign file may end in a softmax: its outputs are probabilities, and their logarithms
         # are logits. Logits do not sum to 1 with none below 0, so one image tells.
         self.outputs_probabilities = False

@@ -60,6 +60,35 @@ class Recognition:
         }
 
 
+def views(images_u8: np.ndarray) -> list[np.ndarray]:
+    """What is shown of images to a network that was trained on mirrored ones: as they are, and mirrored.
+
+    Its mean answer is better than either: on photographs by more than a point (see the README).
+
+    Args:
+        images_u8: Shape (N, H, W).
+    """
+    return [images_u8, images_u8[:, :, ::-1]]
+
+
+def mean_over_views(probabilities: np.ndarray) -> np.ndarray:
+    """The mean answer, shape (N, C), of answers to V views, shape (V, N, C)."""
+    mean: np.ndarray = probabilities.mean(axis=0)
+    return mean
+
+
+def answer_to(image_u8: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """The probabilities of one prepared image: float32, shape (C,).
+
+    Args:
+        image_u8: uint8, shape (H, W).
+        classifier: The model. One that was not trained on mirrored images sees it as it is.
+    """
+    image = image_u8[np.newaxis]
+    seen = views(image) if classifier.knows_mirrored else [image]
+    return mean_over_views(np.stack([classifier.probabilities(view) for view in seen]))[0]
+
+
 def name_of(probabilities: np.ndarray, classifier: Classifier) -> tuple[str, float]:
     """The label and its confidence, or "unknown" where the model's own threshold is not reached.
 
@@ -95,7 +124,7 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
             NO_GARMENT, 0.0, None, classifier.labels, dict(prepared.latency_ms), prepared
         )
     start = time.perf_counter()
-    probabilities = classifier.probabilities(prepared.image_u8[np.newaxis])[0]
+    probabilities = answer_to(prepared.image_u8, classifier)
     infer_ms = (time.perf_counter() - start) * 1000
     label, confidence = name_of(probabilities, classifier)
     return Recognition(

@@ -1,6 +1,7 @@
-"""Photographs to train on: their tiles, what is measured of them, and training with them."""
+"""Photographs to train on: which, how often and beside what, and training with them."""
 
 import csv
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,29 +10,19 @@ import pytest
 
 from convert.material import from_run
 from edge import metrics
+from edge.classifier import softmax
 from edge.drawing import draw_scene
 from edge.errors import DataError, ModelError, OptionError
 from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import read_picture
-from edge.preparation import prepare
 from edge.segmentation import BorderSegmenter
 from train import adapt, runs
 from train.adapt import PhotoSet
-from train.augmentation import Augmentation
+from train.augmentation import Augmentation, augment
+from train.data import as_input
 from train.recipe import Recipe
+from train.tiles import GROUNDS, make_tiles
 
 FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
-
-
-class CountingSegmenter(BorderSegmenter):
-    """The device's, which counts how often it is asked."""
-
-    def __init__(self):
-        self.asked = 0
-
-    def segment(self, rgb):
-        self.asked += 1
-        return super().segment(rgb)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +52,14 @@ def collection(table):
     )
 
 
-def tiles_of(collection, **options):
-    options = {"segmenter": CountingSegmenter(), "seed": 1, "variants": 2} | options
-    segmenter, seed = options.pop("segmenter"), options.pop("seed")
-    return adapt.make_tiles(collection.photos, collection.checksums, segmenter, seed, **options)
+def tiles_of(collection):
+    """Its tiles, and of every fifth photograph a piece of ground that is taken for a garment."""
+    tiles = make_tiles(
+        collection.photos, collection.checksums, BorderSegmenter(), seed=1, variants=2
+    )
+    grounds = np.zeros((len(collection.photos), GROUNDS, 28, 28), np.uint8)
+    grounds[::5, 1] = np.arange(1, 1 + len(grounds[::5]), dtype=np.uint8)[:, None, None]
+    return replace(tiles, grounds_u8=grounds)
 
 
 # --- the collection
@@ -121,88 +116,6 @@ def test_read_collection_without_any_file_or_held_out_photograph_is_one_sentence
         adapt.read_collection(gone, FASHION_MNIST_LABELS)
 
 
-# --- tiles
-
-
-def test_make_tiles_begins_with_the_tile_of_the_device_and_goes_on_with_others(collection):
-    said, seen = [], []
-    tiles = tiles_of(
-        collection, warn=said.append, on_progress=lambda done, of: seen.append((done, of))
-    )
-    assert tiles.tiles_u8.shape == (26, 3, 28, 28)
-    assert tiles.tiles_u8.dtype == np.uint8
-    assert tiles.found.tolist() == [True] * 24 + [False] * 2
-    assert tiles.readable.tolist() == [True] * 25 + [False]
-    assert len(said) == 1
-    assert "broken.jpg" in said[0]
-    assert seen[-1] == (26, 26)
-    for photo, of_photo in zip(collection.photos[:24], tiles.tiles_u8, strict=False):
-        device = prepare(read_picture(photo.path), BorderSegmenter()).image_u8
-        np.testing.assert_array_equal(of_photo[0], device)
-        assert (of_photo[0] != of_photo[1]).any()
-        assert (of_photo[1] != of_photo[2]).any()
-
-
-def test_make_tiles_of_a_photograph_do_not_depend_on_the_others_but_on_the_seed(collection):
-    every = tiles_of(collection).tiles_u8
-    few = replace(
-        collection, photos=collection.photos[7:3:-1], checksums=collection.checksums[7:3:-1]
-    )
-    np.testing.assert_array_equal(tiles_of(few).tiles_u8, every[7:3:-1])
-    other = tiles_of(few, seed=2).tiles_u8
-    np.testing.assert_array_equal(other[:, 0], every[7:3:-1, 0])
-    assert (other[:, 1:] != every[7:3:-1, 1:]).any()
-
-
-def test_make_tiles_segments_every_photograph_once_and_finds_it_in_the_cache(collection, tmp_path):
-    cache, segmenter = tmp_path / "tiles.npz", CountingSegmenter()
-    some = replace(collection, photos=collection.photos[:9], checksums=collection.checksums[:9])
-    first = tiles_of(some, segmenter=segmenter, cache=cache)
-    assert segmenter.asked == 9
-    every = tiles_of(collection, segmenter=segmenter, cache=cache)  # goes on where it was
-    assert segmenter.asked == 25  # all that can be read
-    np.testing.assert_array_equal(every.tiles_u8[:9], first.tiles_u8)
-    np.testing.assert_array_equal(every.tiles_u8, tiles_of(collection).tiles_u8)
-    tiles_of(
-        collection, segmenter=segmenter, cache=cache, seed=5
-    )  # others: the cache is not theirs
-    assert segmenter.asked == 50
-
-
-def test_make_tiles_broken_off_keeps_what_is_done(collection, tmp_path):
-    cache, segmenter = tmp_path / "tiles.npz", CountingSegmenter()
-
-    def interrupted(done, of):
-        if done == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        tiles_of(collection, cache=cache, on_progress=interrupted)
-    tiles_of(collection, cache=cache, segmenter=segmenter)
-    assert segmenter.asked == 20
-
-
-@pytest.mark.parametrize("content", [b"", b"text", None])
-def test_make_tiles_with_a_broken_cache_is_one_sentence(collection, tmp_path, content):
-    cache = tmp_path / "tiles.npz"
-    tiles_of(collection, cache=cache)
-    cache.write_bytes(cache.read_bytes()[:500] if content is None else content)
-    with pytest.raises(DataError, match="not what prepared photographs are kept in"):
-        tiles_of(collection, cache=cache)
-
-
-def test_make_tiles_of_an_image_in_the_form_of_the_training_images_keeps_it(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[4:24, 8:20] = 130
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        image.fromarray(pixels + (name == "b")).save(tmp_path / name / "0.png")
-    both = adapt.read_collection(tmp_path, FASHION_MNIST_LABELS, fold=None)
-    tiles = tiles_of(both).tiles_u8
-    np.testing.assert_array_equal(tiles[0], [pixels] * 3)
-
-
 # --- sets
 
 
@@ -239,6 +152,51 @@ def test_make_set_trains_on_what_was_found_and_counts_the_rest_against_the_netwo
         adapt.make_set(replace(collection, is_held_out=np.arange(26) < 24), tiles, 240)
 
 
+def test_make_set_takes_for_outliers_what_is_no_class_and_never_of_photographs_held_out(collection):
+    tiles = tiles_of(collection)
+    held = replace(collection, is_held_out=np.arange(26) >= 13)
+    photos = adapt.make_set(held, tiles, other_images=240)
+    # The hats are numbers 2, 5, 8, 11, ...; with all their tiles. Grounds are of 0, 5, 10, 15, ...
+    hats = tiles.tiles_u8[[2, 5, 8, 11]].reshape(-1, 28, 28)
+    np.testing.assert_array_equal(photos.outliers_u8[:12], hats)
+    assert photos.outliers_u8[12:, 0, 0].tolist() == [1, 2, 3]
+    # A piece of ground counts whatever the label of its photograph is, one of a broken file does not.
+    every = adapt.make_set(replace(held, is_held_out=np.zeros(26, bool)), tiles, 240)
+    assert every.outliers_u8[24:, 0, 0].tolist() == [1, 2, 3, 4, 5]
+    assert len(every.outliers_u8) == 8 * 3 + 5  # the sixth is of the broken file
+    shared = {one.tobytes() for one in photos.outliers_u8} & {
+        one.tobytes() for one in tiles.tiles_u8[13:].reshape(-1, 28, 28)
+    }
+    assert not shared
+    facts = adapt.facts(held, tiles, photos)
+    assert (facts["outliers"], facts["outliers_an_epoch"]) == (15, photos.outliers_shown)
+
+
+def test_outliers_shown_are_a_share_of_the_photographs_and_none_where_there_are_none(collection):
+    tiles = tiles_of(collection)
+    photos = adapt.make_set(collection, tiles, other_images=240)
+    shown = adapt.OUTLIER_SHARE * photos.repeats * len(photos.y)
+    assert shown > 10
+    assert abs(photos.outliers_shown - shown) <= 0.5
+    without = replace(photos, outliers_u8=photos.outliers_u8[:0])
+    assert without.outliers_shown == 0
+    assert without.sha256 != photos.sha256
+    other = photos.outliers_u8.copy()
+    other[-1, 14, 14] ^= 1
+    assert replace(photos, outliers_u8=other).sha256 != photos.sha256
+    assert replace(photos, outliers_u8=photos.outliers_u8.copy()).sha256 == photos.sha256
+    assert replace(photos, beside=photos.beside - 1).sha256 != photos.sha256
+
+
+def test_make_set_is_beside_no_more_images_than_there_are_or_an_epoch_shows(collection):
+    tiles = tiles_of(collection)
+    beside = {
+        images: adapt.make_set(collection, tiles, images).beside
+        for images in (0, 240, adapt.MOST_BESIDE, adapt.MOST_BESIDE + 1)
+    }
+    assert list(beside.values()) == [0, 240, adapt.MOST_BESIDE, adapt.MOST_BESIDE]
+
+
 # --- what a run keeps of them
 
 
@@ -252,6 +210,7 @@ def test_write_photos_keeps_tiles_labels_and_names_and_lists_those_held_out(
     stored = runs.read_photos(tmp_path)
     expected = tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1]
     np.testing.assert_array_equal(stored["tiles_u8"], expected)
+    np.testing.assert_array_equal(stored["grounds_u8"], tiles.grounds_u8)
     np.testing.assert_array_equal(
         stored["y"], held.labelling.y
     )  # -1: reachable, though of no class
@@ -302,11 +261,20 @@ def test_material_of_a_run_calibrates_on_other_photographs_than_it_measures_on(
 def answered():
     """Three groups of four classes; the second is one of two classes, the third has no photograph."""
     members = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], bool)
-    empty = np.zeros((0, 3, 28, 28), np.uint8)
     photos = PhotoSet(
-        empty, np.zeros(0, int), np.zeros((4, 28, 28), np.uint8), np.array([0, 1, 1, 1]),
-        np.array([1, 0, 0]), ("a", "b", "c"), members, np.ones(3, np.float32), 1, False,
-    )  # fmt: skip
+        tiles_u8=np.zeros((0, 3, 28, 28), np.uint8),
+        y=np.zeros(0, int),
+        validation_u8=np.zeros((4, 28, 28), np.uint8),
+        y_validation=np.array([0, 1, 1, 1]),
+        missed=np.array([1, 0, 0]),
+        groups=("a", "b", "c"),
+        members=members,
+        factors=np.ones(3, np.float32),
+        outliers_u8=np.zeros((0, 28, 28), np.uint8),
+        repeats=1,
+        beside=0,
+        alone=False,
+    )
     logits = np.log([
         [0.7, 0.1, 0.1, 0.1], [0.1, 0.2, 0.5, 0.2], [0.2, 0.3, 0.1, 0.4], [0.1, 0.6, 0.1, 0.2],
     ]).astype(np.float32)  # fmt: skip
@@ -358,6 +326,7 @@ def test_recipe_for_adaptation_is_short_and_small_and_never_lets_images_rest():
     assert adapted.learning_rate == pytest.approx(0.01 * adapt.ADAPTATION_RATE)
     assert adapted.augmentation == own.augmentation
     assert adapted.label_smoothing == 0
+    assert adapted.start_share == adapt.START_SHARE
     assert adapt.recipe_for(own, adapts=False, alone=False) == replace(own, rest=0.0)
 
 
@@ -369,6 +338,7 @@ def test_recipe_for_photographs_alone_regularises():
     averaged = adapt.recipe_for(Recipe(averaging=0.998), adapts=True, alone=True)
     assert averaged.averaging == adapt.AVERAGING_ALONE
     assert averaged.epochs == adapt.ADAPTATION_EPOCHS_ALONE
+    assert averaged.start_share == 0  # of other classes nothing is to be kept
     own = Recipe(label_smoothing=0.2, augmentation=Augmentation(shift=0.1))
     assert adapt.recipe_for(own, adapts=False, alone=True) == own
 
@@ -384,10 +354,21 @@ def photos(made_data):
     tiles = np.stack([255 - x, 255 - np.roll(x, 1, axis=2)], axis=1)
     members = np.concatenate([np.eye(10, dtype=bool)[:5], [np.arange(10) >= 5]])
     group = np.minimum(y, 5).astype(np.int64)
+    turned = np.rot90(made_data.x_test[120:160], axes=(1, 2))  # patterns of none of the classes
     return PhotoSet(
-        tiles[:80], group[:80], tiles[80:, 0], group[80:], np.zeros(6, np.int64),
-        tuple("abcdef"), members, np.ones(6, np.float32), 4, False,
-    )  # fmt: skip
+        tiles_u8=tiles[:80],
+        y=group[:80],
+        validation_u8=tiles[80:, 0],
+        y_validation=group[80:],
+        missed=np.zeros(6, np.int64),
+        groups=tuple("abcdef"),
+        members=members,
+        factors=np.ones(6, np.float32),
+        outliers_u8=turned,
+        repeats=4,
+        beside=700,  # of 900
+        alone=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -446,6 +427,26 @@ def test_train_with_all_photographs_keeps_the_last_epoch(fit, config, images, ph
     assert result.history[-1].photo_loss is None
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_train_keeps_the_asked_share_of_the_weights_it_began_with(
+    fit, config, images, photos, share
+):
+    once = replace(config, epochs=1)
+    start = fit.train(once, *images).model
+    init = start.get_weights()
+    kept, plain = (
+        fit.train(replace(once, start_share=one), *images, photos=photos, init=init).model
+        for one in (share, 0.0)
+    )
+    pairs = zip(
+        kept.trainable_variables, plain.trainable_variables, start.trainable_variables, strict=True
+    )
+    for mixed, after, before in pairs:
+        expected = share * np.asarray(before) + (1 - share) * np.asarray(after)
+        np.testing.assert_allclose(np.asarray(mixed), expected, rtol=1e-5, atol=1e-6)
+    assert any(np.any(np.asarray(a) != b) for a, b in zip(plain.weights, init, strict=True))
+
+
 def break_at(epoch, step):
     def on_step(now, done, of):
         if (now, done) == (epoch, step):
@@ -495,39 +496,131 @@ def test_checkpoint_of_a_version_without_photographs_can_be_resumed(fit, config,
         fit.require_resumable(replace(short, init_sha256="abc"), path)
 
 
+def shown_by(batches):
+    """Everything an epoch shows: images as bytes, targets and factors."""
+    every = [batches[i] for i in range(len(batches))]
+    x, targets, factors = (np.concatenate(part) for part in zip(*every, strict=True))
+    pixels = np.rint(x[..., 0] * 255).astype(np.uint8)
+    return [image.tobytes() for image in pixels], targets, factors
+
+
+@pytest.fixture
+def batches(fit, config, images, photos):
+    """An epoch without random changes, so that images can be told."""
+    plain = replace(config, augmentation=Augmentation(), label_smoothing=0.1)
+
+    def make(photos=photos, weights=None):
+        weights = np.ones(10, np.float32) if weights is None else weights
+        return fit._Batches(plain, *images[:2], weights, photos=photos)
+
+    return make
+
+
 def test_batches_with_photographs_show_each_as_often_as_asked_in_varying_tiles(
-    fit, config, images, photos
+    batches, images, photos
 ):
-    x, y = images[:2]
-    plain = replace(config, augmentation=Augmentation())
-    batches = fit._Batches(plain, x, y, np.ones(10, np.float32), photos=photos)
-    shown = np.concatenate([batches[i][0] for i in range(len(batches))])[..., 0] * 255
-    shown = np.rint(shown).astype(np.uint8)
-    targets = np.concatenate([batches[i][1] for i in range(len(batches))])
-    assert len(shown) == len(x) + 4 * 80
-    counts = {}
-    for image in shown:
-        counts[image.tobytes()] = counts.get(image.tobytes(), 0) + 1
-    of_photos = [[counts.get(tile.tobytes(), 0) for tile in tiles] for tiles in photos.tiles_u8]
+    made = batches()
+    shown, targets, _ = shown_by(made)
+    assert len(shown) == 700 + 4 * 80 + photos.outliers_shown
+    assert made.images == len(shown)
+    counts = Counter(shown)
+    of_photos = [[counts[tile.tobytes()] for tile in tiles] for tiles in photos.tiles_u8]
     assert [sum(one) for one in of_photos] == [4] * 80
     assert np.array(of_photos).min() == 0  # which variant is shown is left to chance
     assert np.array(of_photos).sum(axis=0).min() > 100
-    is_group = targets.sum(axis=1) == 5
-    assert is_group.sum() == 4 * (photos.y == 5).sum()
-    again = fit._Batches(plain, x, y, np.ones(10, np.float32), photos=photos)
-    np.testing.assert_array_equal(again[3][0], batches[3][0])
-    batches.start_epoch(1)
-    assert (again[3][0] != batches[3][0]).any()
+    assert (targets.sum(axis=1) == 5).sum() == 4 * (photos.y == 5).sum()
+    again = batches()
+    np.testing.assert_array_equal(again[3][0], made[3][0])
+    made.start_epoch(1)
+    assert (again[3][0] != made[3][0]).any()
+
+
+def test_batches_show_no_class_as_the_target_of_outliers_and_weigh_them(batches, photos):
+    weights = np.linspace(1, 2, 10, dtype=np.float32)  # of the classes; an outlier is none of them
+    shown, targets, factors = shown_by(batches(weights=weights))
+    outliers = {one.tobytes() for one in photos.outliers_u8}
+    is_outlier = np.array([image in outliers for image in shown])
+    assert is_outlier.sum() == photos.outliers_shown == adapt.OUTLIER_SHARE * 4 * 80
+    np.testing.assert_array_equal(targets[is_outlier], np.float32(0.1))
+    np.testing.assert_array_equal(factors[is_outlier], np.float32(adapt.OUTLIER_FACTOR))
+    assert len(set(shown) & outliers) > len(outliers) / 2  # not one of them again and again
+    # Targets that say nothing are theirs alone: every other one has a class or a group.
+    assert (targets[~is_outlier].max(axis=1) > 0.5).all()
+    without = replace(photos, outliers_u8=photos.outliers_u8[:0])
+    shown, targets, _ = shown_by(batches(without))
+    assert len(shown) == 700 + 4 * 80
+    assert (targets.max(axis=1) > 0.5).all()
+
+
+def test_batches_show_so_many_of_the_other_images_once_and_others_in_another_epoch(
+    batches, images, photos
+):
+    made, other_images = batches(), {image.tobytes() for image in images[0]}
+    assert len(other_images) == 900
+    seen = []
+    for epoch in range(2):
+        made.start_epoch(epoch)
+        shown = [image for image in shown_by(made)[0] if image in other_images]
+        assert len(shown) == len(set(shown)) == 700
+        seen.append(set(shown))
+    # Drawn independently, 7/9 of 700 are of both; the hypergeometric deviation is 5.9.
+    assert abs(len(seen[0] & seen[1]) - 700 * 7 / 9) < 4 * 5.9
+    # With room for all of them, all are shown, and never more.
+    for beside in (900, 60_000):
+        shown = shown_by(batches(replace(photos, beside=beside)))[0]
+        assert other_images < set(shown)
+        assert len(shown) == 900 + 4 * 80 + photos.outliers_shown
+
+
+def test_batches_without_photographs_are_a_permutation_of_the_images_by_seed_and_epoch(
+    fit, config, images
+):
+    """What they were before there were photographs, so that runs can be repeated."""
+    x, y = images[:2]
+    made = fit._Batches(config, x, y, np.ones(10, np.float32))
+    for epoch in (0, 3):
+        made.start_epoch(epoch)
+        order = np.random.default_rng([config.seed, epoch]).permutation(np.arange(len(x)))
+        np.testing.assert_array_equal(made.order, order)
+        some = order[2 * 64 : 3 * 64]
+        rng = np.random.default_rng([config.seed, epoch, 2])
+        shown, targets, factors = made[2]
+        expected = as_input(augment(x[some], config.augmentation, rng))
+        np.testing.assert_array_equal(shown, expected)
+        np.testing.assert_array_equal(targets, y[some])
+        np.testing.assert_array_equal(factors, 1)
+
+
+def test_train_with_outliers_is_less_sure_of_their_like(fit, config, images, photos, made_data):
+    without = replace(photos, outliers_u8=photos.outliers_u8[:0])
+    others = np.rot90(made_data.x_test[160:], axes=(1, 2))  # neither network has seen these
+    sure = [
+        softmax(fit.predict_logits(fit.train(config, *images, photos=one).model, others)).max(
+            axis=1
+        )
+        for one in (without, photos)
+    ]
+    difference = sure[0] - sure[1]
+    # Four standard errors of the mean over 40 images.
+    assert difference.mean() > 4 * difference.std(ddof=1) / np.sqrt(len(difference))
 
 
 def test_train_on_photographs_alone_learns_from_their_variants(fit, config, made_data):
     x, y = made_data.x_test[:60], made_data.y_test[:60]
     own = PhotoSet(
-        np.stack([x, np.roll(x, 1, axis=1)], axis=1)[:40], y[:40].astype(np.int64), x[40:],
-        y[40:].astype(np.int64), np.array([2] + [0] * 9), tuple("abcdefghij"), np.eye(10, dtype=bool),
-        np.ones(10, np.float32),
-        20, True,
-    )  # fmt: skip
+        tiles_u8=np.stack([x, np.roll(x, 1, axis=1)], axis=1)[:40],
+        y=y[:40].astype(np.int64),
+        validation_u8=x[40:],
+        y_validation=y[40:].astype(np.int64),
+        missed=np.array([2] + [0] * 9),
+        groups=tuple("abcdefghij"),
+        members=np.eye(10, dtype=bool),
+        factors=np.ones(10, np.float32),
+        outliers_u8=255 - x[:4],
+        repeats=20,
+        beside=0,
+        alone=True,
+    )
     result = fit.train(
         replace(config, label_smoothing=0.1), own.clean_u8, own.y, own.validation_u8,
         own.y_validation, photos=own,

@@ -940,6 +940,7 @@ def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
     assert "are other classes" not in trained.stderr
     converted = run("convert", folder, "--int8")
     assert "Ways to int8" in converted.stdout
+    assert "too few to say from what confidence on an answer holds" in converted.stderr
     assert f"--photos {folder / 'held_out.csv'}" in converted.stdout
     pair = folder / "tiny_float32.tflite", folder / "tiny_int8.tflite"
     verdict = CliRunner().invoke(
@@ -1005,6 +1006,7 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     result = run(*arguments, "--resume")
     assert "gone.png, which cannot be read" in result.stderr
     assert "10 photographs have a label that is none of the classes (Umbrella 10)" in result.stderr
+    assert "of them the network learns to be unsure" in result.stderr
     assert "no sender on both sides" in result.stderr
     assert re.search(r"accuracy [\d.]+%, photographs [\d.]+, [\d.]+%", result.stderr)
     assert "legwear" in result.stdout
@@ -1016,6 +1018,8 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     assert config["photos"]["groups"]["legwear"] == ["Trouser", "Bag"]
     assert config["images"] == {"training": 900, "validation": 100}
     assert config["learning_rate"] == pytest.approx(1e-2 * 0.2)
+    assert config["photos"]["outliers"] > 0
+    assert config["photos"]["outliers_an_epoch"] > 0
     with (folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {"photo_loss", "photo_accuracy", "photo_recall Dress", "val_recall Bag"} <= set(rows[0])
@@ -1024,6 +1028,7 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     assert {row["label"] for row in held_out} == {"Dress"}  # a group is no class
     converted = run("convert", folder, "--int8", "--ptq", "--data-dir", made_data_dir)
     assert "on 200 test images (Fashion-MNIST)" in converted.stdout
+    assert "too few to say from what confidence on an answer holds" in converted.stderr
 
 
 @pytest.mark.parametrize(
@@ -1157,6 +1162,38 @@ def test_convert_to_several_formats_prints_them_side_by_side(
     ]  # fmt: skip
     card = run("card", tmp_path / "out" / "tiny_int8.tflite", "--json").stdout
     assert json.loads(card)["quantization"]["io"] == "uint8"
+
+
+def test_convert_with_photographs_held_out_by_other_runs_writes_their_threshold(
+    run, trained_keras, made_data, made_data_dir, tmp_path
+):
+    folder = tmp_path / "fold"
+    folder.mkdir()
+    shutil.copy(trained_keras, folder / "model.keras")
+    weights = dict.fromkeys(FASHION_MNIST_LABELS, 1.0)
+    (folder / "config.json").write_text(json.dumps({"class_weights": weights}))
+    x, y = made_data.x_test, made_data.y_test.astype(np.int64)
+    photos = {
+        "tiles_u8": x[:, np.newaxis], "grounds_u8": np.zeros((len(x), 3, 28, 28), np.uint8), "y": y,
+        "found": np.ones(len(x), bool), "members": np.eye(10, dtype=bool),
+        "files": np.array([f"{number}.png" for number in range(len(x))]),
+    }  # fmt: skip
+    convert = (
+        "convert", trained_keras, "--int8", "--ptq", "--held-out", folder, "-o", tmp_path / "out",
+        "--data-dir", made_data_dir,
+    )  # fmt: skip
+    np.savez(folder / "photos.npz", is_held_out=np.arange(len(x)) < 20, **photos)
+    few = run(*convert, expect=2)
+    assert "20 photographs of garments were held out, at least 50" in error_of(few)
+    assert not (tmp_path / "out" / "tiny_int8.tflite").exists()
+    np.savez(folder / "photos.npz", is_held_out=np.ones(len(x), bool), **photos)
+    result = run(*convert)
+    assert "Of 200 photographs not trained on: logits are divided by" in result.stderr
+    card = json.loads((tmp_path / "out" / "tiny.json").read_text())
+    assert 0 < card["unknown_threshold"] < 1
+    inside = json.loads(run("card", tmp_path / "out" / "tiny_int8.tflite", "--json").stdout)
+    assert inside["unknown_threshold"] == card["unknown_threshold"]
+    assert inside["temperature"] == card["temperature"]
 
 
 def test_convert_with_own_pictures_and_labels_needs_no_data_set(run, keras, tmp_path):

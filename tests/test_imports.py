@@ -29,7 +29,8 @@ LIGHT = (
     "convert.corruptions_report",
     "train.degradation", "train.data", "train.class_weights", "train.augmentation", "train.runs",
     "train.target_recall", "train.compare", "train.keras_file", "train.recipe", "train.segmenter_data",
-    "train.photo_set", "train.camera", "train.adapt",
+    "train.photo_set", "train.camera", "train.adapt", "train.tiles", "train.empty_scenes",
+    "train.confidence",
     "convert.compare_report", "cli",
 )  # fmt: skip
 

@@ -108,7 +108,7 @@ def test_with_files_names_the_missing_and_keeps_the_others(write):
 # --- labels
 
 
-def test_label_finds_classes_and_groups_and_leaves_other_labels_out():
+def test_label_finds_classes_and_groups_and_says_what_becomes_of_other_labels():
     said = []
     photos = labelled("t-shirt top", "footwear", "Hat", "Shirt", "SHIRT", "Hat")
     found = photo_set.label(
@@ -123,7 +123,10 @@ def test_label_finds_classes_and_groups_and_leaves_other_labels_out():
     assert [np.flatnonzero(row).tolist() for row in found.members] == [[0], [6], [5, 7, 9]]
     assert (found.classes, found.own) == (FASHION_MNIST_LABELS, False)
     assert len(said) == 1
-    assert said[0].startswith("2 photographs have a label that is none of the classes (Hat 2)")
+    assert said[0].startswith(
+        "2 photographs have a label that is none of the classes (Hat 2); of them the network learns to be "
+        "unsure."
+    )
 
 
 @pytest.mark.parametrize("forced", [False, True])

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.classifier import Classifier
 from edge.pictures import read_picture
 from edge.preparation import acceptance, naive_tile, prepare
+from edge.recognition import NO_GARMENT, UNKNOWN, recognize
 from edge.segmentation import make_segmenter
+from edge.shipped import FOLDER, default_model
 
 PHOTOS = os.environ.get("GARMENT_PHOTOS")
 pytestmark = pytest.mark.skipif(not PHOTOS, reason="GARMENT_PHOTOS names no folder of photographs")
@@ -29,7 +32,7 @@ def pictures():
     return [read_picture(folder / "images" / row["image"]) for row in rows[::every][:COUNT]]
 
 
-@pytest.mark.parametrize("name", ["border", "grabcut"])
+@pytest.mark.parametrize("name", ["border", "grabcut", "network"])
 def test_prepare_photographs_gives_tiles_like_the_training_images(pictures, name):
     segmenter = make_segmenter(name)
     tiles = [prepare(picture, segmenter).image_u8 for picture in pictures]
@@ -42,22 +45,16 @@ def test_naive_tiles_of_photographs_are_never_like_the_training_images(pictures)
     assert not any(acceptance(naive_tile(picture.rgb))["accepted"] for picture in pictures)
 
 
-def test_default_model_does_not_call_photographs_bags(pictures, default_classifier):
-    segmenter = make_segmenter("grabcut")
-    naive, ours = Counter[str](), Counter[str]()
-    for picture in pictures:
-        naive[default_classifier.predict(naive_tile(picture.rgb)).label] += 1
-        tile = prepare(picture, segmenter).image_u8
-        if tile is not None:
-            ours[default_classifier.predict(tile).label] += 1
-    # There is no bag among them.
-    assert naive["Bag"] > COUNT / 2
-    assert ours["Bag"] < COUNT / 4
+def test_network_of_fashion_mnist_calls_photographs_bags_without_their_preparation(pictures):
+    naive = Classifier(FOLDER / "garment-net_int8.tflite")
+    answers = Counter(naive.predict(naive_tile(picture.rgb)).label for picture in pictures)
+    assert answers["Bag"] > COUNT / 2  # there is no bag among them
 
 
-@pytest.fixture(scope="module")
-def default_classifier():
-    from edge.classifier import Classifier
-    from edge.shipped import default_model
-
-    return Classifier(default_model())
+@pytest.mark.parametrize("name", ["grabcut", "network"])
+def test_default_model_does_not_call_photographs_bags(pictures, name):
+    segmenter, classifier = make_segmenter(name), Classifier(default_model())
+    answers = Counter(recognize(picture, classifier, segmenter).label for picture in pictures)
+    named = answers.total() - answers[NO_GARMENT] - answers[UNKNOWN]
+    assert named > COUNT / 2
+    assert answers["Bag"] < COUNT / 4

@@ -8,7 +8,16 @@ import pytest
 from edge.classifier import Classifier
 from edge.metadata import attach
 from edge.pictures import Picture
-from edge.recognition import NO_GARMENT, UNKNOWN, Recognition, name_of, recognize
+from edge.recognition import (
+    NO_GARMENT,
+    UNKNOWN,
+    Recognition,
+    answer_to,
+    mean_over_views,
+    name_of,
+    recognize,
+    views,
+)
 from edge.segmentation import make_segmenter
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
@@ -74,6 +83,92 @@ def test_recognize_below_the_files_threshold_is_unknown(make, tile, segmenter, t
     assert recognition.label == label
     assert recognition.confidence == pytest.approx(0.643914, abs=1e-5)
     assert recognition.top_k(1)[0]["label"] == "Bag"  # what it would have been
+
+
+# --- mirrored images
+
+
+MIRRORING = {"augmentation": {"flip": 0.5}}
+
+
+@pytest.fixture
+def sided(tmp_path, dense_model, metadata_of):
+    """A classifier to which what is bright on the left is the first class, on the right the second."""
+    kernel = np.zeros((4, 28, 28))
+    kernel[0, :, :14] = kernel[1, :, 14:] = 0.05
+
+    def build(**fields):
+        flatbuffer = dense_model(kernel.reshape(4, 784), np.zeros(4), io="float32")
+        path = tmp_path / "sided.tflite"
+        path.write_bytes(attach(flatbuffer, metadata_of(**fields)))
+        return Classifier(path)
+
+    return build
+
+
+@pytest.fixture
+def lopsided():
+    """A tile that is much brighter on its left."""
+    image = np.zeros((28, 28, 3), np.uint8)
+    image[4:24, 6:14], image[4:24, 14:20] = 220, 60
+    return Picture(image)
+
+
+def test_recognize_shows_mirrored_images_to_a_network_trained_on_them(sided, lopsided, segmenter):
+    classifier = sided(training=MIRRORING, temperature=2.0)
+    assert classifier.knows_mirrored
+    recognition = recognize(lopsided, classifier, segmenter)
+    image = lopsided.rgb[np.newaxis, ..., 0]
+    one, other = classifier.probabilities(image)[0], classifier.probabilities(image[:, :, ::-1])[0]
+    assert one[0] > 0.7  # as it is, it would be sure; mirrored, of the other class
+    assert other[1] > 0.7
+    # The mean of probabilities, not of logits; both are float32.
+    np.testing.assert_allclose(recognition.probabilities, (one + other) / 2, atol=1e-7)
+    assert recognition.probabilities.dtype == np.float32
+    assert recognition.probabilities[0] == pytest.approx(recognition.probabilities[1], abs=1e-6)
+    assert recognition.confidence < 0.5
+
+
+@pytest.mark.parametrize(
+    "training", [{}, {"augmentation": {}}, {"augmentation": {"flip": 0.0, "shift": 0.1}}]
+)
+def test_recognize_shows_nothing_mirrored_to_a_network_that_never_saw_it(
+    sided, lopsided, segmenter, training
+):
+    classifier = sided(training=training)
+    assert not classifier.knows_mirrored
+    recognition = recognize(lopsided, classifier, segmenter)
+    expected = classifier.probabilities(lopsided.rgb[np.newaxis, ..., 0])[0]
+    np.testing.assert_array_equal(recognition.probabilities, expected)
+    assert recognition.label == "Bag"
+
+
+def test_recognize_with_a_file_of_somebody_else_shows_nothing_mirrored(make, tile, segmenter):
+    classifier = make(LOGITS)
+    assert classifier.metadata is None
+    assert not classifier.knows_mirrored
+    assert recognize(tile, classifier, segmenter).label == "Bag"
+
+
+def test_answer_to_is_below_the_threshold_where_the_views_disagree(sided, lopsided, segmenter):
+    """The mean is what the threshold is compared with."""
+    fields = {"unknown_threshold": 0.55}
+    assert recognize(lopsided, sided(**fields), segmenter).label == "Bag"
+    seen_twice = sided(training=MIRRORING, **fields)
+    recognition = recognize(lopsided, seen_twice, segmenter)
+    assert recognition.label == UNKNOWN
+    answer = answer_to(lopsided.rgb[..., 0], seen_twice)
+    assert recognition.confidence == float(answer.max())
+
+
+def test_views_are_the_images_and_the_images_mirrored_left_for_right():
+    images = np.random.default_rng(0).integers(0, 256, (3, 5, 4), np.uint8)
+    as_they_are, mirrored = views(images)
+    np.testing.assert_array_equal(as_they_are, images)
+    for image, other in zip(images, mirrored, strict=True):
+        np.testing.assert_array_equal(other, np.fliplr(image))
+    answers = np.array([[[0.2, 0.8], [1.0, 0.0]], [[0.6, 0.4], [0.5, 0.5]]])
+    np.testing.assert_allclose(mean_over_views(answers), [[0.4, 0.6], [0.75, 0.25]], atol=1e-15)
 
 
 def test_name_of_without_metadata_has_no_threshold(make):

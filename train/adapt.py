@@ -1,4 +1,4 @@
-"""Photographs as images to train on: prepared as the device does, in variants as a camera would take them.
+"""Photographs to train on: which, how often, and beside what.
 
 They train a network together with Fashion-MNIST, or alone where their labels are other classes.
 """
@@ -6,50 +6,46 @@ They train a network together with Fashion-MNIST, or alone where their labels ar
 from __future__ import annotations
 
 import hashlib
-import io
-import time
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edge import preparation, segmentation, shipped
-from edge.errors import DataError, ModelError, OptionError, PictureError
-from edge.files import sha256, write_bytes
+from edge import preparation
+from edge.errors import DataError, ModelError, OptionError
+from edge.files import sha256
 from edge.labels import FASHION_MNIST_LABELS
 from edge.metrics import defined, log_sum_exp
-from edge.pictures import read_picture
-from edge.preparation import TILE, fit_to_tile, prepare
+from edge.preparation import TILE
 from train import camera, photo_set
 from train.augmentation import Augmentation
 from train.class_weights import balanced
 from train.photo_set import LabelledPhoto, Labelling, Say
 from train.recipe import Recipe
+from train.tiles import Tiles
 
-if TYPE_CHECKING:
-    from edge.segmentation import Segmenter
-
-VARIANTS = 8  # of each photograph, beside the tile that the device makes: 7 kB in all
-
-# Together with Fashion-MNIST: share of the photographs in the images of an epoch, as far as none of them is
-# repeated more often than so many times.
-PHOTO_SHARE, MOST_REPEATS = 1 / 3, 30
+# Together with Fashion-MNIST: how many of its images, others every time, an epoch shows at most, and the
+# share of the photographs beside them, as far as none is repeated more often than so many times.
+MOST_BESIDE, PHOTO_SHARE, MOST_REPEATS = 27_000, 1 / 3, 30
 
 # Alone, photographs are repeated to so many images an epoch, some thirty steps; weights are averaged over no
 # more than that. They are few, and not all labels are right: so much of a label is spread over all classes.
 IMAGES_ALONE, AVERAGING_ALONE, SMOOTHING = 4000, 0.97, 0.1
 PHOTO_AUGMENTATION = Augmentation(shift=0.05, flip=0.5, erase=0.25)  # for networks that have none
 
-# Of weights that were trained before; the rate as a share of the network's own.
-ADAPTATION_EPOCHS, ADAPTATION_EPOCHS_ALONE, ADAPTATION_RATE = 6, 20, 0.2
+# Images of what is none of the classes, as a share of the photographs of an epoch, and the factor of their
+# loss: the network learns to be unsure of them (outlier exposure, Hendrycks et al. 2019, arXiv 1812.04606).
+OUTLIER_SHARE, OUTLIER_FACTOR = 0.25, 0.5
 
-_SAVE_EVERY_S = 60
-
-# Called with the number of photographs done and of all.
-OnProgress = Callable[[int, int], None]
+# Of weights that were trained before; the rate as a share of the network's own, and the averaging of the
+# weights, over some steps of a short run.
+ADAPTATION_EPOCHS, ADAPTATION_EPOCHS_ALONE, ADAPTATION_RATE = 5, 20, 0.2
+ADAPTATION_AVERAGING = 0.995
+START_SHARE = (
+    0.05  # of the weights kept: costs nothing on photographs and keeps Fashion-MNIST better
+)
 
 
 @dataclass(frozen=True)
@@ -132,78 +128,6 @@ def read_collection(
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """Every photograph of a collection as 28x28 images.
-
-    Attributes:
-        tiles_u8: uint8, shape (N, V, 28, 28); the first of each as the device makes it, the others as of
-            other takes. All 0 where there is none.
-        found: bool, shape (N,), whether a garment was found.
-        readable: bool, shape (N,), whether the file is a picture.
-    """
-
-    tiles_u8: np.ndarray
-    found: np.ndarray
-    readable: np.ndarray
-
-
-def make_tiles(
-    photos: Sequence[LabelledPhoto],
-    checksums: Sequence[str],
-    segmenter: Segmenter,
-    seed: int,
-    *,
-    variants: int = VARIANTS,
-    cache: Path | None = None,
-    warn: Say = lambda sentence: None,
-    on_progress: OnProgress = lambda done, of: None,
-) -> Tiles:
-    """Prepares every photograph once, and `variants` more times from its mask.
-
-    A photograph's tiles depend on its bytes, the segmenter and the seed alone, whatever else is in the
-    collection.
-
-    Args:
-        photos: A collection, N photographs.
-        checksums: SHA-256 of each file.
-        segmenter: The device's.
-        seed: Of the variants.
-        variants: How many, beside the tile that the device makes.
-        cache: File in which finished tiles are kept and found again, 784 bytes for each tile.
-        warn: Called with a sentence for each file that is no picture.
-        on_progress: Called with photographs done and all.
-
-    Raises:
-        DataError: If the cache cannot be read.
-        MissingPartError: If OpenCV is needed and not installed.
-    """
-    about = _about(segmenter, seed, variants)
-    known = _read_cache(cache, about) if cache and cache.exists() else {}
-    at_hand, saved = len(known), time.monotonic()
-    readable = np.ones(len(photos), bool)
-    try:
-        for number, (photo, checksum) in enumerate(zip(photos, checksums, strict=True), start=1):
-            if checksum not in known:
-                rng = np.random.default_rng([seed, int(checksum, 16)])
-                try:
-                    known[checksum] = _tiles_of(photo.path, segmenter, variants, rng)
-                except PictureError as error:
-                    warn(str(error))
-                    readable[number - 1] = False
-            if cache and len(known) > at_hand and time.monotonic() - saved > _SAVE_EVERY_S:
-                _write_cache(cache, about, known)
-                at_hand, saved = len(known), time.monotonic()
-            on_progress(number, len(photos))
-    finally:  # Ctrl-C loses nothing
-        if cache and len(known) > at_hand:
-            _write_cache(cache, about, known)
-    none = np.zeros((1 + variants, TILE, TILE), np.uint8)
-    tiles = [known.get(checksum, none) for checksum in checksums]
-    stacked = np.stack(tiles) if tiles else none[:0].reshape(0, *none.shape)
-    return Tiles(stacked, np.any(stacked, axis=(1, 2, 3)), readable)
-
-
-@dataclass(frozen=True)
 class PhotoSet:
     """Photographs to train and validate on.
 
@@ -217,7 +141,9 @@ class PhotoSet:
         groups: What photographs are labelled with, G names.
         members: bool, shape (G, C), the classes that each group may be.
         factors: Factor of the loss by group, float32, shape (G,).
-        repeats: How often each is seen in an epoch.
+        outliers_u8: uint8, shape (O, 28, 28), of what is none of the classes; O may be 0.
+        repeats: How often each photograph is seen in an epoch.
+        beside: How many images of another data set are, at most.
         alone: Whether there is no other data set.
     """
 
@@ -229,7 +155,9 @@ class PhotoSet:
     groups: tuple[str, ...]
     members: np.ndarray
     factors: np.ndarray
+    outliers_u8: np.ndarray
     repeats: int
+    beside: int
     alone: bool
 
     @property
@@ -238,10 +166,17 @@ class PhotoSet:
         return self.tiles_u8[:, 0]
 
     @property
+    def outliers_shown(self) -> int:
+        """How many outliers an epoch shows."""
+        shown = round(OUTLIER_SHARE * self.repeats * len(self.y))
+        return shown if len(self.outliers_u8) else 0
+
+    @property
     def sha256(self) -> str:
         """Checksum of all that training sees of them."""
-        arrays = (self.tiles_u8, self.y, self.validation_u8, self.y_validation, self.members)
-        digest = hashlib.sha256(str(self.repeats).encode())
+        arrays = [self.tiles_u8, self.y, self.validation_u8, self.y_validation, self.members]
+        arrays.append(self.outliers_u8)
+        digest = hashlib.sha256(f"{self.repeats} {self.beside}".encode())
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -349,7 +284,7 @@ def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSe
     Args:
         collection: N photographs.
         tiles: Theirs.
-        other_images: Of another data set in an epoch; 0 for none.
+        other_images: Of another data set; 0 for none.
 
     Raises:
         DataError: If none is left to train on.
@@ -366,13 +301,13 @@ def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSe
             f"{int((is_labelled & ~tiles.found).sum()):,} no garment was found; try another way to cut it "
             "out with --segment."
         )
-    repeats = IMAGES_ALONE / count
+    beside, repeats = min(other_images, MOST_BESIDE), IMAGES_ALONE / count
     factors = np.ones(len(labelling.groups))
     if other_images:
         # What a collection has many of says nothing of what a camera will see: as in Fashion-MNIST, all
         # labels count alike. (Alone, that is left to the weights of the classes.)
         factors = balanced(labelling.y[trains], len(labelling.groups))
-        repeats = min(MOST_REPEATS, other_images * PHOTO_SHARE / (1 - PHOTO_SHARE) / count)
+        repeats = min(MOST_REPEATS, beside * PHOTO_SHARE / (1 - PHOTO_SHARE) / count)
     return PhotoSet(
         tiles_u8=tiles.tiles_u8[trains],
         y=labelling.y[trains],
@@ -382,9 +317,18 @@ def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSe
         groups=labelling.groups,
         members=labelling.members,
         factors=factors.astype(np.float32),
+        outliers_u8=_outliers(collection, tiles),
         repeats=max(1, round(repeats)),
+        beside=beside,
         alone=labelling.own,
     )
+
+
+def _outliers(collection: Collection, tiles: Tiles) -> np.ndarray:
+    """What is none of the classes, of photographs not held out: uint8, shape (O, 28, 28)."""
+    trains = tiles.readable & ~collection.is_held_out
+    others = tiles.tiles_u8[trains & tiles.found & (collection.labelling.y < 0)]
+    return np.concatenate([others.reshape(-1, TILE, TILE), tiles.empty_u8(trains)])
 
 
 def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, Any]:
@@ -409,6 +353,8 @@ def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, A
             group: int((photos.y == row).sum()) for row, group in enumerate(photos.groups)
         },
         "repeats": photos.repeats,
+        "outliers": len(photos.outliers_u8),
+        "outliers_an_epoch": photos.outliers_shown,
         "variants": tiles.tiles_u8.shape[1] - 1,
         "camera": camera.VERSION,
         "preparation": preparation.PREPARATION,
@@ -429,7 +375,9 @@ def recipe_for(recipe: Recipe, *, adapts: bool, alone: bool) -> Recipe:
         changes |= {
             "epochs": ADAPTATION_EPOCHS_ALONE if alone else ADAPTATION_EPOCHS,
             "learning_rate": recipe.learning_rate * ADAPTATION_RATE,
+            "averaging": min(ADAPTATION_AVERAGING, recipe.averaging),
             "schedule": "cosine",
+            "start_share": 0.0 if alone else START_SHARE,
         }
     if alone:
         changes["averaging"] = min(AVERAGING_ALONE, recipe.averaging)
@@ -513,55 +461,3 @@ def _classes_of(file: Path) -> tuple[str, ...] | None:
     if card.is_file():
         return tuple(runs.read_json(card.parent, card.name)["labels"])
     return None
-
-
-def _tiles_of(
-    path: Path, segmenter: Segmenter, variants: int, rng: np.random.Generator
-) -> np.ndarray:
-    """A photograph's tiles, uint8, shape (1 + variants, 28, 28); all 0 where no garment is found."""
-    picture = read_picture(path)
-    prepared = prepare(picture, segmenter)
-    if prepared.image_u8 is None:
-        return np.zeros((1 + variants, TILE, TILE), np.uint8)
-    tiles = [prepared.image_u8]
-    for _ in range(variants):
-        if prepared.mask is None:  # it has the form of the training images already
-            tiles.append(prepared.image_u8)
-        else:
-            tiles.append(fit_to_tile(*camera.photographed(picture.rgb, prepared.mask, rng)))
-    return np.stack(tiles)
-
-
-def _about(segmenter: Segmenter, seed: int, variants: int) -> str:
-    """What a photograph's tiles depend on, beside its bytes."""
-    sources = [Path(str(module.__file__)) for module in (preparation, camera)]
-    sources += sorted(Path(str(segmentation.__file__)).parent.glob("segment*.py"))
-    digest = hashlib.sha256()
-    for path in [*sources, *sorted(shipped.FOLDER.glob("segmenter*.tflite"))]:
-        digest.update(path.read_bytes())
-    return f"{segmenter.name}, seed {seed}, {variants} variants, code {digest.hexdigest()}"
-
-
-def _read_cache(path: Path, about: str) -> dict[str, np.ndarray]:
-    """Tiles by the checksum of their photograph; none where they were made in another way."""
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            if str(stored["about"]) != about:
-                return {}
-            return dict(zip(stored["checksums"].tolist(), stored["tiles"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is not what prepared photographs are kept in ({error}); delete it."
-        ) from error
-
-
-def _write_cache(path: Path, about: str, known: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        allow_pickle=False,
-        about=np.array(about),
-        checksums=np.array(list(known)),
-        tiles=np.stack(list(known.values())),
-    )
-    write_bytes(path, buffer.getvalue())

@@ -79,7 +79,7 @@ class Epoch:
         seconds: Wall time with validation.
         loss: Mean weighted cross entropy over the augmented training images, with dropout, in nats; with
             soft targets the least it can be is their entropy.
-        accuracy: On the same, unweighted.
+        accuracy: On the same, unweighted; an image of none of the classes counts as right.
         train_loss: Weighted mean cross entropy on some clean training images, as `val_loss` is measured.
         train_accuracy: On the same, unweighted.
         val_loss: Weighted mean cross entropy on the validation images: the loss that selects.
@@ -186,6 +186,7 @@ def train(
     make_deterministic(config.seed)
     kept = network.build(classes)  # what is validated and saved
     kept.set_weights([*init, *kept.get_weights()[len(init) :]])
+    begun_with = kept.get_weights()
     doubts = ""
     if not alone:
         doubts = diagnosis.doubts_about_labels(x, y, x_validation, y_validation, classes)
@@ -212,7 +213,8 @@ def train(
             model.optimizer.learning_rate.assign(state.next_rate())
             with devices.in_use():
                 model.fit(batches, shuffle=False, callbacks=[steps], verbose=0)
-            kept.set_weights(model.get_weights())  # averaged, where the recipe says so
+            averaged = model.get_weights()  # where the recipe says so
+            kept.set_weights(_with_start(averaged, begun_with, config.start_share))
             model.set_weights(steps.weights)
             judge.finish_epoch(state, steps, started)
             if checkpoint:
@@ -229,6 +231,16 @@ def train(
     assert state.best is not None  # the first epoch with a finite loss is the best so far
     kept.set_weights(state.best)
     return TrainResult(kept, state.history, ended)
+
+
+def _with_start(
+    weights: list[np.ndarray], begun_with: list[np.ndarray], share: float
+) -> list[np.ndarray]:
+    """Weights with a share of those that the run began with; batch-norm is settled afterwards."""
+    if not share:
+        return weights
+    pairs = zip(weights, begun_with, strict=True)
+    return [(1 - share) * after + share * before for after, before in pairs]
 
 
 def _compile(model: keras.Model, config: TrainConfig, *, soft: bool, has_groups: bool) -> None:
@@ -390,6 +402,12 @@ class _Batches(keras.utils.PyDataset):
         self.rows = np.concatenate([self.rows, more])
         self.targets = np.concatenate([self.targets, members[photos.y]])
         self.factors = np.concatenate([self.factors, factors[photos.y]])
+        if photos.outliers_shown:  # one number stands for all of them, and no class is their target
+            rows = np.full(photos.outliers_shown, len(self.targets))
+            nothing = np.full((1, len(self.weights)), 1 / len(self.weights), np.float32)
+            self.rows = np.concatenate([self.rows, rows])
+            self.targets = np.concatenate([self.targets, nothing])
+            self.factors = np.append(self.factors, np.float32(adapt.OUTLIER_FACTOR))
 
     def start_epoch(
         self, epoch: int, first_step: int = 0, losses: np.ndarray | None = None
@@ -404,6 +422,10 @@ class _Batches(keras.utils.PyDataset):
         self.epoch, self.first_step = epoch, first_step
         rng = np.random.default_rng([self.config.seed, epoch])
         self.order = rng.permutation(self.rows)
+        if self.photos:
+            is_image = self.order < len(self.x)
+            self.order = self.order[~is_image | (np.cumsum(is_image) <= self.photos.beside)]
+        self.images = len(self.order)  # that the losses of the epoch count for
         self.counts_for = np.ones(len(self.factors), np.float32)
         if losses is not None and self.config.rests_in(epoch):
             easy = losses < losses.mean()
@@ -433,15 +455,19 @@ class _Batches(keras.utils.PyDataset):
         return as_input(share(images)), share(self.targets[chosen]), share(factors)
 
     def _images(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The images with these numbers; of each photograph, one of its variants."""
+        """The images with these numbers; of each photograph one of its variants, of outliers any."""
         if self.photos is None:
             return self.x[chosen]
-        tiles, numbers = self.photos.tiles_u8, chosen - len(self.x)
-        is_photo = numbers >= 0
+        tiles, outliers = self.photos.tiles_u8, self.photos.outliers_u8
+        numbers = chosen - len(self.x)
+        is_photo = (numbers >= 0) & (numbers < len(tiles))
+        is_outlier = numbers == len(tiles)
         images = np.empty((len(chosen), *tiles.shape[2:]), np.uint8)
-        images[~is_photo] = self.x[chosen[~is_photo]]
+        images[numbers < 0] = self.x[chosen[numbers < 0]]
         variant = rng.integers(tiles.shape[1], size=int(is_photo.sum()))
         images[is_photo] = tiles[numbers[is_photo], variant]
+        if is_outlier.any():
+            images[is_outlier] = outliers[rng.integers(len(outliers), size=int(is_outlier.sum()))]
         return images
 
 
@@ -655,7 +681,7 @@ class _Judge:
             learning_rate=float(np.asarray(state.model.optimizer.learning_rate)),
             seconds=time.perf_counter() - started,
             # Over all images: those that were seen count for those that rested.
-            loss=steps.whole.loss / len(steps.batches.rows),
+            loss=steps.whole.loss / steps.batches.images,
             accuracy=steps.whole.accuracy / steps.whole.images,
             train_loss=train_loss,
             train_accuracy=metrics.accuracy(train_matrix),

@@ -65,7 +65,8 @@ def read(
             folder `images` beside it) and that of the label.
         label_column: Name of the label's column in a table.
         contributor_column: Name of the column that says who sent a photograph; None for none.
-        warn: Called with a sentence for a subfolder without pictures; without it, that is an error.
+        warn: Called with a sentence for a subfolder without pictures, and for a line without file or label;
+            without it, that is an error.
 
     Raises:
         DataError: If there is no such folder or table, or it names no photograph.
@@ -74,7 +75,7 @@ def read(
     tables = [source / name for name in TABLES] if source.is_dir() else [source]
     table = next((path for path in tables if path.is_file()), None)
     if table:
-        return _from_table(table, label_column, contributor_column)
+        return _from_table(table, label_column, contributor_column, warn)
     if not source.is_dir():
         raise DataError(
             f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
@@ -101,8 +102,8 @@ def with_files(photos: Sequence[LabelledPhoto], warn: Say) -> tuple[list[Labelle
     for photo in photos:
         try:
             checksums.append(sha256(photo.path.read_bytes()))
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # no path holds a null byte
+            reason = getattr(error, "strerror", None) or str(error)
             warn(
                 f"{photo.where} names {photo.name}, which cannot be read ({reason}); it is left out."
             )
@@ -170,13 +171,13 @@ def label(
         members[row, list(known[name])] = True
     numbers = [found[photo.label] for photo in photos]
     y = [_NONE if number is None else used.index(names[number]) for number in numbers]
-    left_out = Counter(photo.label for photo in photos if found[photo.label] is None)
-    if left_out:
-        listed = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))
+    others = Counter(photo.label for photo in photos if found[photo.label] is None)
+    if others:
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(others.items()))
         say(
-            f"{left_out.total():,} photographs have a label that is none of the classes ({listed}); they "
-            "are left out of the loss. (--own-classes makes every label a class; --group NAME=CLASS,CLASS "
-            "makes one stand for several.)"
+            f"{others.total():,} photographs have a label that is none of the classes ({listed}); of them "
+            "the network learns to be unsure. (--own-classes makes every label a class; --group "
+            "NAME=CLASS,CLASS makes one stand for several.)"
         )
     return Labelling(tuple(classes), tuple(used), members, np.array(y, np.int64), own=False)
 
@@ -306,7 +307,7 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
 
 
 def _from_table(
-    table: Path, label_column: str, contributor_column: str | None
+    table: Path, label_column: str, contributor_column: str | None, warn: Say | None
 ) -> list[LabelledPhoto]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -339,6 +340,14 @@ def _from_table(
             f"{table} cannot be read as a table ({error}); write it as CSV in UTF-8 with the columns file "
             f"and {label_column}."
         ) from error
+    for photo in found:
+        if photo.name and photo.label:
+            continue
+        lacking = f"{photo.where} has no {label_column if photo.name else file_column}"
+        if warn is None:
+            raise DataError(f"{lacking}; write it there, or remove the line.")
+        warn(f"{lacking}; it is left out.")
+    found = [photo for photo in found if photo.name and photo.label]
     if not found:
         raise DataError(f"{table} names no photograph; write a line for each under its first one.")
     return found

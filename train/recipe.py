@@ -40,6 +40,8 @@ class Recipe:
         label_smoothing: Share of every target that is spread over all classes.
         averaging: Momentum of the moving average of the weights that is validated and kept; 0 for the
             weights themselves.
+        start_share: Share of the weights that a run began with in those that are validated and kept; a little
+            keeps what was known (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
         rest: Share of the easy images (loss below the mean) that an epoch leaves out; those that stay
             count for them (InfoBatch, Qin et al. 2024, arXiv 2303.04947).
         reduce_after: "plateau": epochs without a better validation loss before the learning rate falls;
@@ -58,6 +60,7 @@ class Recipe:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     averaging: float = 0.0
+    start_share: float = 0.0
     rest: float = 0.0
     reduce_after: int = 2
     reduce_by: float = 0.3

@@ -41,8 +41,9 @@ from train.keras_file import read_network
 if TYPE_CHECKING:
     import keras
 
-    from train.adapt import Collection, Tiles
+    from train.adapt import Collection
     from train.fit import Epoch
+    from train.tiles import Tiles
 
 CONFIG, HISTORY, METRICS = "config.json", "history.json", "metrics.json"
 MODEL, CHECKPOINT, TEACHER = "model.keras", "checkpoint.npz", "teacher.npz"
@@ -133,6 +134,7 @@ def write_photos(folder: Path, collection: Collection, tiles: Tiles, *, variants
         allow_pickle=False,
         tiles_u8=tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1],
         y=labelling.y,  # number of the group, -1 where the label is none of them
+        grounds_u8=tiles.grounds_u8,
         found=tiles.found,
         is_held_out=collection.is_held_out,
         members=labelling.members,

@@ -1,0 +1,222 @@
+"""Photographs as 28x28 images: as the device makes them, as other takes, and pieces of their ground."""
+
+import numpy as np
+import pytest
+
+from edge.drawing import draw_scene
+from edge.errors import DataError
+from edge.files import sha256
+from edge.pictures import read_picture
+from edge.preparation import prepare
+from edge.segmentation import BorderSegmenter
+from train import empty_scenes
+from train.photo_set import LabelledPhoto
+from train.tiles import GROUNDS, Tiles, make_tiles
+
+
+class CountingSegmenter(BorderSegmenter):
+    """The device's, which counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def segment(self, rgb):
+        self.asked += 1
+        return super().segment(rgb)
+
+
+def photo_of(path):
+    return LabelledPhoto(path, path.name, "Dress", "A test"), sha256(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Eight drawn photographs, an empty wall and a broken file, as (photograph, checksum)."""
+    pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
+    image = pytest.importorskip("PIL.Image")
+    root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(2)
+    for number in range(8):
+        scene = draw_scene(("Dress", "Sneaker", "Bag")[number % 3], rng, (96, 96))
+        image.fromarray(scene.rgb).save(root / f"{number}.png")
+    image.fromarray(np.full((80, 60, 3), 190, np.uint8)).save(root / "wall.png")
+    (root / "broken.jpg").write_bytes(b"no picture")
+    names = [*(f"{number}.png" for number in range(8)), "wall.png", "broken.jpg"]
+    return [photo_of(root / name) for name in names]
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Saves pixels, uint8 of shape (H, W, 3 or 4), as a photograph."""
+    pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
+    image = pytest.importorskip("PIL.Image")
+
+    def saved(name, pixels):
+        image.fromarray(pixels).save(tmp_path / name)
+        return photo_of(tmp_path / name)
+
+    return saved
+
+
+def tiles_of(photos, *, segmenter=None, seed=1, variants=2, **options):
+    chosen, checksums = zip(*photos, strict=True)
+    segmenter = segmenter or BorderSegmenter()
+    return make_tiles(chosen, checksums, segmenter, seed, variants=variants, **options)
+
+
+def asked_for(photos, **options):
+    """How often the segmenter is asked."""
+    segmenter = CountingSegmenter()
+    tiles_of(photos, segmenter=segmenter, **options)
+    return segmenter.asked
+
+
+def same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in vars(one))
+
+
+def test_make_tiles_begins_with_the_tile_of_the_device_and_goes_on_with_others(photos):
+    said, seen = [], []
+    tiles = tiles_of(photos, warn=said.append, on_progress=lambda *report: seen.append(report))
+    assert tiles.tiles_u8.shape == (10, 3, 28, 28)
+    assert tiles.grounds_u8.shape == (10, GROUNDS, 28, 28)
+    assert tiles.tiles_u8.dtype == tiles.grounds_u8.dtype == np.uint8
+    assert tiles.found.tolist() == [True] * 8 + [False] * 2
+    assert tiles.readable.tolist() == [True] * 9 + [False]
+    assert not tiles.grounds_u8[8:].any()  # a wall without a garment is not looked at in pieces
+    assert len(said) == 1
+    assert "broken.jpg" in said[0]
+    assert seen[-1] == (10, 10)
+    for (photo, _), of_photo in zip(photos[:8], tiles.tiles_u8, strict=False):
+        device = prepare(read_picture(photo.path), BorderSegmenter()).image_u8
+        np.testing.assert_array_equal(of_photo[0], device)
+        assert (of_photo[0] != of_photo[1]).any()
+        assert (of_photo[1] != of_photo[2]).any()
+
+
+def test_make_tiles_of_a_photograph_do_not_depend_on_the_others_but_on_the_seed(photos):
+    every, few = tiles_of(photos), photos[7:3:-1]
+    alone = tiles_of(few)
+    np.testing.assert_array_equal(alone.tiles_u8, every.tiles_u8[7:3:-1])
+    np.testing.assert_array_equal(alone.grounds_u8, every.grounds_u8[7:3:-1])
+    other = tiles_of(few, seed=2).tiles_u8
+    np.testing.assert_array_equal(other[:, 0], every.tiles_u8[7:3:-1, 0])
+    assert (other[:, 1:] != every.tiles_u8[7:3:-1, 1:]).any()
+
+
+def test_make_tiles_without_photographs_are_none():
+    tiles = make_tiles([], [], BorderSegmenter(), seed=1, variants=2)
+    assert tiles.tiles_u8.shape == (0, 3, 28, 28)
+    assert tiles.grounds_u8.shape == (0, GROUNDS, 28, 28)
+
+
+def test_make_tiles_asks_once_for_a_photograph_and_once_for_each_piece_of_its_ground(save):
+    # Beside this garment there is room for pieces of a quarter and so for every one, beside the second
+    # for none of a fifth.
+    roomy, filled = (np.full((100, 100, 3), 90, np.uint8) for _ in range(2))
+    roomy[30:70, 40:60] = 220
+    filled[12:88, 12:88] = 220
+    photos = [save("roomy.png", roomy), save("filled.png", filled)]
+    assert asked_for(photos[:1]) == 1 + GROUNDS
+    assert asked_for(photos[1:]) == 1
+    assert asked_for(photos[:1], variants=5) == 1 + GROUNDS
+    tiles = tiles_of(photos)
+    assert tiles.found.all()
+    assert not tiles.grounds_u8.any()  # nothing stands out from this ground
+
+
+@pytest.fixture
+def dotted(save):
+    """Photographs with the garment cut out by hand, on a ground with dots the size of small garments."""
+    y, x = np.mgrid[:160, :160]
+    dots = (y % 40 - 20) ** 2 + (x % 40 - 20) ** 2 < 100
+    rgba = np.full((160, 160, 4), 200, np.uint8)
+    rgba[dots, :3] = 30
+    rgba[..., 3] = 255 * ((np.abs(x - 80) < 35) & (np.abs(y - 80) < 35))
+    rgba[70:90, 70:90, 0] = np.arange(20)
+    found = []
+    for number in range(6):  # with other bytes each, and so other pieces
+        rgba[80, 80, 1] = number
+        found.append(save(f"{number}.png", rgba))
+    return found
+
+
+def test_make_tiles_keeps_what_the_device_makes_of_pieces_of_the_ground(dotted):
+    tiles = tiles_of(dotted, variants=0, seed=7)
+    for (photo, checksum), of_photo in zip(dotted, tiles.grounds_u8, strict=True):
+        picture = read_picture(photo.path)
+        rng = np.random.default_rng([7, int(checksum, 16)])
+        pieces = empty_scenes.around(picture.rgb, picture.alpha >= 128, rng, GROUNDS)
+        assert len(pieces) == GROUNDS
+        for piece, ground in zip(pieces, of_photo, strict=True):
+            device = prepare(piece, BorderSegmenter()).image_u8
+            np.testing.assert_array_equal(ground, 0 if device is None else device)
+    is_taken = tiles.grounds_u8.any(axis=(2, 3))
+    assert 0 < is_taken.sum() < is_taken.size  # of some pieces it says that there is no garment
+    every = np.ones(len(dotted), bool)
+    np.testing.assert_array_equal(tiles.empty_u8(every), tiles.grounds_u8[is_taken])
+    assert same(tiles, tiles_of(dotted, variants=0, seed=7))
+    assert not same(tiles, tiles_of(dotted, variants=0, seed=8))
+
+
+def test_empty_u8_is_what_was_taken_for_a_garment_of_the_photographs_chosen():
+    grounds = np.zeros((3, 2, 28, 28), np.uint8)
+    for value, place in enumerate([(0, 1), (1, 0), (1, 1)], start=1):
+        grounds[place][5, 5] = value
+    tiles = Tiles(np.zeros((3, 1, 28, 28), np.uint8), grounds, np.ones(3, bool))
+
+    def shown(*chosen):
+        return tiles.empty_u8(np.array(chosen, bool))[:, 5, 5].tolist()
+
+    assert shown(1, 1, 1) == [1, 2, 3]
+    assert shown(1, 0, 1) == [1]
+    assert shown(0, 0, 1) == []
+    assert tiles.empty_u8(np.zeros(3, bool)).shape == (0, 28, 28)
+
+
+# --- the cache
+
+
+def test_make_tiles_finds_a_photograph_and_its_grounds_in_the_cache(photos, dotted, tmp_path):
+    every = [*photos, *dotted]
+    cache, segmenter = tmp_path / "tiles.npz", CountingSegmenter()
+    whole = asked_for(every)
+    first = tiles_of(every[:12], segmenter=segmenter, cache=cache)
+    assert segmenter.asked == asked_for(every[:12]) < whole
+    both = tiles_of(every, segmenter=segmenter, cache=cache)  # goes on where it was
+    assert segmenter.asked == whole
+    np.testing.assert_array_equal(both.tiles_u8[:12], first.tiles_u8)
+    assert same(both, tiles_of(every))
+    assert same(both, tiles_of(every, segmenter=segmenter, cache=cache))
+    assert segmenter.asked == whole
+    # Other tiles, or another number of them: the cache is not theirs.
+    assert asked_for(every, cache=cache, seed=5) == asked_for(every, seed=5) >= 15
+    assert asked_for(every, cache=cache, variants=1) == asked_for(every, variants=1) >= 15
+
+
+def test_make_tiles_broken_off_keeps_what_is_done(photos, tmp_path):
+    cache = tmp_path / "tiles.npz"
+
+    def interrupted(done, of):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiles_of(photos, cache=cache, on_progress=interrupted)
+    assert asked_for(photos, cache=cache) == asked_for(photos[5:])
+
+
+@pytest.mark.parametrize("content", [b"", b"text", None])
+def test_make_tiles_with_a_broken_cache_is_one_sentence(photos, tmp_path, content):
+    cache = tmp_path / "tiles.npz"
+    tiles_of(photos[:2], cache=cache)
+    cache.write_bytes(cache.read_bytes()[:500] if content is None else content)
+    with pytest.raises(DataError, match="not what prepared photographs are kept in"):
+        tiles_of(photos[:2], cache=cache)
+
+
+def test_make_tiles_of_an_image_in_the_form_of_the_training_images_keeps_it(save):
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 8:20] = 130
+    tiles = tiles_of([save("0.png", pixels)])
+    np.testing.assert_array_equal(tiles.tiles_u8[0], [pixels] * 3)
+    assert not tiles.grounds_u8.any()  # around it there is no photograph

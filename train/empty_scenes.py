@@ -1,0 +1,57 @@
+"""Pictures without a garment: pieces of the ground around one, enlarged to pictures of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.pictures import Picture
+from edge.segmentation import load_opencv
+
+LARGEST, SMALLEST, STEP = 0.6, 0.2, 0.05  # of the picture's sides, those of a piece
+_DISTANCE = 4  # pixels between a piece and the garment, whose outline may be a little off
+
+
+def piece_of_ground(
+    rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator | None = None
+) -> np.ndarray | None:
+    """A piece without garment in the picture's proportions, enlarged to its size.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        mask: bool, shape (H, W), True on the garment.
+        rng: Chooses the size among those there are, and the place; without it, the largest and first is
+            taken.
+
+    Returns:
+        uint8, shape (H, W, 3); None where no piece of `SMALLEST` is free of garment.
+    """
+    cv2 = load_opencv()
+    kernel = np.ones((3, 3), np.uint8)
+    near = cv2.dilate(mask.astype(np.uint8), kernel, iterations=_DISTANCE)
+    total = cv2.integral(near)
+    largest = LARGEST if rng is None else rng.uniform(SMALLEST, LARGEST)
+    for scale in np.arange(largest, SMALLEST - STEP / 5, -STEP):
+        height, width = (max(1, round(side * scale)) for side in mask.shape)
+        inside = total[height:, width:] - total[:-height, width:]
+        inside = inside - total[height:, :-width] + total[:-height, :-width]
+        places = np.argwhere(inside == 0)
+        if len(places):
+            y, x = places[0 if rng is None else rng.integers(len(places))]
+            piece = np.ascontiguousarray(rgb[y : y + height, x : x + width])
+            return cv2.resize(piece, mask.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
+    return None
+
+
+def around(
+    rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator, count: int
+) -> list[Picture]:
+    """Pieces of the ground around a garment as pictures; fewer than `count` where it leaves no room.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        mask: bool, shape (H, W), True on the garment.
+        rng: Of their sizes and places.
+        count: How many at most.
+    """
+    pieces = [piece_of_ground(rgb, mask, rng) for _ in range(count)]
+    return [Picture(piece) for piece in pieces if piece is not None]
