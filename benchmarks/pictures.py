@@ -32,6 +32,7 @@ from edge.recognition import recognize
 from edge.segmentation import make_segmenter
 from edge.shipped import default_model
 
+WAYS = ("border", "grabcut", "network")
 FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}
 
 
@@ -89,14 +90,15 @@ def main() -> None:
     print("| pictures | way | accuracy | macro recall | most frequent answer | ms |")
     print("|---|---|---|---|---|---|")
     for name, pictures in sets.items():
-        for way in ("naive resize to 28x28", "border", "grabcut"):
+        for way in ("naive resize to 28x28", *WAYS):
+            segmenter = make_segmenter(way) if way in WAYS else None
             start = time.process_time()
             answers = []
             for picture, truth in pictures:
-                if way.startswith("naive"):
+                if segmenter is None:
                     answer = classifier.predict(naive_tile(picture.rgb)).label
                 else:
-                    answer = recognize(picture, classifier, make_segmenter(way)).label
+                    answer = recognize(picture, classifier, segmenter).label
                 answers.append((answer, truth))
             ms = (time.process_time() - start) / len(pictures) * 1000
             result = {"pictures": name, "images": len(pictures), "way": way, "ms": ms}

@@ -1,0 +1,355 @@
+"""Photographs of clothes, the naive ways and ours side by side, on contributors never trained on.
+
+    python benchmarks/real_garments.py --photos DIR [--runs 'runs/photo-fold-*'] [--sheet FILE.png]
+
+DIR holds images.csv (columns image, sender_id, fashion_mnist_label) and, in DIR/images, the files. The runs
+are those of benchmarks/photo_folds.py: every photograph is answered by the int8 file of the network that has
+seen none of its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
+tables in Markdown and a line of JSON: accuracy and macro recall over the labels ("footwear" is any of Sandal,
+Sneaker and Ankle boot), folds with their spread, CPU time of one thread by turns; what is said of other
+clothes, and of ground without a garment; and the parity of the shipped int8 file with its float32 file on the
+same photographs. The sheet shows photograph, mask, 28x28 and verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, piece_of_ground
+
+from convert.parity import loss_bound
+from edge.classifier import Classifier, softmax
+from edge.drawing import draw_scene
+from edge.labels import FASHION_MNIST_LABELS
+from edge.pictures import Picture, read_picture
+from edge.preparation import naive_tile, prepare
+from edge.recognition import NO_GARMENT, UNKNOWN, answer_to, mean_over_views, recognize, views
+from edge.segmentation import make_segmenter, reduced
+from edge.shipped import FOLDER
+from train import runs
+from train.confidence import auroc
+
+MEMBERS = {label: {label} for label in FASHION_MNIST_LABELS}
+MEMBERS["footwear"] = {"Sandal", "Sneaker", "Ankle boot"}
+UNTRAINED, SHIPPED = "garment-net", "garment-net-photo"
+OURS = "network, folds, mirrored too"
+ALPHA = 0.05  # of the bound of a loss, as in 'cli verify'
+CELL, COLUMNS = 96, 10  # of the sheet
+
+
+@dataclass
+class Way:
+    """One way to an answer, and what it answered."""
+
+    name: str
+    answers: list[str] = field(default_factory=list)
+    ms: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph with its label, and which run has not seen its contributor."""
+
+    path: Path
+    label: str
+    fold: int
+
+
+def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Photo]:
+    """All labelled photographs, each with the number of the run that holds it out."""
+    fold_of: dict[str, int] = {}
+    for number, run in enumerate(found):
+        stored = runs.read_photos(run)
+        fold_of |= dict.fromkeys(stored["files"][stored["is_held_out"]].tolist(), number)
+    with (folder / "images.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    order = np.random.default_rng(1).permutation(len(rows))[:limit]
+    return [
+        Photo(
+            folder / "images" / rows[i]["image"],
+            rows[i]["fashion_mnist_label"],
+            fold_of[rows[i]["image"]],
+        )
+        for i in sorted(order)
+    ]
+
+
+class Folds:
+    """The fold networks as one, which answers with the shipped file's temperature and threshold."""
+
+    def __init__(self, found: list[Path], shipped: Classifier) -> None:
+        self._classifiers = [Classifier(run / "fold_int8.tflite") for run in found]
+        assert shipped.metadata is not None
+        self._temperature = shipped.metadata.temperature
+        self.threshold = shipped.metadata.unknown_threshold or 0.0
+
+    def probabilities(self, image_u8: np.ndarray, fold: int, *, mirrored: bool) -> np.ndarray:
+        """Of one prepared image, from the network of a fold: float32, shape (C,)."""
+        seen = views(image_u8[np.newaxis])[: 1 + mirrored]
+        logits = np.stack([self._classifiers[fold].logits(view) for view in seen])
+        return mean_over_views(softmax(logits / np.float32(self._temperature)))[0]
+
+
+def cpu_ms(call):
+    start = time.process_time_ns()
+    result = call()
+    return result, (time.process_time_ns() - start) / 1e6
+
+
+def named(probabilities: np.ndarray) -> str:
+    return FASHION_MNIST_LABELS[int(probabilities.argmax())]
+
+
+def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters) -> dict:
+    """Answers of every way to one photograph; returns what the sheet and the thresholds need."""
+    picture = read_picture(photo.path, SIDE)
+    ways["naive"].answers.append(untrained.predict(naive_tile(picture.rgb)).label)
+    ours: dict = {"confidence": 0.0}
+    for name, segmenter in segmenters.items():
+        prepared, ms = cpu_ms(lambda segmenter=segmenter: prepare(picture, segmenter))
+        tile = prepared.image_u8
+        plain = trained = both = NO_GARMENT
+        if tile is not None:
+            plain = untrained.predict(tile).label
+            trained = named(folds.probabilities(tile, photo.fold, mirrored=False))
+            mean = folds.probabilities(tile, photo.fold, mirrored=True)
+            both = named(mean)
+        ways[name].answers.append(plain)
+        ways[name].ms.append(ms)
+        ways[f"{name}, folds"].answers.append(trained)
+        if name == "network":
+            ways[OURS].answers.append(both)
+            if tile is not None:
+                ours |= {"confidence": float(mean.max()), "tile": tile, "mask": prepared.mask}
+                ours["pair"] = [named(answer_to(tile, classifier)) for classifier in pair]
+            sure = tile is None or ours["confidence"] >= folds.threshold
+            ways[OURS + ", threshold"].answers.append(both if sure else UNKNOWN)
+            ours["answer"] = both if sure else UNKNOWN
+
+    def classify() -> str:
+        document = recognize(read_picture(photo.path, SIDE), pair[1], segmenters["network"])
+        return json.dumps({"path": str(photo.path)} | document.as_document(3))
+
+    ways[OURS].ms.append(cpu_ms(classify)[1])
+    grabcut = segmenters[PLAIN_GRABCUT]
+    ways["grabcut alone"].ms.append(cpu_ms(lambda: grabcut.segment(picture.rgb))[1])
+    return ours
+
+
+def score(photos: list[Photo], answers: list[str]) -> dict:
+    """Accuracy, macro recall and spread over folds of answers to photographs of garments."""
+    right = np.array([a in MEMBERS[p.label] for a, p in zip(answers, photos, strict=True)])
+    labels = np.array([photo.label for photo in photos])
+    fold = np.array([photo.fold for photo in photos])
+    recall = {label: float(right[labels == label].mean()) for label in sorted(set(labels))}
+    in_fold = [float(right[fold == number].mean()) for number in np.unique(fold)]
+    macro_in_fold = [
+        np.mean([right[(fold == n) & (labels == one)].mean() for one in set(labels[fold == n])])
+        for n in np.unique(fold)
+    ]
+    answer, times = Counter(answers).most_common(1)[0]
+    return {
+        "accuracy": float(right.mean()),
+        "macro_recall": float(np.mean(list(recall.values()))),
+        "recall": recall,
+        "accuracy_of_folds": in_fold,
+        "macro_recall_of_folds": [float(one) for one in macro_in_fold],
+        "most_frequent": answer,
+        "its_share": times / len(answers),
+    }
+
+
+def print_ways(ways: dict[str, Way], photos: list[Photo]) -> list[dict]:
+    is_garment = [photo.label in MEMBERS for photo in photos]
+    garments = [photo for photo, kept in zip(photos, is_garment, strict=True) if kept]
+    reference = float(np.mean(ways["grabcut alone"].ms))
+    print("| way | accuracy | folds, mean ± sd | macro recall | most frequent | ms | of GrabCut |")
+    print("|---|---|---|---|---|---|---|")
+    results = []
+    for way in ways.values():
+        result: dict = {"way": way.name}
+        cells = ["", "", "", ""]
+        if way.answers:
+            kept = [a for a, is_kept in zip(way.answers, is_garment, strict=True) if is_kept]
+            result |= score(garments, kept)
+            spread = np.array(result["accuracy_of_folds"])
+            cells = [
+                f"{result['accuracy']:.1%}",
+                f"{spread.mean():.1%} ± {spread.std(ddof=1):.1%}",
+                f"{result['macro_recall']:.3f}",
+                f"{result['most_frequent']} {result['its_share']:.0%}",
+            ]
+        times = ["", ""]
+        if way.ms:
+            result["cpu_ms"] = float(np.mean(way.ms))
+            times = [f"{result['cpu_ms']:.1f}", f"{result['cpu_ms'] / reference:.1%}"]
+        print(f"| {way.name} | {' | '.join([*cells, *times])} |", flush=True)
+        results.append(result)
+    return results
+
+
+def print_rejections(photos, looked, grounds, drawn, threshold: float) -> dict:
+    """What is said of other clothes and of ground; "no garment" and "unknown" both reject."""
+    confidence = np.array([one["confidence"] for one in looked])
+    is_garment = np.array([photo.label in MEMBERS for photo in photos])
+    sets = {
+        "garments": confidence[is_garment],
+        "other clothes (hats, shorts, skirts ...)": confidence[~is_garment],
+        "pieces of the photographs' ground, enlarged": np.array(grounds),
+        "drawn grounds": np.array(drawn),
+    }
+    at_5 = float(np.quantile(sets["garments"], 0.05))
+    print("\n| pictures | number | no garment | and unknown | rejected at 5% of garments | AUROC |")
+    print("|---|---|---|---|---|---|")
+    result = {}
+    for name, values in sets.items():
+        result[name] = {
+            "number": len(values),
+            "no_garment": float((values == 0).mean()),
+            "rejected": float((values < threshold).mean()),
+            "rejected_at_5": float((values < at_5).mean()),
+            "auroc": auroc(sets["garments"], values),
+        }
+        row = result[name]
+        last = "" if name == "garments" else f"{row['auroc']:.3f}"
+        print(
+            f"| {name} | {row['number']:,} | {row['no_garment']:.1%} | {row['rejected']:.1%} | "
+            f"{row['rejected_at_5']:.1%} | {last} |"
+        )
+    return result
+
+
+def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
+    """Of the photographs in which a garment was found: what int8 loses and gains against float32."""
+    print("\n| label | photographs | float32 | int8 | lost | gained | loss at most, points |")
+    print("|---|---|---|---|---|---|---|")
+    results = []
+    for label in MEMBERS:
+        pairs = [
+            [answer in MEMBERS[label] for answer in one["pair"]]
+            for photo, one in zip(photos, looked, strict=True)
+            if photo.label == label and "pair" in one
+        ]
+        if not pairs:
+            continue
+        before, after = np.array(pairs).T
+        lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
+        bound = loss_bound(lost, gained, len(pairs), ALPHA)
+        print(
+            f"| {label} | {len(pairs)} | {before.mean():.1%} | {after.mean():.1%} | {lost} | {gained} | "
+            f"{bound * 100:.2f} |"
+        )
+        results.append({"label": label, "lost": lost, "gained": gained, "loss_at_most": bound})
+    return results
+
+
+def confidence_in(picture: Picture, folds: Folds, fold: int, segmenter) -> float:
+    """Of what is found in a picture; 0 where nothing is."""
+    image_u8 = prepare(picture, segmenter).image_u8
+    if image_u8 is None:
+        return 0.0
+    return float(folds.probabilities(image_u8, fold, mirrored=True).max())
+
+
+def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:
+    """Photograph, garment, 28x28 and verdict of some photographs, wrong ones in red."""
+    chosen = np.random.default_rng(2).permutation(len(photos))[:count]
+    rows = -(-len(chosen) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * 2 * CELL, rows * (CELL + 26)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for place, number in enumerate(chosen):
+        photo, one = photos[number], looked[number]
+        x, y = place % COLUMNS * 2 * CELL, place // COLUMNS * (CELL + 26)
+        rgb = read_picture(photo.path, SIDE).rgb
+        if one.get("mask") is not None:
+            rgb = np.where(one["mask"][..., np.newaxis], rgb, rgb // 3)
+        sheet.paste(Image.fromarray(reduced(rgb, CELL)), (x, y))
+        if "tile" in one:
+            tile = Image.fromarray(one["tile"]).resize((84, 84), Image.Resampling.NEAREST)
+            sheet.paste(tile, (x + CELL, y))
+        right = one["answer"] in MEMBERS.get(photo.label, {UNKNOWN, NO_GARMENT})
+        pen.text((x, y + CELL), photo.label, fill="black")
+        verdict = f"{one['answer']} {one['confidence']:.0%}"
+        pen.text((x, y + CELL + 11), verdict, fill="darkgreen" if right else "red")
+    sheet.save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--runs", default="runs/photo-fold-*", help="pattern of the folds' runs")
+    parser.add_argument("--limit", type=int, help="photographs at most, a fixed random sample")
+    parser.add_argument("--sheet", type=Path, help="a .png file")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    found = sorted(Path().glob(arguments.runs))
+    photos = photographs(arguments.photos, found, arguments.limit)
+    untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
+    pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]
+    folds = Folds(found, pair[1])
+    segmenters = {PLAIN_GRABCUT: FrameGrabCut()}
+    segmenters |= {name: make_segmenter(name) for name in ("border", "network")}
+    ways = {
+        "naive": Way(f"whole picture resized to 28x28, {UNTRAINED}"),
+        **{name: Way(f"{name}, {UNTRAINED}") for name in segmenters},
+        **{f"{name}, folds": Way(f"{name}, adapted") for name in segmenters},
+        OURS: Way("network, adapted, mirrored too: all of classify"),
+        OURS + ", threshold": Way("the same, with 'unknown' counted as wrong"),
+        "grabcut alone": Way("GrabCut alone: 160 pixels, 4 iterations, frame of 6%"),
+    }
+    recognize(read_picture(photos[0].path, SIDE), pair[1], segmenters["network"])  # warm
+    looked, grounds = [], []
+    for number, photo in enumerate(photos, start=1):
+        looked.append(look(photo, ways, untrained, folds, pair, segmenters))
+        if looked[-1].get("mask") is not None:
+            rgb = read_picture(photo.path, SIDE).rgb
+            piece = piece_of_ground(rgb, looked[-1]["mask"])
+            if piece is not None:
+                network = segmenters["network"]
+                grounds.append(confidence_in(Picture(piece), folds, photo.fold, network))
+        if number % 500 == 0:
+            print(f"{number} of {len(photos)}", file=sys.stderr)
+    rng = np.random.default_rng(1)
+    scenes = [draw_scene(FASHION_MNIST_LABELS[i % 10], rng) for i in range(DRAWN)]
+    pieces = [piece_of_ground(scene.rgb, scene.mask) for scene in scenes]
+    drawn = [
+        confidence_in(Picture(piece), folds, 0, segmenters["network"])
+        for piece in pieces
+        if piece is not None
+    ]
+    results = print_ways(ways, photos)
+    print("\n| label | photographs | recall |\n|---|---|---|")
+    ours = next(one for one in results if one["way"] == ways[OURS].name)
+    counts = Counter(photo.label for photo in photos)
+    for label, recall in ours["recall"].items():
+        print(f"| {label} | {counts[label]} | {recall:.1%} |")
+    rejected = print_rejections(photos, looked, grounds, drawn, folds.threshold)
+    parity = print_parity(photos, looked)
+    print(
+        f"\n{len(photos):,} photographs, {len(found)} folds by sender_id; unknown below "
+        f"{folds.threshold:.3f}; ms: CPU time a photograph, one thread, {platform.machine()}: segmentation "
+        "and preparation, but for all of classify (reading, network, JSON too) and GrabCut alone."
+    )
+    if arguments.sheet:
+        write_sheet(arguments.sheet, photos, looked, 100)
+    document = {"ways": results, "rejected": rejected, "parity": parity}
+    print(json.dumps(document | {"threshold": folds.threshold}))
+
+
+if __name__ == "__main__":
+    main()

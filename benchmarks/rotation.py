@@ -1,0 +1,108 @@
+"""Whether turning helps: garments upright by their principal axis, or shown at right angles when unsure.
+
+    python benchmarks/rotation.py --photos DIR [--runs 'runs/photo-fold-*']
+
+As benchmarks/real_garments.py, every photograph is answered by the network of the fold that has not seen its
+contributor. Prints a table in Markdown and a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from real_garments import MEMBERS, SHIPPED, SIDE, Folds, named, photographs
+
+from edge.classifier import Classifier
+from edge.pictures import read_picture
+from edge.preparation import fit_to_tile, prepare
+from edge.segmentation import make_segmenter
+from edge.shipped import FOLDER
+
+TILT_RANGE = (
+    8,
+    60,
+)  # degrees from upright; a smaller tilt shows in no pixel, a larger one may be meant
+LONGISH = 1.2  # ratio of the axes above which there is a principal one
+UNSURE = 0.5
+
+
+def tilt_of(mask: np.ndarray) -> tuple[float, float]:
+    """Of the principal axis from upright, in degrees, and the ratio of the axes."""
+    y, x = np.nonzero(mask)
+    values, vectors = np.linalg.eigh(np.cov(x, y))
+    along = vectors[:, 1]
+    degrees = float(np.degrees(np.arctan2(along[1], along[0])))
+    return (degrees % 180) - 90, float(np.sqrt(values[1] / max(values[0], 1e-9)))
+
+
+def turned(rgb: np.ndarray, mask: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Photograph and mask, turned counter-clockwise, nothing cut off."""
+    height, width = mask.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    side = int(np.hypot(height, width)) + 2
+    matrix[:, 2] += [(side - width) / 2, (side - height) / 2]
+    levels = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, (side, side))
+    return cv2.warpAffine(rgb, matrix, (side, side)), levels >= 128
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--runs", default="runs/photo-fold-*")
+    parser.add_argument("--limit", type=int)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    found = sorted(Path().glob(arguments.runs))
+    folds = Folds(found, Classifier(FOLDER / f"{SHIPPED}_int8.tflite"))
+    segmenter = make_segmenter("network")
+    right: dict[str, list[bool]] = {}
+    changed: dict[str, int] = {}
+    for photo in photographs(arguments.photos, found, arguments.limit):
+        if photo.label not in MEMBERS:
+            continue
+        rgb = read_picture(photo.path, SIDE).rgb
+        prepared = prepare(read_picture(photo.path, SIDE), segmenter)
+        if prepared.image_u8 is None or prepared.mask is None:
+            continue
+        tile = prepared.image_u8
+        upright = folds.probabilities(tile, photo.fold, mirrored=True)
+        answers = dict.fromkeys(
+            ("as it is", "principal axis upright", "the same, when unsure",
+             "the surest of four right angles, when unsure"), upright
+        )  # fmt: skip
+        unsure = upright.max() < UNSURE
+        tilt, ratio = tilt_of(prepared.mask)
+        if TILT_RANGE[0] < abs(tilt) < TILT_RANGE[1] and ratio > LONGISH:
+            other = fit_to_tile(*turned(rgb, prepared.mask, tilt))
+            axis = folds.probabilities(other, photo.fold, mirrored=True)
+            answers["principal axis upright"] = axis
+            answers["the same, when unsure"] = axis if unsure else upright
+        if unsure:
+            angles = [
+                folds.probabilities(
+                    np.ascontiguousarray(np.rot90(tile, k)), photo.fold, mirrored=True
+                )
+                for k in range(4)
+            ]
+            surest = max(angles, key=lambda one: float(one.max()))
+            answers["the surest of four right angles, when unsure"] = surest
+        for way, probabilities in answers.items():
+            right.setdefault(way, []).append(named(probabilities) in MEMBERS[photo.label])
+            changed[way] = changed.get(way, 0) + (named(probabilities) != named(upright))
+    print("| way | accuracy | answers changed |\n|---|---|---|")
+    for way, hits in right.items():
+        print(f"| {way} | {np.mean(hits):.2%} | {changed[way]} of {len(hits):,} |")
+    print(json.dumps({way: float(np.mean(hits)) for way, hits in right.items()}))
+
+
+if __name__ == "__main__":
+    main()
