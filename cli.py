@@ -6,6 +6,7 @@ good, 1 a check failed, 2 could not be done, in whole or in part.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -963,7 +964,6 @@ def draw(
 ) -> None:
     """Draw made-up pictures of garments on textured grounds, to try things without photographs."""
     import csv
-    import io
 
     import numpy as np
     from PIL import Image
@@ -1025,6 +1025,9 @@ def report(
 
 def main() -> None:
     """The installed command; ends the process with the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # the name of a file need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="cli")
 
 

@@ -96,7 +96,7 @@ def test_read_collection_says_which_labels_are_too_few_to_validate(table):
     )
     found = adapt.read_collection(few, FASHION_MNIST_LABELS, say=said.append)
     assert len(said) == 1
-    assert said[0].startswith("'Bag' has 1 photographs: too few to validate (at least 5)")
+    assert said[0].startswith("'Bag' has 1 of the photographs: too few to validate (at least 5)")
     assert not found.is_held_out[-1]
 
 

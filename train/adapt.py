@@ -113,7 +113,7 @@ def read_collection(
     for group, count in enumerate(np.bincount(labelling.y[labelling.y >= 0])):
         if count < photo_set.FEWEST_TO_VALIDATE:
             say(
-                f"'{labelling.groups[group]}' has {count} photographs: too few to validate (at least "
+                f"'{labelling.groups[group]}' has {count} of the photographs: too few to validate (at least "
                 f"{photo_set.FEWEST_TO_VALIDATE}); what is measured of it says nothing."
             )
     contributors = [photo.contributor for photo in photos]
@@ -297,9 +297,10 @@ def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSe
     count = int(trains.sum())
     if not count:
         raise DataError(
-            f"Of {int(is_labelled.sum()):,} photographs with a label, none is left to train on: in "
-            f"{int((is_labelled & ~tiles.found).sum()):,} no garment was found; try another way to cut it "
-            "out with --segment."
+            f"Of {int(is_labelled.sum()):,} photographs that have a label and can be read, none is left to "
+            f"train on: {int((is_labelled & is_held_out).sum()):,} are held out, and in "
+            f"{int((is_labelled & ~is_held_out & ~tiles.found).sum()):,} others no garment was found; take "
+            "more photographs, or another way to cut garments out with --segment."
         )
     beside, repeats = min(other_images, MOST_BESIDE), IMAGES_ALONE / count
     factors = np.ones(len(labelling.groups))
