@@ -4,7 +4,7 @@
 
 What stands behind -- goes to 'cli train' (by default what models/garment-net-photo was made with). Makes
 runs/photo-fold-1 to -5, each with an int8 file by calibration alone; finished runs are left as they are, one
-that was broken off goes on. benchmarks/real_garments.py measures with them, and 'cli convert --held-out' finds
+that was broken off goes on. benchmarks/real_garments.py measures with them, 'cli convert --held-out' finds
 temperature and threshold.
 """
 

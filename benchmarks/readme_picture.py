@@ -21,9 +21,9 @@ from edge.pictures import Picture
 from edge.preparation import naive_tile
 from edge.recognition import recognize
 from edge.segmentation import make_segmenter
-from edge.shipped import FOLDER
+from edge.shipped import FOLDER, default_model
 
-MODEL = FOLDER / "weighted-cnn_int8.tflite"
+UNTRAINED = FOLDER / "weighted-cnn_int8.tflite"  # that never saw a photograph
 LABELS = ("T-shirt/top", "Trouser", "Dress", "Coat", "Sneaker", "Ankle boot")
 SIDE, GAP, MARGIN, LINE = 150, 14, 150, 26  # pixels
 PAPER, INK, RIGHT, WRONG = "white", "#222222", "#1a7f37", "#cf222e"
@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=4)
     arguments = parser.parse_args()
-    classifier, segmenter = Classifier(MODEL), make_segmenter("grabcut")
+    untrained, shipped = Classifier(UNTRAINED), Classifier(default_model())
+    segmenter = make_segmenter("network")
     rng = np.random.default_rng(arguments.seed)
     height = SIDE * 3 + LINE * 3 + GAP * 2
     sheet = Image.new("RGB", (MARGIN + len(LABELS) * (SIDE + GAP), height), PAPER)
@@ -51,9 +52,9 @@ def main() -> None:
         left = MARGIN + column * (SIDE + GAP)
         picture = Picture(draw_scene(label, rng).rgb)
         naive = naive_tile(picture.rgb)
-        ours = recognize(picture, classifier, segmenter)
+        ours = recognize(picture, shipped, segmenter)
         tiles = (picture.rgb, naive, ours.prepared.image_u8)
-        answers = (label, classifier.predict(naive).label, ours.label)
+        answers = (label, untrained.predict(naive).label, ours.label)
         for top, tile, answer in zip(tops, tiles, answers, strict=True):
             if tile is not None:
                 image = (

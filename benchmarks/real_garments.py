@@ -21,6 +21,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,7 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
         stored = runs.read_photos(run)
         fold_of |= dict.fromkeys(stored["files"][stored["is_held_out"]].tolist(), number)
     with (folder / "images.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["image"] in fold_of]
     order = np.random.default_rng(1).permutation(len(rows))[:limit]
     return [
         Photo(
@@ -297,7 +298,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a .png file")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = sorted(Path().glob(arguments.runs))
+    found = [Path(name) for name in sorted(glob(arguments.runs))]
     photos = photographs(arguments.photos, found, arguments.limit)
     untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
     pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from glob import glob
 from pathlib import Path
 
 import cv2
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = sorted(Path().glob(arguments.runs))
+    found = [Path(name) for name in sorted(glob(arguments.runs))]
     folds = Folds(found, Classifier(FOLDER / f"{SHIPPED}_int8.tflite"))
     segmenter = make_segmenter("network")
     right: dict[str, list[bool]] = {}
