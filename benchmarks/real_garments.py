@@ -298,7 +298,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a .png file")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = [Path(name) for name in sorted(glob(arguments.runs))]
+    found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
     photos = photographs(arguments.photos, found, arguments.limit)
     untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
     pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = [Path(name) for name in sorted(glob(arguments.runs))]
+    found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
     folds = Folds(found, Classifier(FOLDER / f"{SHIPPED}_int8.tflite"))
     segmenter = make_segmenter("network")
     right: dict[str, list[bool]] = {}
