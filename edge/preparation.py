@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge.pictures import Picture
-from edge.segmentation import WORKING_SIDE, Segmenter, load_opencv
+from edge.segmentation import WORKING_SIDE, SecondOpinion, Segmenter, load_opencv
 
 PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
 TILE = 28  # pixels, both sides
@@ -50,6 +50,7 @@ class Prepared:
 
     Attributes:
         image_u8: uint8, shape (28, 28), a light garment on 0; None when no garment was found.
+        second_u8: The same by the mask of a second opinion; None where there is none.
         mask: bool, shape (H, W) of the picture, True on the garment; None where none was needed.
         description: What was done, as JSON: `preparation`, `version`, `form` ("photo", "transparent" or
             "fashion-mnist"), `segmenter` (a name or None), `found`, `reason` (why none was found, or
@@ -61,6 +62,7 @@ class Prepared:
     mask: np.ndarray | None
     description: dict[str, Any]
     latency_ms: dict[str, float]
+    second_u8: np.ndarray | None = None
 
 
 def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
@@ -78,13 +80,15 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
         MissingPartError: If OpenCV is needed and not installed.
     """
     start = time.perf_counter()
-    form, mask = "photo", None
+    form, mask, second = "photo", None, None
     if has_fashion_mnist_form(picture):
         form = "fashion-mnist"
     elif picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
         form, mask = "transparent", picture.alpha >= 128
     else:
         mask = segmenter.segment(picture.rgb)
+        if isinstance(segmenter, SecondOpinion) and why_no_garment(mask) is None:
+            second = segmenter.second_opinion(picture.rgb)
     segmented = time.perf_counter()
 
     if mask is None:
@@ -93,6 +97,9 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
         image_u8, box = fit_to_tile(picture.rgb, mask), list(box_of(mask))
     else:
         image_u8, box = None, None
+    second_u8 = None
+    if second is not None and why_no_garment(second) is None:
+        second_u8 = fit_to_tile(picture.rgb, second)
     description = {
         "preparation": PREPARATION["name"],
         "version": PREPARATION["version"],
@@ -106,7 +113,7 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
         "segment": (segmented - start) * 1000,
         "prepare": (time.perf_counter() - segmented) * 1000,
     }
-    return Prepared(image_u8, mask, description, latency_ms)
+    return Prepared(image_u8, mask, description, latency_ms, second_u8)
 
 
 def has_fashion_mnist_form(picture: Picture) -> bool:

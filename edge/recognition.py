@@ -124,7 +124,10 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
             NO_GARMENT, 0.0, None, classifier.labels, dict(prepared.latency_ms), prepared
         )
     start = time.perf_counter()
-    probabilities = answer_to(prepared.image_u8, classifier)
+    tiles = [prepared.image_u8]
+    if prepared.second_u8 is not None:
+        tiles.append(prepared.second_u8)
+    probabilities = mean_over_views(np.stack([answer_to(tile, classifier) for tile in tiles]))
     infer_ms = (time.perf_counter() - start) * 1000
     label, confidence = name_of(probabilities, classifier)
     return Recognition(

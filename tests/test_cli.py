@@ -1176,6 +1176,7 @@ def test_convert_with_photographs_held_out_by_other_runs_writes_their_threshold(
     photos = {
         "tiles_u8": x[:, np.newaxis], "grounds_u8": np.zeros((len(x), 3, 28, 28), np.uint8), "y": y,
         "found": np.ones(len(x), bool), "members": np.eye(10, dtype=bool),
+        "groups": np.array(FASHION_MNIST_LABELS),
         "files": np.array([f"{number}.png" for number in range(len(x))]),
     }  # fmt: skip
     convert = (

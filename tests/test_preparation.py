@@ -343,3 +343,36 @@ def test_naive_tile_has_not_the_properties_of_the_data():
     tile = naive_tile(scene.rgb)
     assert tile.shape == (28, 28)
     assert not acceptance(tile)["accepted"]
+
+
+class DoubtfulSegmenter(FixedSegmenter):
+    """Answers with two masks given beforehand."""
+
+    def __init__(self, mask, second):
+        super().__init__(mask)
+        self.second = second
+
+    def second_opinion(self, rgb):
+        return self.second
+
+
+def test_prepare_with_a_second_opinion_makes_an_image_of_each_mask():
+    scene = draw_scene("Coat", np.random.default_rng(4))
+    second = scene.mask.copy()
+    second[: second.shape[0] // 2] = False
+    prepared = prepare(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, second))
+    np.testing.assert_array_equal(prepared.image_u8, fit_to_tile(scene.rgb, scene.mask))
+    np.testing.assert_array_equal(prepared.second_u8, fit_to_tile(scene.rgb, second))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["nothing", "everything"])
+def test_prepare_with_a_second_opinion_that_is_no_garment_has_one_image(share):
+    scene = draw_scene("Coat", np.random.default_rng(4))
+    second = np.full(scene.mask.shape, bool(share))
+    for opinion in (second, None):
+        prepared = prepare(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, opinion))
+        assert prepared.image_u8 is not None
+        assert prepared.second_u8 is None
+    none = prepare(Picture(scene.rgb), DoubtfulSegmenter(second, scene.mask))
+    assert none.image_u8 is None  # whatever the other way sees
+    assert none.second_u8 is None

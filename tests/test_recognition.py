@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from edge.classifier import Classifier
+from edge.drawing import draw_scene
 from edge.metadata import attach
 from edge.pictures import Picture
+from edge.preparation import fit_to_tile
 from edge.recognition import (
     NO_GARMENT,
     UNKNOWN,
@@ -169,6 +171,29 @@ def test_views_are_the_images_and_the_images_mirrored_left_for_right():
         np.testing.assert_array_equal(other, np.fliplr(image))
     answers = np.array([[[0.2, 0.8], [1.0, 0.0]], [[0.6, 0.4], [0.5, 0.5]]])
     np.testing.assert_allclose(mean_over_views(answers), [[0.4, 0.6], [0.75, 0.25]], atol=1e-15)
+
+
+def test_recognize_with_a_second_opinion_gives_the_mean_of_both_answers(shipped_int8):
+    scene = draw_scene("Coat", np.random.default_rng(4))
+    second = scene.mask.copy()
+    second[: second.shape[0] // 2] = False
+
+    class Doubtful:
+        name = "doubtful"
+
+        def segment(self, rgb):
+            return scene.mask
+
+        def second_opinion(self, rgb):
+            return second
+
+    classifier = Classifier(shipped_int8)
+    found = recognize(Picture(scene.rgb), classifier, Doubtful())
+    tiles = [fit_to_tile(scene.rgb, mask) for mask in (scene.mask, second)]
+    each = [answer_to(tile, classifier) for tile in tiles]
+    assert np.abs(each[0] - each[1]).max() > 0.01  # so the mean says something
+    np.testing.assert_allclose(found.probabilities, np.mean(each, axis=0), rtol=1e-6)
+    assert found.probabilities.dtype == np.float32
 
 
 def test_name_of_without_metadata_has_no_threshold(make):

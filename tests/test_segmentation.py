@@ -9,7 +9,13 @@ import pytest
 from edge.drawing import draw_garment, draw_scene
 from edge.errors import MissingPartError, OptionError
 from edge.labels import FASHION_MNIST_LABELS
-from edge.segmentation import SEGMENTERS, GrabCutSegmenter, load_opencv, make_segmenter
+from edge.segmentation import (
+    SEGMENTERS,
+    GrabCutSegmenter,
+    SecondOpinion,
+    load_opencv,
+    make_segmenter,
+)
 
 SCENES_PER_LABEL = 2
 
@@ -148,6 +154,19 @@ def test_make_segmenter_with_unknown_name_proposes_the_nearest():
         make_segmenter("grab-cut")
     with pytest.raises(OptionError, match="there are: network, grabcut, border, plain"):
         make_segmenter("xyz")
+
+
+def test_second_opinion_is_that_of_border_colours_but_of_a_plain_ground_none():
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    network = make_segmenter("network")
+    assert isinstance(network, SecondOpinion)
+    assert not isinstance(make_segmenter("grabcut"), SecondOpinion)
+    scene = draw_scene("Shirt", np.random.default_rng(3))
+    second = network.second_opinion(scene.rgb)
+    np.testing.assert_array_equal(second, make_segmenter("border").segment(scene.rgb))
+    plain = np.full((90, 70, 3), 240, np.uint8)
+    plain[20:60, 20:50] = 30
+    assert network.second_opinion(plain) is None
 
 
 def test_registry_names_are_the_segmenters_own():
