@@ -113,7 +113,7 @@ $(MADE)/garment-net-balanced/metrics.json: $(MADE)/garment-net/metrics.json
 
 # The networks of the folds say how sure the one that was trained on all may be.
 $(MADE)/garment-net-photo/metrics.json: $(MADE)/garment-net/metrics.json
-	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold -- $(OPTIONS_photo) $(DATA)
+	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) -- $(OPTIONS_photo)
 	$(CLI) train --photos "$(PHOTOS)" --all-photos $(OPTIONS_photo) --resume \
 		-o $(MADE)/garment-net-photo $(DATA)
 

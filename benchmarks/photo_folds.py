@@ -1,8 +1,10 @@
 """Trains a network for every fold of a folder of photographs, as the shipped one is made; takes it to int8.
 
-    python benchmarks/photo_folds.py --photos DIR [--folds 5] [-o runs/photo-fold] [-- OPTION...]
+    python benchmarks/photo_folds.py --photos DIR [--folds 5] [-o runs/photo-fold] [--seed 0]
+        [--data-dir DIR] [-- OPTION...]
 
-What stands behind -- goes to 'cli train' (by default what models/garment-net-photo was made with). Makes
+What stands behind -- goes to 'cli train' (by default what models/garment-net-photo was made with), and so do
+--seed, by which the photographs are prepared too, and --data-dir, Fashion-MNIST's four files. Makes
 runs/photo-fold-1 to -5, each with an int8 file by calibration alone; finished runs are left as they are, one
 that was broken off goes on. benchmarks/real_garments.py measures with them, 'cli convert --held-out' finds
 temperature and threshold.
@@ -43,6 +45,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("-o", "--output", default="runs/photo-fold")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data-dir", type=Path)
     parser.add_argument("options", nargs="*")
     arguments = parser.parse_args()
     tiles = Path(f"{arguments.output}-tiles.npz")  # the same for every fold
@@ -51,20 +55,24 @@ def main() -> None:
         photos, checksums = photo_set.with_files(
             photo_set.read(arguments.photos, label_column=LABEL), print
         )
-        make_tiles(photos, checksums, make_segmenter("network"), seed=0, cache=tiles, warn=print)
+        segmenter = make_segmenter("network")
+        make_tiles(photos, checksums, segmenter, arguments.seed, cache=tiles, warn=print)
+    these = ["--photos", arguments.photos, "--folds", str(arguments.folds)]
+    these += ["--seed", str(arguments.seed)]
+    if arguments.data_dir:
+        these += ["--data-dir", arguments.data_dir]
     for number in range(1, arguments.folds + 1):
         run = Path(f"{arguments.output}-{number}")
         if not run.exists():
             run.mkdir()
             shutil.copy(tiles, run / runs.TILES)
         if not (run / runs.METRICS).exists():
-            these = ("--photos", arguments.photos, "--folds", str(arguments.folds))
             cli("train", *these, "--fold", str(number), *(arguments.options or OPTIONS),
                 "-o", run, "--resume")  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from convert import folding, int8, material, pipeline
 
-    images = material.from_fashion_mnist(load(None)).training
+    images = material.from_fashion_mnist(load(arguments.data_dir)).training
     for number in range(1, arguments.folds + 1):
         run = Path(f"{arguments.output}-{number}")
         model = pipeline.load_keras(run / runs.MODEL)

@@ -28,10 +28,8 @@ from edge.preparation import fit_to_tile, prepare
 from edge.segmentation import make_segmenter
 from edge.shipped import FOLDER
 
-TILT_RANGE = (
-    8,
-    60,
-)  # degrees from upright; a smaller tilt shows in no pixel, a larger one may be meant
+# Degrees from upright; a smaller tilt shows in no pixel, a larger one may be meant.
+TILT_RANGE = (8, 60)
 LONGISH = 1.2  # ratio of the axes above which there is a principal one
 UNSURE = 0.5
 
@@ -70,11 +68,11 @@ def main() -> None:
     for photo in photographs(arguments.photos, found, arguments.limit):
         if photo.label not in MEMBERS:
             continue
-        rgb = read_picture(photo.path, SIDE).rgb
-        prepared = prepare(read_picture(photo.path, SIDE), segmenter)
+        picture = read_picture(photo.path, SIDE)
+        prepared = prepare(picture, segmenter)
         if prepared.image_u8 is None or prepared.mask is None:
             continue
-        tile = prepared.image_u8
+        tile = prepared.image_u8[np.newaxis]
         upright = folds.probabilities(tile, photo.fold, mirrored=True)
         answers = dict.fromkeys(
             ("as it is", "principal axis upright", "the same, when unsure",
@@ -83,15 +81,13 @@ def main() -> None:
         unsure = upright.max() < UNSURE
         tilt, ratio = tilt_of(prepared.mask)
         if TILT_RANGE[0] < abs(tilt) < TILT_RANGE[1] and ratio > LONGISH:
-            other = fit_to_tile(*turned(rgb, prepared.mask, tilt))
+            other = fit_to_tile(*turned(picture.rgb, prepared.mask, tilt))[np.newaxis]
             axis = folds.probabilities(other, photo.fold, mirrored=True)
             answers["principal axis upright"] = axis
             answers["the same, when unsure"] = axis if unsure else upright
         if unsure:
             angles = [
-                folds.probabilities(
-                    np.ascontiguousarray(np.rot90(tile, k)), photo.fold, mirrored=True
-                )
+                folds.probabilities(np.rot90(tile, k, axes=(1, 2)), photo.fold, mirrored=True)
                 for k in range(4)
             ]
             surest = max(angles, key=lambda one: float(one.max()))

@@ -183,9 +183,35 @@ def expected_calibration_error(
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == y_true
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(y_true))
+    return calibration_error(confidence, right, confidence_bins(confidence, bins))
+
+
+def confidence_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Which of `bins` bins of equal width over [0, 1] each lies in, an edge in the upper, 1 in the last.
+
+    Args:
+        confidence: Shape (N,), each in [0, 1].
+        bins: Number of bins.
+
+    Returns:
+        Bin numbers, integer, shape (N,), each in [0, bins).
+    """
+    return np.minimum((confidence * bins).astype(int), bins - 1)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bin_of: np.ndarray) -> float:
+    """As `expected_calibration_error`, of answers whose confidence is not one class's probability.
+
+    Args:
+        confidence: Shape (N,), each in [0, 1].
+        right: bool, shape (N,), whether the answer was right.
+        bin_of: Bin number of each, shape (N,), see `confidence_bins`.
+
+    Returns:
+        The error, in [0, 1].
+    """
+    gaps = np.bincount(bin_of, weights=right - confidence)
+    return float(np.abs(gaps).sum() / len(right))
 
 
 def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:

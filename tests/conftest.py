@@ -1,4 +1,4 @@
-"""What several test files share: model files made byte by byte, made data sets, and TensorFlow."""
+"""What several test files share: programs, model files made byte by byte, made data sets, TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+import cli
 from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import Metadata
 from edge.runtime import FLATBUFFER_IDENTIFIER
@@ -115,6 +117,22 @@ def trained_keras(trained, tmp_path_factory):
 
 
 # --- programs
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs a command in this process, in an empty folder; by default no data set is to be found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
+
+    def invoke(*arguments, expect=0):
+        result = CliRunner().invoke(cli.app, [str(one) for one in arguments], prog_name="cli")
+        assert result.exit_code == expect, result.stdout + result.stderr
+        assert "--debug" in arguments or "Traceback" not in result.stderr
+        return result
+
+    return invoke
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import cli
 from edge.drawing import draw_garment, draw_scene
@@ -38,22 +37,6 @@ UNREADABLE = {
     "cut-off.jpg": "is damaged or incomplete",
     "gone.jpg": "There is no picture",  # a link to nothing
 }
-
-
-@pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Runs a command in this process, in an empty folder; no data set is to be found."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
-
-    def invoke(*arguments, expect=0):
-        result = CliRunner().invoke(cli.app, [str(one) for one in arguments], prog_name="cli")
-        assert result.exit_code == expect, result.stdout + result.stderr
-        assert "Traceback" not in result.stderr
-        return result
-
-    return invoke
 
 
 def errors_of(result) -> list[str]:

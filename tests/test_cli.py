@@ -27,21 +27,6 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Runs a command in this process, in an empty folder; by default no data set is to be found."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
-
-    def invoke(*arguments, expect=0):
-        result = CliRunner().invoke(cli.app, [str(one) for one in arguments], prog_name="cli")
-        assert result.exit_code == expect, result.stdout + result.stderr
-        return result
-
-    return invoke
-
-
 def error_of(result) -> str:
     """The one sentence of an error; nothing else but progress may be on standard error."""
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]

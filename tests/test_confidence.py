@@ -209,17 +209,6 @@ def test_auroc_at_its_ends():
     assert np.isnan(confidence.auroc(np.ones(2), np.ones(0)))
 
 
-def test_calibration_error_is_that_of_bins_by_hand():
-    sure = np.array([0.31, 0.35, 0.39, 0.81, 0.89, 1.0, 0.95, 1.0])
-    right = np.array([True, False, False, True, True, True, False, True])
-    # Bins [0.3, 0.4), [0.8, 0.9) and [0.9, 1]: sums of right less sums of confidence.
-    expected = (abs(1 - 1.05) + abs(2 - 1.70) + abs(2 - 2.95)) / 8
-    assert confidence.calibration_error(sure, right) == pytest.approx(expected, abs=1e-12)
-    # Too sure here and not sure enough there do not make up for each other, but within a bin they do.
-    assert confidence.calibration_error(np.array([0.2, 0.8]), np.array([True, False])) == 0.8
-    assert confidence.calibration_error(np.array([0.5, 0.5]), np.array([True, False])) == 0
-
-
 def test_fit_lists_bins_that_add_up_to_the_calibration_error():
     logits, members = believable(700, spread=3)
     found = confidence.fit(held_out(logits * 2, members)).measured

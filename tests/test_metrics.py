@@ -8,6 +8,8 @@ import pytest
 
 from edge.metrics import (
     accuracy,
+    calibration_error,
+    confidence_bins,
     confusion_matrix,
     defined,
     expected_calibration_error,
@@ -138,14 +140,33 @@ def test_figures_are_those_of_scikit_learn(answers):
     )
 
 
-def test_calibration_error_of_hand_made_bins():
+def test_confidence_bins_of_an_edge_are_the_upper_and_of_1_the_last():
+    confidence = np.array([0, 0.249, 0.25, 0.5, 0.749, 0.75, 1])
+    assert confidence_bins(confidence, 4).tolist() == [0, 0, 1, 2, 2, 3, 3]
+
+
+def test_calibration_error_is_that_of_bins_by_hand():
+    def error(confidence, right):
+        return calibration_error(confidence, right, confidence_bins(confidence, 10))
+
+    confidence = np.array([0.31, 0.35, 0.39, 0.81, 0.89, 1.0, 0.95, 1.0])
+    right = np.array([True, False, False, True, True, True, False, True])
+    # Bins [0.3, 0.4), [0.8, 0.9) and [0.9, 1]: sums of right less sums of confidence.
+    expected = (abs(1 - 1.05) + abs(2 - 1.70) + abs(2 - 2.95)) / 8
+    assert error(confidence, right) == pytest.approx(expected, abs=1e-12)
+    # Too sure here and not sure enough there do not make up for each other, but within a bin they do.
+    assert error(np.array([0.2, 0.8]), np.array([True, False])) == 0.8
+    assert error(np.array([0.5, 0.5]), np.array([True, False])) == 0
+
+
+def test_expected_calibration_error_of_hand_made_bins():
     # Two answers of 0.9 of which one is right, two of 0.6 of which both are: |0.5 - 0.9| and |1 - 0.6|.
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     error = expected_calibration_error(np.array([0, 1, 0, 0]), probabilities, bins=10)
     assert error == pytest.approx(0.4)
 
 
-def test_calibration_error_of_sure_and_right_answers_is_0():
+def test_expected_calibration_error_of_sure_and_right_answers_is_0():
     assert expected_calibration_error(np.array([0, 1]), np.eye(2)) == 0
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.classifier import softmax
 from edge.errors import DataError
-from edge.metrics import defined
+from edge.metrics import calibration_error, confidence_bins, defined
 from edge.recognition import mean_over_views, views
 from train import runs
 from train.adapt import losses
@@ -174,7 +174,8 @@ def fit(held_out: HeldOut) -> Confidence:
     # Of photographs that are all told with ease, all are equally sure but for roundings, which the int8
     # file has others of.
     threshold = min(threshold, SUREST_REJECTED)
-    return Confidence(temperature, threshold, _measured(held_out, probabilities, threshold))
+    measured = _measured(held_out, probabilities, confidence, threshold)
+    return Confidence(temperature, threshold, measured)
 
 
 def calibration(
@@ -201,12 +202,6 @@ def calibration(
     return (probabilities * together[answer]).sum(axis=1), members[rows, answer]
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Mean distance between confidence and accuracy over `BINS` bins (Guo et al. 2017), in [0, 1]."""
-    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(np.abs(np.bincount(bin_of, right - confidence)).sum() / len(right))
-
-
 def auroc(higher: np.ndarray, lower: np.ndarray) -> float:
     """Probability that one of `higher` exceeds one of `lower`, ties counting half; NaN without either."""
     if not len(higher) or not len(lower):
@@ -216,16 +211,17 @@ def auroc(higher: np.ndarray, lower: np.ndarray) -> float:
     return float((below + up_to).mean() / (2 * len(lower)))
 
 
-def _measured(held_out: HeldOut, probabilities: np.ndarray, threshold: float) -> dict[str, Any]:
+def _measured(
+    held_out: HeldOut, probabilities: np.ndarray, confidence: np.ndarray, threshold: float
+) -> dict[str, Any]:
     is_garment, is_empty = held_out.is_garment, held_out.is_empty
-    confidence = probabilities.max(axis=1)
     sure, right = calibration(
         probabilities[is_garment], held_out.members[is_garment], held_out.groups
     )
+    bin_of = confidence_bins(sure, BINS)
     rng = np.random.default_rng(_SEED)
     drawn = rng.integers(len(right), size=(_RESAMPLINGS, len(right)))
-    errors = [calibration_error(sure[places], right[places]) for places in drawn]
-    bin_of = np.minimum((sure * BINS).astype(int), BINS - 1)
+    errors = [calibration_error(sure[i], right[i], bin_of[i]) for i in drawn]
     bins = [
         {
             "photographs": int((bin_of == number).sum()),
@@ -250,7 +246,7 @@ def _measured(held_out: HeldOut, probabilities: np.ndarray, threshold: float) ->
         "per_group": per_group,
         "garments_rejected": float(rejected.mean()),
         "wrong_among_them": float((rejected & ~right).sum() / max(1, rejected.sum())),
-        "calibration_error": calibration_error(sure, right),
+        "calibration_error": calibration_error(sure, right, bin_of),
         "calibration_error_95": [float(edge) for edge in np.quantile(errors, (0.025, 0.975))],
         "bins": bins,
     }

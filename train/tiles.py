@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from edge.segmentation import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
-GROUNDS = (
-    3  # pieces of the ground around each garment; of most, the device says that there is no garment
-)
+# Pieces of the ground around each garment; of most, the device says that there is no garment.
+GROUNDS = 3
 
 _SAVE_EVERY_S = 60
 
