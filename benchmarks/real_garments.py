@@ -18,7 +18,6 @@ import csv
 import json
 import platform
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from glob import glob
@@ -31,14 +30,14 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, piece_of_ground
+from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
 from convert.parity import loss_bound
 from edge.classifier import Classifier, softmax
 from edge.drawing import draw_scene
 from edge.labels import FASHION_MNIST_LABELS
 from edge.pictures import Picture, read_picture
-from edge.preparation import Prepared, naive_tile, prepare
+from edge.preparation import naive_tile, prepare
 from edge.recognition import NO_GARMENT, UNKNOWN, answer_to, mean_over_views, recognize, views
 from edge.segmentation import make_segmenter, reduced
 from edge.shipped import FOLDER
@@ -99,27 +98,15 @@ class Folds:
         self._temperature = shipped.metadata.temperature
         self.threshold = shipped.metadata.unknown_threshold or 0.0
 
-    def probabilities(self, image_u8: np.ndarray, fold: int, *, mirrored: bool) -> np.ndarray:
-        """Of one prepared image, from the network of a fold: float32, shape (C,)."""
-        seen = views(image_u8[np.newaxis])[: 1 + mirrored]
-        logits = np.stack([self._classifiers[fold].logits(view) for view in seen])
-        return mean_over_views(softmax(logits / np.float32(self._temperature)))[0]
-
-
-def cpu_ms(call):
-    start = time.process_time_ns()
-    result = call()
-    return result, (time.process_time_ns() - start) / 1e6
+    def probabilities(self, images_u8: np.ndarray, fold: int, *, mirrored: bool) -> np.ndarray:
+        """The mean of one garment's images, (T, 28, 28), from the network of a fold: float32, shape (C,)."""
+        seen = np.concatenate(views(images_u8)[: 1 + mirrored])
+        logits = self._classifiers[fold].logits(seen)
+        return mean_over_views(softmax(logits / np.float32(self._temperature)))
 
 
 def named(probabilities: np.ndarray) -> str:
     return FASHION_MNIST_LABELS[int(probabilities.argmax())]
-
-
-def mean_answer(prepared: Prepared, folds: Folds, fold: int) -> np.ndarray:
-    """As the device computes it: over mirrored images, and both masks where there are two."""
-    tiles = [one for one in (prepared.image_u8, prepared.second_u8) if one is not None]
-    return np.mean([folds.probabilities(one, fold, mirrored=True) for one in tiles], axis=0)
 
 
 def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters) -> dict:
@@ -133,8 +120,8 @@ def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters)
         plain = trained = both = NO_GARMENT
         if tile is not None:
             plain = untrained.predict(tile).label
-            trained = named(folds.probabilities(tile, photo.fold, mirrored=False))
-            mean = mean_answer(prepared, folds, photo.fold)
+            trained = named(folds.probabilities(tile[np.newaxis], photo.fold, mirrored=False))
+            mean = folds.probabilities(prepared.images_u8, photo.fold, mirrored=True)
             both = named(mean)
         ways[name].answers.append(plain)
         ways[name].ms.append(ms)
@@ -143,7 +130,9 @@ def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters)
             ways[OURS].answers.append(both)
             if tile is not None:
                 ours |= {"confidence": float(mean.max()), "tile": tile, "mask": prepared.mask}
-                ours["pair"] = [named(answer_to(tile, classifier)) for classifier in pair]
+                ours["pair"] = [
+                    named(answer_to(tile[np.newaxis], classifier)) for classifier in pair
+                ]
             sure = tile is None or ours["confidence"] >= folds.threshold
             ways[OURS + ", threshold"].answers.append(both if sure else UNKNOWN)
             ours["answer"] = both if sure else UNKNOWN
@@ -268,7 +257,9 @@ def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
 def confidence_in(picture: Picture, folds: Folds, fold: int, segmenter) -> float:
     """Of what is found in a picture; 0 where nothing is."""
     prepared = prepare(picture, segmenter)
-    return 0.0 if prepared.image_u8 is None else float(mean_answer(prepared, folds, fold).max())
+    if prepared.image_u8 is None:
+        return 0.0
+    return float(folds.probabilities(prepared.images_u8, fold, mirrored=True).max())
 
 
 def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:

@@ -101,8 +101,8 @@ def read_picture(path: str | Path, max_side: int = 640) -> Picture:
             _check_size(path, opened.size)
             opened.draft("RGB", (max_side, max_side))
             opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            return _to_picture(_reduced(_in_8_bit(upright), max_side))
+            ImageOps.exif_transpose(opened, in_place=True)
+            return _to_picture(_reduced(_in_8_bit(opened), max_side))
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -182,7 +182,8 @@ def _in_8_bit(image: Image) -> Image:
         values = np.nan_to_num(np.asarray(image))
         full_scale = next((top for top in (1, 255) if values.max() <= top), 65_535)
         return _from_levels(values, full_scale).convert("RGB")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # which would copy
 
 
 def _from_levels(values: np.ndarray, full_scale: int) -> Image:

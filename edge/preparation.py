@@ -30,6 +30,8 @@ _COVERED = 64  # of 255: so far a faded outline still is garment
 # ImageMagick's -sharpen with radius 1 and deviation 1, the paper's step 4: minus a Gaussian with twice
 # its sum in the centre, scaled to sum 1. In 1/1024, so that every machine gets the same bytes.
 SHARPEN_CENTRE, SHARPEN_SIDE, SHARPEN_CORNER = 1700, -105, -64
+_SHARPENER = np.full((3, 3), SHARPEN_CORNER, np.float32)
+_SHARPENER[1], _SHARPENER[:, 1], _SHARPENER[1, 1] = SHARPEN_SIDE, SHARPEN_SIDE, SHARPEN_CENTRE
 # Median grey in a garment's own pixels; 2% of the training images lie below. White products are not in
 # the data (paper, section 2), so whiter ones are lifted to the whitest that the network has seen.
 LOWEST_MEDIAN = 40
@@ -64,6 +66,12 @@ class Prepared:
     latency_ms: dict[str, float]
     second_u8: np.ndarray | None = None
 
+    @property
+    def images_u8(self) -> np.ndarray:
+        """All that was made of the garment, uint8, shape (T, 28, 28); T is 0 when none was found."""
+        made = [image for image in (self.image_u8, self.second_u8) if image is not None]
+        return np.stack(made) if made else np.zeros((0, TILE, TILE), np.uint8)
+
 
 def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
     """Finds the garment in a picture and brings it to the form of the training images.
@@ -85,21 +93,19 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
         form = "fashion-mnist"
     elif picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
         form, mask = "transparent", picture.alpha >= 128
+    elif isinstance(segmenter, SecondOpinion):
+        mask, second = segmenter.opinions(picture.rgb)
     else:
         mask = segmenter.segment(picture.rgb)
-        if isinstance(segmenter, SecondOpinion) and why_no_garment(mask) is None:
-            second = segmenter.second_opinion(picture.rgb)
     segmented = time.perf_counter()
 
+    image_u8, second_u8, reason, box = None, None, None, None
     if mask is None:
-        image_u8, reason, box = picture.rgb[..., 0].copy(), None, [0, 0, TILE, TILE]
+        image_u8, box = picture.rgb[..., 0].copy(), [0, 0, TILE, TILE]
     elif (reason := why_no_garment(mask)) is None:
         image_u8, box = fit_to_tile(picture.rgb, mask), list(box_of(mask))
-    else:
-        image_u8, box = None, None
-    second_u8 = None
-    if second is not None and why_no_garment(second) is None:
-        second_u8 = fit_to_tile(picture.rgb, second)
+        if second is not None and why_no_garment(second) is None:
+            second_u8 = fit_to_tile(picture.rgb, second)
     description = {
         "preparation": PREPARATION["name"],
         "version": PREPARATION["version"],
@@ -130,7 +136,7 @@ def has_fashion_mnist_form(picture: Picture) -> bool:
 
 def why_no_garment(mask: np.ndarray) -> str | None:
     """Why a mask, bool of shape (H, W), cannot be a garment; None where it can."""
-    share = float(mask.mean())
+    share = np.count_nonzero(mask) / mask.size
     if share < _SMALLEST_MASK:
         return "nothing stands out from the background"
     border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1]))
@@ -175,11 +181,10 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     Raises:
         ValueError: If there is none.
     """
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
+    x, y, width, height = load_opencv().boundingRect(mask.astype(np.uint8))
+    if not width:
         raise ValueError("the mask is empty")
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+    return x, y, width, height
 
 
 def acceptance(image_u8: np.ndarray) -> dict[str, Any]:
@@ -243,17 +248,12 @@ def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
         return grey, mask
     scale = REDUCED_SIDE / max(height, width)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    border = (2, 2, 2, 2)  # room for the outline to fade
-    grey, coverage = (
-        cv2.GaussianBlur(
-            cv2.copyMakeBorder(
-                cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA),
-                *border, cv2.BORDER_CONSTANT, value=outside,
-            ),
-            (0, 0), SOFTNESS, borderType=cv2.BORDER_REPLICATE,
-        )
-        for plane, outside in ((grey, 255), (mask.astype(np.uint8) * 255, 0))
-    )  # fmt: skip
+    planes = cv2.merge([grey, mask.astype(np.uint8) * 255])
+    planes = cv2.resize(planes, size_wh, interpolation=cv2.INTER_AREA)
+    room = (2, 2, 2, 2)  # for the outline to fade
+    planes = cv2.copyMakeBorder(planes, *room, cv2.BORDER_CONSTANT, value=(255, 0))
+    planes = cv2.GaussianBlur(planes, (0, 0), SOFTNESS, borderType=cv2.BORDER_REPLICATE)
+    grey, coverage = cv2.split(planes)
     # Of what is thin all over, the best covered pixels are inside.
     return grey, coverage >= min(_COVERED, int(coverage.max()))
 
@@ -286,14 +286,10 @@ def _spread(length: int, count: int) -> np.ndarray:
 
 def _sharpened(grey: np.ndarray) -> np.ndarray:
     """The paper's step 4 on a plane, uint8 (H, W), in exact integers; the border is repeated outwards."""
-    height, width = grey.shape
-    padded = np.pad(grey.astype(np.int32), 1, mode="edge")
-    total = np.full(grey.shape, 512)  # half of 1024, for rounding
-    for dy in range(3):
-        for dx in range(3):
-            weight = (SHARPEN_CENTRE, SHARPEN_SIDE, SHARPEN_CORNER)[abs(dy - 1) + abs(dx - 1)]
-            total += weight * padded[dy : dy + height, dx : dx + width]
-    return np.clip(total >> 10, 0, 255)
+    cv2 = load_opencv()
+    # float32 holds these integers, and all sums of them, without rounding.
+    total = cv2.filter2D(grey.astype(np.float32), -1, _SHARPENER, borderType=cv2.BORDER_REPLICATE)
+    return np.clip((total + 512) // 1024, 0, 255).astype(np.int32)  # half of 1024, for rounding
 
 
 def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:

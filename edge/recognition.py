@@ -72,21 +72,20 @@ def views(images_u8: np.ndarray) -> list[np.ndarray]:
 
 
 def mean_over_views(probabilities: np.ndarray) -> np.ndarray:
-    """The mean answer, shape (N, C), of answers to V views, shape (V, N, C)."""
+    """The mean answer, shape (..., C), of answers to V views, shape (V, ..., C)."""
     mean: np.ndarray = probabilities.mean(axis=0)
     return mean
 
 
-def answer_to(image_u8: np.ndarray, classifier: Classifier) -> np.ndarray:
-    """The probabilities of one prepared image: float32, shape (C,).
+def answer_to(images_u8: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """The mean probabilities of one garment's prepared images: float32, shape (C,).
 
     Args:
-        image_u8: uint8, shape (H, W).
-        classifier: The model. One that was not trained on mirrored images sees it as it is.
+        images_u8: uint8, shape (T, H, W), see `Prepared.images_u8`.
+        classifier: The model. One that was not trained on mirrored images sees them as they are.
     """
-    image = image_u8[np.newaxis]
-    seen = views(image) if classifier.knows_mirrored else [image]
-    return mean_over_views(np.stack([classifier.probabilities(view) for view in seen]))[0]
+    seen = np.concatenate(views(images_u8)) if classifier.knows_mirrored else images_u8
+    return mean_over_views(classifier.probabilities(seen))
 
 
 def name_of(probabilities: np.ndarray, classifier: Classifier) -> tuple[str, float]:
@@ -124,10 +123,7 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
             NO_GARMENT, 0.0, None, classifier.labels, dict(prepared.latency_ms), prepared
         )
     start = time.perf_counter()
-    tiles = [prepared.image_u8]
-    if prepared.second_u8 is not None:
-        tiles.append(prepared.second_u8)
-    probabilities = mean_over_views(np.stack([answer_to(tile, classifier) for tile in tiles]))
+    probabilities = answer_to(prepared.images_u8, classifier)
     infer_ms = (time.perf_counter() - start) * 1000
     label, confidence = name_of(probabilities, classifier)
     return Recognition(

@@ -57,14 +57,16 @@ class SegmenterNet:
         Returns:
             uint8, shape (SIDE, SIDE); see `logits`.
         """
-        self._interpreter.set_tensor(self._input_index, self._pixel_table[square_rgb][np.newaxis])
+        self._interpreter.set_tensor(
+            self._input_index, self._pixel_table.take(square_rgb)[np.newaxis]
+        )
         self._interpreter.invoke()
         quantized = self._interpreter.get_tensor(self._output_index)[0, ..., 0]
         return quantized.view(np.uint8) ^ np.uint8(128)  # int8 -128..127 to 0..255
 
     def logits(self, levels: np.ndarray) -> np.ndarray:
         """Real numbers for what `levels` gave, float32 of the same shape; above 0 is garment."""
-        return self._logit_table[levels]
+        return self._logit_table.take(levels)
 
     def _read_signature(self) -> None:
         (taken,) = self._interpreter.get_input_details()

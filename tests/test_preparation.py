@@ -352,8 +352,8 @@ class DoubtfulSegmenter(FixedSegmenter):
         super().__init__(mask)
         self.second = second
 
-    def second_opinion(self, rgb):
-        return self.second
+    def opinions(self, rgb):
+        return self.segment(rgb), self.second
 
 
 def test_prepare_with_a_second_opinion_makes_an_image_of_each_mask():

@@ -159,7 +159,7 @@ def test_answer_to_is_below_the_threshold_where_the_views_disagree(sided, lopsid
     seen_twice = sided(training=MIRRORING, **fields)
     recognition = recognize(lopsided, seen_twice, segmenter)
     assert recognition.label == UNKNOWN
-    answer = answer_to(lopsided.rgb[..., 0], seen_twice)
+    answer = answer_to(lopsided.rgb[np.newaxis, ..., 0], seen_twice)
     assert recognition.confidence == float(answer.max())
 
 
@@ -184,13 +184,13 @@ def test_recognize_with_a_second_opinion_gives_the_mean_of_both_answers(shipped_
         def segment(self, rgb):
             return scene.mask
 
-        def second_opinion(self, rgb):
-            return second
+        def opinions(self, rgb):
+            return scene.mask, second
 
     classifier = Classifier(shipped_int8)
     found = recognize(Picture(scene.rgb), classifier, Doubtful())
     tiles = [fit_to_tile(scene.rgb, mask) for mask in (scene.mask, second)]
-    each = [answer_to(tile, classifier) for tile in tiles]
+    each = [answer_to(tile[np.newaxis], classifier) for tile in tiles]
     assert np.abs(each[0] - each[1]).max() > 0.01  # so the mean says something
     np.testing.assert_allclose(found.probabilities, np.mean(each, axis=0), rtol=1e-6)
     assert found.probabilities.dtype == np.float32

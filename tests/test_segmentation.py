@@ -156,17 +156,20 @@ def test_make_segmenter_with_unknown_name_proposes_the_nearest():
         make_segmenter("xyz")
 
 
-def test_second_opinion_is_that_of_border_colours_but_of_a_plain_ground_none():
+def test_opinions_are_that_of_the_network_and_of_border_colours_but_of_a_plain_ground_one():
     pytest.importorskip("ai_edge_litert", reason="needs the runtime")
     network = make_segmenter("network")
     assert isinstance(network, SecondOpinion)
     assert not isinstance(make_segmenter("grabcut"), SecondOpinion)
     scene = draw_scene("Shirt", np.random.default_rng(3))
-    second = network.second_opinion(scene.rgb)
+    first, second = network.opinions(scene.rgb)
+    np.testing.assert_array_equal(first, network.segment(scene.rgb))
     np.testing.assert_array_equal(second, make_segmenter("border").segment(scene.rgb))
     plain = np.full((90, 70, 3), 240, np.uint8)
     plain[20:60, 20:50] = 30
-    assert network.second_opinion(plain) is None
+    first, second = network.opinions(plain)
+    np.testing.assert_array_equal(first, network.segment(plain))
+    assert second is None
 
 
 def test_registry_names_are_the_segmenters_own():
