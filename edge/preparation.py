@@ -22,8 +22,8 @@ TILE = 28  # pixels, both sides
 THUMBNAIL_HW = (73, 51)  # pixels; the pictures that the paper reduced by skipping rows and columns
 # Longest side in pixels to which larger garments are reduced by averaging before rows are skipped, and the
 # deviation in pixels by which they are softened there. The outline of a mask is hard; in the data set it
-# fades into the ground: its pixels have 0.63 of the grey of the rest (median), hard ones 1.07, these 0.66.
-# On photographs, a network that has seen none is right 14 points more often for it (README).
+# fades into the ground: its pixels have 0.63 of the grey of the rest (median), hard ones 1.07, these 0.66
+# (`benchmarks/fidelity.py`).
 REDUCED_SIDE = 56
 SOFTNESS = 1.0
 _COVERED = 64  # of 255: so far a faded outline still is garment
@@ -294,8 +294,10 @@ def _sharpened(grey: np.ndarray) -> np.ndarray:
 
 def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:
     """Lifts a garment too white to be seen; uint8, at least 1 so that it never becomes background."""
-    lift = max(0, LOWEST_MEDIAN - int(np.median(negated[garment])))
-    return np.clip(negated + lift, 1, 255).astype(np.uint8)
+    ordered = np.sort(negated[garment])
+    number = len(ordered)
+    median = int(ordered[(number - 1) // 2] + ordered[number // 2]) // 2
+    return np.clip(negated + max(0, LOWEST_MEDIAN - median), 1, 255).astype(np.uint8)
 
 
 def _share_of_largest_part(mask: np.ndarray) -> float:

@@ -12,7 +12,8 @@ from edge.errors import MissingPartError, OptionError
 from edge.labels import nearest
 from edge.segmenter_net import SIDE, SegmenterNet
 
-WORKING_SIDE = 160  # pixels, longest side while segmenting; the tile that comes of it has 28
+# Pixels, longest side while segmenting. Networks name garments cut out at 160 no better.
+WORKING_SIDE = 128
 FRAME_SHARE = 0.06  # of the longest side: the frame along the border that shows the background
 # "Close to the corner pixels" of the paper (arXiv 1708.07747, section 2, step 2): 5% of the largest
 # possible distance in RGB, sqrt(3) * 255.
@@ -238,7 +239,7 @@ def _border_colour(rgb: np.ndarray) -> np.ndarray:
 
 
 def _stands_out(rgb: np.ndarray, border_colour: np.ndarray) -> np.ndarray:
-    """What is not near the border's colour, by the paper's rule: bool, shape (..., H, W) or (N,)."""
+    """Which colours, shape (..., 3), are not near the border's, by the paper's rule: bool, shape (...)."""
     away = rgb - border_colour
     return np.einsum("...c,...c->...", away, away) > PLAIN_DISTANCE**2
 

@@ -108,8 +108,8 @@ def test_segmenter_with_garment_over_the_border_keeps_it_up_to_there():
 
 
 def test_segmenter_keeps_a_second_shoe_and_drops_a_crumb():
-    truth = np.zeros((100, 140), bool)
-    truth[30:80, 20:60] = truth[35:75, 80:120] = True
+    truth = np.zeros((100, 125), bool)
+    truth[30:80, 10:50] = truth[35:75, 65:105] = True
     rgb = np.where(truth[..., np.newaxis], np.uint8(60), np.uint8(220)).repeat(3, axis=2)
     rgb[8:13, 100:105] = 60
     mask = make_segmenter("plain").segment(rgb)
