@@ -95,9 +95,10 @@ FORCE:
 
 MADE := runs/reproduced
 OPTIONS_weighted-cnn := --network weighted-cnn --target-recall Shirt=0.93
-OPTIONS_garment-net := --network garment-net --seed 1
-OPTIONS_photo := --init $(MADE)/garment-net --label-column fashion_mnist_label --split-by sender_id \
-	--group "footwear=Sandal,Sneaker,Ankle boot"
+TEACHERS := models/teachers/wide-muon.keras models/teachers/wide-sgd.keras
+OPTIONS_garment-net := --network garment-net $(TEACHERS:%=--teacher %) --seed 1
+OPTIONS_photo := --init models/teachers/wide-muon.keras --network garment-net-wide \
+	--label-column fashion_mnist_label --split-by sender_id --group "footwear=Sandal,Sneaker,Ankle boot"
 FOLDS := 1 2 3 4 5
 SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),garment-net-photo)
 
@@ -112,7 +113,7 @@ $(MADE)/garment-net-balanced/metrics.json: $(MADE)/garment-net/metrics.json
 		--force -o $(MADE)/garment-net-balanced $(DATA)
 
 # The networks of the folds say how sure the one that was trained on all may be.
-$(MADE)/garment-net-photo/metrics.json: $(MADE)/garment-net/metrics.json
+$(MADE)/garment-net-photo/metrics.json: | $(VENV)/ready
 	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) -- $(OPTIONS_photo)
 	$(CLI) train --photos "$(PHOTOS)" --all-photos $(OPTIONS_photo) --resume \
 		-o $(MADE)/garment-net-photo $(DATA)

@@ -30,8 +30,8 @@ from train.tiles import make_tiles
 
 LABEL = "fashion_mnist_label"
 OPTIONS = [
-    "--init", str(ROOT / "models" / "garment-net.keras"), "--label-column", LABEL,
-    "--split-by", "sender_id", "--group", "footwear=Sandal,Sneaker,Ankle boot",
+    "--init", str(ROOT / "models" / "teachers" / "wide-muon.keras"), "--network", "garment-net-wide",
+    "--label-column", LABEL, "--split-by", "sender_id", "--group", "footwear=Sandal,Sneaker,Ankle boot",
 ]  # fmt: skip
 
 

@@ -211,6 +211,7 @@ def test_write_photos_keeps_tiles_labels_and_names_and_lists_those_held_out(
     expected = tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1]
     np.testing.assert_array_equal(stored["tiles_u8"], expected)
     np.testing.assert_array_equal(stored["grounds_u8"], tiles.grounds_u8)
+    np.testing.assert_array_equal(stored["second_u8"], tiles.second_u8)
     np.testing.assert_array_equal(
         stored["y"], held.labelling.y
     )  # -1: reachable, though of no class

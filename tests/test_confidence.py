@@ -289,7 +289,7 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     first, second = make_run("first", [0, 1, 3]), make_run("second", [2, 4, 5])
     asked = Asked()
     found = confidence.read_held_out([first, second], asked, mirrored=True)
-    assert asked.files == [first / "model.keras"] * 2 + [second / "model.keras"] * 2
+    assert asked.files == [first / "model.keras"] * 4 + [second / "model.keras"] * 4
     # In order: what was found of the first run, of the second, and the ground taken for a garment.
     assert found.logits[0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
     assert found.logits[1, :, 0].tolist() == [1, 2, 3, 5, 6, 99]  # mirrored
@@ -303,8 +303,20 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
 
 def test_read_held_out_for_a_network_that_knows_nothing_mirrored_shows_it_nothing_so(make_run):
     found = confidence.read_held_out([make_run("one", [0, 2])], Asked(), mirrored=False)
-    assert found.logits.shape == (1, 2, CLASSES)
-    assert found.logits[0, :, 0].tolist() == [10, 30]
+    assert found.logits[:, :, 0].tolist() == [[10, 30], [10, 30]]  # no second opinion but the first
+
+
+def test_read_held_out_asks_about_second_opinions_where_there_are_any(make_run):
+    second = np.zeros((6, 28, 28), np.uint8)
+    second[2, :, :14], second[2, :, 14:] = 200, 7
+    run = make_run("doubtful", [0, 1, 2, 4], second_u8=second)
+    found = confidence.read_held_out([run], Asked(), mirrored=True)
+    assert found.logits[:, :, 0].tolist() == [
+        [10, 20, 30, 50, 99],
+        [1, 2, 3, 5, 99],
+        [10, 20, 200, 50, 99],
+        [1, 2, 7, 5, 99],
+    ]
 
 
 def test_read_held_out_of_runs_that_share_photographs_is_refused(make_run):
@@ -327,7 +339,7 @@ def test_read_held_out_of_runs_with_other_labels_is_refused(make_run):
 def test_read_held_out_without_any_garment_gives_none(make_run, held):
     asked = Asked()
     found = confidence.read_held_out([make_run("all", held)], asked, mirrored=True)
-    assert found.logits.shape == (2, 0, CLASSES)
+    assert found.logits.shape == (4, 0, CLASSES)
     assert asked.files == []
     with pytest.raises(DataError, match=r"^0 photographs of garments were held out"):
         confidence.fit(found)

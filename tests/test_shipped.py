@@ -8,6 +8,7 @@ import pytest
 
 from edge import shipped
 from edge.classifier import Classifier
+from edge.contents import read_contents
 from edge.errors import ModelError
 from edge.labels import FASHION_MNIST_LABELS
 from edge.metadata import is_unchanged, split
@@ -55,6 +56,12 @@ def test_shipped_file_keeps_the_contract(name, kind):
     )
     with zipfile.ZipFile(path) as archive:
         assert archive.read("labels.txt").decode().split("\n")[:-1] == list(FASHION_MNIST_LABELS)
+
+
+@pytest.mark.parametrize("name", ["garment-net", "garment-net-balanced"])
+def test_shipped_garment_net_has_at_most_300_000_parameters(name):
+    flatbuffer, _ = split((shipped.FOLDER / f"{name}_int8.tflite").read_bytes())
+    assert 250_000 < read_contents(flatbuffer).parameters <= 300_000
 
 
 @pytest.mark.parametrize("name", PAIRS)

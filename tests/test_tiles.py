@@ -80,6 +80,7 @@ def test_make_tiles_begins_with_the_tile_of_the_device_and_goes_on_with_others(p
     assert tiles.tiles_u8.shape == (10, 3, 28, 28)
     assert tiles.grounds_u8.shape == (10, GROUNDS, 28, 28)
     assert tiles.tiles_u8.dtype == tiles.grounds_u8.dtype == np.uint8
+    assert not tiles.second_u8.any()  # this segmenter has no second opinion
     assert tiles.found.tolist() == [True] * 8 + [False] * 2
     assert tiles.readable.tolist() == [True] * 9 + [False]
     assert not tiles.grounds_u8[8:].any()  # a wall without a garment is not looked at in pieces
@@ -162,7 +163,8 @@ def test_empty_u8_is_what_was_taken_for_a_garment_of_the_photographs_chosen():
     grounds = np.zeros((3, 2, 28, 28), np.uint8)
     for value, place in enumerate([(0, 1), (1, 0), (1, 1)], start=1):
         grounds[place][5, 5] = value
-    tiles = Tiles(np.zeros((3, 1, 28, 28), np.uint8), grounds, np.ones(3, bool))
+    none = np.zeros((3, 1, 28, 28), np.uint8)
+    tiles = Tiles(none, none[:, 0], grounds, np.ones(3, bool))
 
     def shown(*chosen):
         return tiles.empty_u8(np.array(chosen, bool))[:, 5, 5].tolist()
@@ -171,6 +173,29 @@ def test_empty_u8_is_what_was_taken_for_a_garment_of_the_photographs_chosen():
     assert shown(1, 0, 1) == [1]
     assert shown(0, 0, 1) == []
     assert tiles.empty_u8(np.zeros(3, bool)).shape == (0, 28, 28)
+
+
+class TwoSidedSegmenter(BorderSegmenter):
+    """Has a second opinion: the lower half of what it finds."""
+
+    def opinions(self, rgb):
+        mask = self.segment(rgb)
+        lower = mask.copy()
+        lower[: len(mask) // 2] = False
+        return mask, lower
+
+
+def test_make_tiles_keeps_what_the_device_makes_of_a_second_opinion(photos):
+    tiles = tiles_of(photos, segmenter=TwoSidedSegmenter(), variants=1)
+    assert tiles.second_u8.shape == (10, 28, 28)
+    for (photo, _), first, second in zip(
+        photos[:8], tiles.tiles_u8[:, 0], tiles.second_u8, strict=False
+    ):
+        device = prepare(read_picture(photo.path), TwoSidedSegmenter())
+        np.testing.assert_array_equal(first, device.image_u8)
+        np.testing.assert_array_equal(second, 0 if device.second_u8 is None else device.second_u8)
+    assert tiles.second_u8[:8].any(axis=(1, 2)).all()
+    assert not tiles.second_u8[8:].any()  # a wall, a broken file
 
 
 # --- the cache

@@ -39,7 +39,8 @@ class HeldOut:
     """What networks make of photographs that they were not trained on, all folds together.
 
     Attributes:
-        logits: float32, shape (V, N, C), of V views of every photograph, see `edge.recognition.views`.
+        logits: float32, shape (V, N, C), of V images of every photograph, all that the device shows the
+            network of it: see `edge.recognition.views` and `edge.preparation.Prepared.images_u8`.
         members: bool, shape (N, C), the classes each may be; none where it is no garment of the classes.
         groups: bool, shape (G, C), what photographs are labelled with.
         labels: Names of these, G.
@@ -121,11 +122,16 @@ def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) 
         y, groups = stored["y"], stored["members"]
         shown = held & stored["found"]
         tiles = stored["tiles_u8"]
-        # Runs of an earlier version have no pieces of ground.
+        # Runs of an earlier version have no pieces of ground and no second opinions.
         grounds = stored.get("grounds_u8", tiles[:, :0])[held].reshape(-1, *tiles.shape[2:])
         is_taken = grounds.any(axis=(1, 2))
         images = np.concatenate([tiles[shown, 0], grounds[is_taken]])
-        ways = views(images) if mirrored else [images]
+        second = images.copy()
+        if "second_u8" in stored:
+            of_shown = stored["second_u8"][shown]
+            has_second = np.flatnonzero(of_shown.any(axis=(1, 2)))
+            second[has_second] = of_shown[has_second]
+        ways = [view for each in (images, second) for view in (views(each) if mirrored else [each])]
         if len(images):
             logits.append(np.stack([predict(runs.model_file(folder), view) for view in ways]))
         else:

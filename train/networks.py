@@ -15,7 +15,7 @@ from edge.errors import OptionError
 from edge.labels import nearest
 from train import published_networks as published
 from train.augmentation import Augmentation
-from train.garment_net import garment_net
+from train.garment_net import garment_net, garment_net_wide
 from train.recipe import Recipe
 
 
@@ -39,20 +39,20 @@ def _plain(epochs: int, batch_size: int) -> Recipe:
     return Recipe(epochs=epochs, batch_size=batch_size, schedule="constant")
 
 
+_GARMENT_NETS = Recipe(
+    epochs=80,
+    learning_rate=0.01,
+    optimizer="muon",
+    schedule="cosine",
+    weight_decay=0.05,
+    averaging=0.998,
+    rest=0.5,
+    augmentation=Augmentation(shift=0.07, flip=0.5, erase=0.5),
+)
+
 NETWORKS: Mapping[str, Network] = {
-    "garment-net": Network(
-        garment_net,
-        Recipe(
-            epochs=80,
-            learning_rate=0.01,
-            optimizer="muon",
-            schedule="cosine",
-            weight_decay=0.05,
-            averaging=0.998,
-            rest=0.5,
-            augmentation=Augmentation(shift=0.07, flip=0.5, erase=0.5),
-        ),
-    ),
+    "garment-net": Network(garment_net, _GARMENT_NETS),
+    "garment-net-wide": Network(garment_net_wide, _GARMENT_NETS),
     "weighted-cnn": Network(
         published.weighted_cnn,
         Recipe(augmentation=Augmentation(rotation=5, shift=0.05, shear=0.05, zoom=0.1)),

@@ -133,6 +133,7 @@ def write_photos(folder: Path, collection: Collection, tiles: Tiles, *, variants
         buffer,
         allow_pickle=False,
         tiles_u8=tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1],
+        second_u8=tiles.second_u8,
         y=labelling.y,  # number of the group, -1 where the label is none of them
         grounds_u8=tiles.grounds_u8,
         found=tiles.found,

@@ -41,12 +41,15 @@ class Tiles:
     Attributes:
         tiles_u8: uint8, shape (N, V, 28, 28); the first of each as the device makes it, the others as of
             other takes. All 0 where there is none.
+        second_u8: uint8, shape (N, 28, 28), what the device makes of each by the mask of its second
+            opinion; all 0 where there is none.
         grounds_u8: uint8, shape (N, GROUNDS, 28, 28), what the device makes of pieces of the ground; all 0
             where it says that there is no garment.
         readable: bool, shape (N,), whether the file is a picture.
     """
 
     tiles_u8: np.ndarray
+    second_u8: np.ndarray
     grounds_u8: np.ndarray
     readable: np.ndarray
 
@@ -111,19 +114,20 @@ def make_tiles(
     finally:  # Ctrl-C loses nothing
         if cache and len(known) > at_hand:
             _write_cache(cache, about, known)
-    none = np.zeros((1 + variants + GROUNDS, TILE, TILE), np.uint8)
+    none = np.zeros((1 + variants + 1 + GROUNDS, TILE, TILE), np.uint8)
     rows = [known.get(checksum, none) for checksum in checksums]
     stacked = np.stack(rows) if rows else none[:0].reshape(0, *none.shape)
-    return Tiles(stacked[:, : 1 + variants], stacked[:, 1 + variants :], readable)
+    tiles_u8, rest = stacked[:, : 1 + variants], stacked[:, 1 + variants :]
+    return Tiles(tiles_u8, rest[:, 0], rest[:, 1:], readable)
 
 
 def _tiles_of(
     path: Path, segmenter: Segmenter, variants: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """A photograph's tiles, and behind them its grounds': uint8, shape (1 + variants + GROUNDS, 28, 28)."""
+    """A photograph's tiles, that of the second opinion, its grounds': uint8, shape (T, 28, 28)."""
     picture = read_picture(path)
     prepared = prepare(picture, segmenter)
-    tiles = np.zeros((1 + variants + GROUNDS, TILE, TILE), np.uint8)
+    tiles = np.zeros((1 + variants + 1 + GROUNDS, TILE, TILE), np.uint8)
     if prepared.image_u8 is None:
         return tiles
     tiles[: 1 + variants] = prepared.image_u8
@@ -131,8 +135,10 @@ def _tiles_of(
         return tiles
     for number in range(1, 1 + variants):
         tiles[number] = fit_to_tile(*camera.photographed(picture.rgb, prepared.mask, rng))
+    if prepared.second_u8 is not None:
+        tiles[1 + variants] = prepared.second_u8
     grounds = empty_scenes.around(picture.rgb, prepared.mask, rng, GROUNDS)
-    for number, ground in enumerate(grounds, start=1 + variants):
+    for number, ground in enumerate(grounds, start=1 + variants + 1):
         image_u8 = prepare(ground, segmenter).image_u8
         tiles[number] = 0 if image_u8 is None else image_u8
     return tiles
