@@ -7,9 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-import cli
 from convert.c_array import file_names, identifier, resolver_method, string_literal, to_c_array
 from edge.classifier import Classifier
 from edge.contents import read_contents
@@ -268,18 +266,6 @@ def test_shipped_flatbuffer_on_tflite_micro_answers_alike_and_needs_the_estimate
 
 
 # --- the command
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments, expect=0):
-        result = CliRunner().invoke(cli.app, [str(one) for one in arguments], prog_name="cli")
-        assert result.exit_code == expect, result.stdout + result.stderr
-        return result
-
-    return invoke
 
 
 @pytest.fixture
