@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -33,12 +34,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
 from convert.parity import loss_bound
-from edge.classifier import Classifier, softmax
+from edge.classifier import Classifier
 from edge.drawing import draw_scene
 from edge.labels import FASHION_MNIST_LABELS
+from edge.metadata import attach
 from edge.pictures import Picture, read_picture
-from edge.preparation import naive_tile, prepare
-from edge.recognition import NO_GARMENT, UNKNOWN, answer_to, mean_over_views, recognize, views
+from edge.preparation import naive_tile, preparations, prepare
+from edge.recognition import NO_GARMENT, UNKNOWN, answer_to, recognize
 from edge.segmentation import make_segmenter, reduced
 from edge.shipped import FOLDER
 from train import runs
@@ -47,7 +49,7 @@ from train.confidence import auroc
 MEMBERS = {label: {label} for label in FASHION_MNIST_LABELS}
 MEMBERS["footwear"] = {"Sandal", "Sneaker", "Ankle boot"}
 UNTRAINED, SHIPPED = "garment-net", "garment-net-photo"
-OURS = "network and border, folds, mirrored too"
+ALWAYS, OURS = "network and border, folds, mirrored too", "border in doubt"
 ALPHA = 0.05  # of the bound of a loss, as in 'cli verify'
 CELL, COLUMNS = 96, 10  # of the sheet
 
@@ -89,20 +91,16 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
     ]
 
 
-class Folds:
-    """The fold networks as one, which answers with the shipped file's temperature and threshold."""
-
-    def __init__(self, found: list[Path], shipped: Classifier) -> None:
-        self._classifiers = [Classifier(run / "fold_int8.tflite") for run in found]
-        assert shipped.metadata is not None
-        self._temperature = shipped.metadata.temperature
-        self.threshold = shipped.metadata.unknown_threshold or 0.0
-
-    def probabilities(self, images_u8: np.ndarray, fold: int, *, mirrored: bool) -> np.ndarray:
-        """The mean of one garment's images, (T, 28, 28), from the network of a fold: float32, shape (C,)."""
-        seen = np.concatenate(views(images_u8)[: 1 + mirrored])
-        logits = self._classifiers[fold].logits(seen)
-        return mean_over_views(softmax(logits / np.float32(self._temperature)))
+def of_folds(found: list[Path], shipped: Classifier) -> list[Classifier]:
+    """The networks of the folds, each with temperature, threshold and views of the shipped one."""
+    assert shipped.metadata is not None
+    classifiers = []
+    with TemporaryDirectory() as folder:
+        for number, run in enumerate(found):
+            path = Path(folder) / f"{number}.tflite"
+            path.write_bytes(attach((run / "fold_int8.tflite").read_bytes(), shipped.metadata))
+            classifiers.append(Classifier(path))
+    return classifiers
 
 
 def named(probabilities: np.ndarray) -> str:
@@ -111,34 +109,31 @@ def named(probabilities: np.ndarray) -> str:
 
 def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters) -> dict:
     """Answers of every way to one photograph; returns what the sheet and the thresholds need."""
-    picture = read_picture(photo.path, SIDE)
+    picture, classifier = read_picture(photo.path, SIDE), folds[photo.fold]
     ways["naive"].answers.append(untrained.predict(naive_tile(picture.rgb)).label)
-    ours: dict = {"confidence": 0.0}
     for name, segmenter in segmenters.items():
         prepared, ms = cpu_ms(lambda segmenter=segmenter: prepare(picture, segmenter))
         tile = prepared.image_u8
-        plain = trained = both = NO_GARMENT
-        if tile is not None:
-            plain = untrained.predict(tile).label
-            trained = named(folds.probabilities(tile[np.newaxis], photo.fold, mirrored=False))
-            mean = folds.probabilities(prepared.images_u8, photo.fold, mirrored=True)
-            both = named(mean)
-        ways[name].answers.append(plain)
+        for way, of_way in ((name, untrained), (f"{name}, folds", classifier)):
+            ways[way].answers.append(NO_GARMENT if tile is None else of_way.predict(tile).label)
         ways[name].ms.append(ms)
-        ways[f"{name}, folds"].answers.append(trained)
-        if name == "network":
-            ways[OURS].answers.append(both)
-            if tile is not None:
-                ours |= {"confidence": float(mean.max()), "tile": tile, "mask": prepared.mask}
-                ours["pair"] = [
-                    named(answer_to(tile[np.newaxis], classifier)) for classifier in pair
-                ]
-            sure = tile is None or ours["confidence"] >= folds.threshold
-            ways[OURS + ", threshold"].answers.append(both if sure else UNKNOWN)
-            ours["answer"] = both if sure else UNKNOWN
+    network = segmenters["network"]
+    tiles = [one.image_u8 for one in preparations(picture, network) if one.image_u8 is not None]
+    always = NO_GARMENT
+    if tiles:
+        always = named(np.mean([answer_to(tile, classifier) for tile in tiles], axis=0))
+    ways[ALWAYS].answers.append(always)
+    found = recognize(picture, classifier, network)
+    best = found.top_k(1)
+    ways[OURS].answers.append(best[0]["label"] if best else NO_GARMENT)
+    ways[OURS + ", threshold"].answers.append(found.label)
+    ours = {"confidence": found.confidence, "answer": found.label}
+    if tiles:
+        ours |= {"tile": tiles[0], "mask": found.prepared.mask}
+        ours["pair"] = [named(answer_to(tiles[0], one)) for one in pair]
 
     def classify() -> str:
-        document = recognize(read_picture(photo.path, SIDE), pair[1], segmenters["network"])
+        document = recognize(read_picture(photo.path, SIDE), classifier, network)
         return json.dumps({"path": str(photo.path)} | document.as_document(3))
 
     ways[OURS].ms.append(cpu_ms(classify)[1])
@@ -254,14 +249,6 @@ def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
     return results
 
 
-def confidence_in(picture: Picture, folds: Folds, fold: int, segmenter) -> float:
-    """Of what is found in a picture; 0 where nothing is."""
-    prepared = prepare(picture, segmenter)
-    if prepared.image_u8 is None:
-        return 0.0
-    return float(folds.probabilities(prepared.images_u8, fold, mirrored=True).max())
-
-
 def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:
     """Photograph, garment, 28x28 and verdict of some photographs, wrong ones in red."""
     chosen = np.random.default_rng(2).permutation(len(photos))[:count]
@@ -297,14 +284,16 @@ def main() -> None:
     photos = photographs(arguments.photos, found, arguments.limit)
     untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
     pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]
-    folds = Folds(found, pair[1])
+    folds = of_folds(found, pair[1])
+    threshold = folds[0].metadata.unknown_threshold or 0.0
     segmenters = {PLAIN_GRABCUT: FrameGrabCut()}
     segmenters |= {name: make_segmenter(name) for name in ("border", "network")}
     ways = {
         "naive": Way(f"whole picture resized to 28x28, {UNTRAINED}"),
         **{name: Way(f"{name}, {UNTRAINED}") for name in segmenters},
         **{f"{name}, folds": Way(f"{name}, adapted") for name in segmenters},
-        OURS: Way("network and border, adapted, mirrored too: all of classify"),
+        ALWAYS: Way("network and border, adapted, mirrored too"),
+        OURS: Way("the same, border only in doubt: all of classify"),
         OURS + ", threshold": Way("the same, with 'unknown' counted as wrong"),
         "grabcut alone": Way("GrabCut alone: 160 pixels, 4 iterations, frame of 6%"),
     }
@@ -316,15 +305,15 @@ def main() -> None:
             rgb = read_picture(photo.path, SIDE).rgb
             piece = piece_of_ground(rgb, looked[-1]["mask"])
             if piece is not None:
-                network = segmenters["network"]
-                grounds.append(confidence_in(Picture(piece), folds, photo.fold, network))
+                answer = recognize(Picture(piece), folds[photo.fold], segmenters["network"])
+                grounds.append(answer.confidence)
         if number % 500 == 0:
             print(f"{number} of {len(photos)}", file=sys.stderr)
     rng = np.random.default_rng(1)
     scenes = [draw_scene(FASHION_MNIST_LABELS[i % 10], rng) for i in range(DRAWN)]
     pieces = [piece_of_ground(scene.rgb, scene.mask) for scene in scenes]
     drawn = [
-        confidence_in(Picture(piece), folds, 0, segmenters["network"])
+        recognize(Picture(piece), folds[0], segmenters["network"]).confidence
         for piece in pieces
         if piece is not None
     ]
@@ -334,17 +323,17 @@ def main() -> None:
     counts = Counter(photo.label for photo in photos)
     for label, recall in ours["recall"].items():
         print(f"| {label} | {counts[label]} | {recall:.1%} |")
-    rejected = print_rejections(photos, looked, grounds, drawn, folds.threshold)
+    rejected = print_rejections(photos, looked, grounds, drawn, threshold)
     parity = print_parity(photos, looked)
     print(
         f"\n{len(photos):,} photographs, {len(found)} folds by sender_id; unknown below "
-        f"{folds.threshold:.3f}; ms: CPU time a photograph, one thread, {platform.machine()}: segmentation "
+        f"{threshold:.3f}; ms: CPU time a photograph, one thread, {platform.machine()}: segmentation "
         "and preparation, but for all of classify (reading, network, JSON too) and GrabCut alone."
     )
     if arguments.sheet:
         write_sheet(arguments.sheet, photos, looked, 100)
     document = {"ways": results, "rejected": rejected, "parity": parity}
-    print(json.dumps(document | {"threshold": folds.threshold}))
+    print(json.dumps(document | {"threshold": threshold}))
 
 
 if __name__ == "__main__":

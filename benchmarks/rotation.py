@@ -20,11 +20,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from real_garments import MEMBERS, SHIPPED, SIDE, Folds, named, photographs
+from real_garments import MEMBERS, SHIPPED, SIDE, named, of_folds, photographs
 
 from edge.classifier import Classifier
 from edge.pictures import read_picture
 from edge.preparation import fit_to_tile, prepare
+from edge.recognition import answer_to
 from edge.segmentation import make_segmenter
 from edge.shipped import FOLDER
 
@@ -61,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
-    folds = Folds(found, Classifier(FOLDER / f"{SHIPPED}_int8.tflite"))
+    folds = of_folds(found, Classifier(FOLDER / f"{SHIPPED}_int8.tflite"))
     segmenter = make_segmenter("network")
     right: dict[str, list[bool]] = {}
     changed: dict[str, int] = {}
@@ -72,8 +73,8 @@ def main() -> None:
         prepared = prepare(picture, segmenter)
         if prepared.image_u8 is None or prepared.mask is None:
             continue
-        tile = prepared.image_u8[np.newaxis]
-        upright = folds.probabilities(tile, photo.fold, mirrored=True)
+        tile, classifier = prepared.image_u8, folds[photo.fold]
+        upright = answer_to(tile, classifier)
         answers = dict.fromkeys(
             ("as it is", "principal axis upright", "the same, when unsure",
              "the surest of four right angles, when unsure"), upright
@@ -81,15 +82,11 @@ def main() -> None:
         unsure = upright.max() < UNSURE
         tilt, ratio = tilt_of(prepared.mask)
         if TILT_RANGE[0] < abs(tilt) < TILT_RANGE[1] and ratio > LONGISH:
-            other = fit_to_tile(*turned(picture.rgb, prepared.mask, tilt))[np.newaxis]
-            axis = folds.probabilities(other, photo.fold, mirrored=True)
+            axis = answer_to(fit_to_tile(*turned(picture.rgb, prepared.mask, tilt)), classifier)
             answers["principal axis upright"] = axis
             answers["the same, when unsure"] = axis if unsure else upright
         if unsure:
-            angles = [
-                folds.probabilities(np.rot90(tile, k, axes=(1, 2)), photo.fold, mirrored=True)
-                for k in range(4)
-            ]
+            angles = [answer_to(np.rot90(tile, k), classifier) for k in range(4)]
             surest = max(angles, key=lambda one: float(one.max()))
             answers["the surest of four right angles, when unsure"] = surest
         for way, probabilities in answers.items():

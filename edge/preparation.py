@@ -9,6 +9,7 @@ background becomes 0 whatever it was.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,6 @@ class Prepared:
 
     Attributes:
         image_u8: uint8, shape (28, 28), a light garment on 0; None when no garment was found.
-        second_u8: The same by the mask of a second opinion; None where there is none.
         mask: bool, shape (H, W) of the picture, True on the garment; None where none was needed.
         description: What was done, as JSON: `preparation`, `version`, `form` ("photo", "transparent" or
             "fashion-mnist"), `segmenter` (a name or None), `found`, `reason` (why none was found, or
@@ -64,13 +64,6 @@ class Prepared:
     mask: np.ndarray | None
     description: dict[str, Any]
     latency_ms: dict[str, float]
-    second_u8: np.ndarray | None = None
-
-    @property
-    def images_u8(self) -> np.ndarray:
-        """All that was made of the garment, uint8, shape (T, 28, 28); T is 0 when none was found."""
-        made = [image for image in (self.image_u8, self.second_u8) if image is not None]
-        return np.stack(made) if made else np.zeros((0, TILE, TILE), np.uint8)
 
 
 def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
@@ -87,39 +80,60 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
     Raises:
         MissingPartError: If OpenCV is needed and not installed.
     """
-    start = time.perf_counter()
-    form, mask, second = "photo", None, None
-    if has_fashion_mnist_form(picture):
-        form = "fashion-mnist"
-    elif picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
-        form, mask = "transparent", picture.alpha >= 128
-    elif isinstance(segmenter, SecondOpinion):
-        mask, second = segmenter.opinions(picture.rgb)
-    else:
-        mask = segmenter.segment(picture.rgb)
-    segmented = time.perf_counter()
+    return next(preparations(picture, segmenter))
 
-    image_u8, second_u8, reason, box = None, None, None, None
-    if mask is None:
-        image_u8, box = picture.rgb[..., 0].copy(), [0, 0, TILE, TILE]
-    elif (reason := why_no_garment(mask)) is None:
-        image_u8, box = fit_to_tile(picture.rgb, mask), list(box_of(mask))
-        if second is not None and why_no_garment(second) is None:
-            second_u8 = fit_to_tile(picture.rgb, second)
-    description = {
-        "preparation": PREPARATION["name"],
-        "version": PREPARATION["version"],
-        "form": form,
-        "segmenter": segmenter.name if form == "photo" else None,
-        "found": image_u8 is not None,
-        "reason": reason,
-        "box": box,
-    }
-    latency_ms = {
-        "segment": (segmented - start) * 1000,
-        "prepare": (time.perf_counter() - segmented) * 1000,
-    }
-    return Prepared(image_u8, mask, description, latency_ms, second_u8)
+
+def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
+    """As `prepare`, and then as it comes out by the segmenter's second opinion, made when it is asked for.
+
+    Args:
+        picture: See `prepare`.
+        segmenter: See `prepare`; one that is a `SecondOpinion` is asked for it.
+
+    Yields:
+        What `prepare` returns; where that has an image, what another opinion makes of the picture if it
+        finds a garment too.
+
+    Raises:
+        MissingPartError: If OpenCV is needed and not installed.
+    """
+    start = time.perf_counter()
+    form, name = "photo", None
+    masks: Iterator[np.ndarray | None]
+    if has_fashion_mnist_form(picture):
+        form, masks = "fashion-mnist", iter([None])
+    elif picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
+        form, masks = "transparent", iter([picture.alpha >= 128])
+    elif isinstance(segmenter, SecondOpinion):
+        name, masks = segmenter.name, segmenter.opinions(picture.rgb)
+    else:
+        name, masks = segmenter.name, iter([segmenter.segment(picture.rgb)])
+    for number, mask in enumerate(masks):
+        segmented = time.perf_counter()
+        image_u8, reason, box = None, None, None
+        if mask is None:
+            image_u8, box = picture.rgb[..., 0].copy(), [0, 0, TILE, TILE]
+        elif (reason := why_no_garment(mask)) is None:
+            image_u8, box = fit_to_tile(picture.rgb, mask), list(box_of(mask))
+        elif number:
+            return
+        description = {
+            "preparation": PREPARATION["name"],
+            "version": PREPARATION["version"],
+            "form": form,
+            "segmenter": name,
+            "found": image_u8 is not None,
+            "reason": reason,
+            "box": box,
+        }
+        latency_ms = {
+            "segment": (segmented - start) * 1000,
+            "prepare": (time.perf_counter() - segmented) * 1000,
+        }
+        yield Prepared(image_u8, mask, description, latency_ms)
+        if image_u8 is None:
+            return
+        start = time.perf_counter()
 
 
 def has_fashion_mnist_form(picture: Picture) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -60,16 +60,16 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class SecondOpinion(Protocol):
-    """A segmenter that has another way to see the same picture."""
+    """A segmenter that has another way to see the same picture, for where there is doubt."""
 
-    def opinions(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Where the garment is by both ways.
+    def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
+        """Where the garment is, by one way after the other, each worked out when it is asked for.
 
         Args:
             rgb: uint8, shape (H, W, 3). Not changed.
 
-        Returns:
-            As `Segmenter.segment`, and bool of the same shape; None where the first leaves no doubt.
+        Yields:
+            bool, shape (H, W): what `Segmenter.segment` returns, then what another way finds, if any.
         """
         ...
 
@@ -141,12 +141,9 @@ class NetworkSegmenter:
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""
-        small = reduced(rgb)
-        mask = _if_plain(small)
-        mask = self._found(small, _colour_bins(small)) if mask is None else mask
-        return _enlarged(cleaned(mask), rgb.shape)
+        return next(self.opinions(rgb))
 
-    def opinions(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
         """See `SecondOpinion.opinions`: the second as `BorderSegmenter`, where the background is not plain.
 
         The two err in different ways: the mean of the answers to both is right on 84% of photographs, of
@@ -155,11 +152,11 @@ class NetworkSegmenter:
         small = reduced(rgb)
         mask = _if_plain(small)
         if mask is not None:
-            return _enlarged(cleaned(mask), rgb.shape), None
+            yield _enlarged(cleaned(mask), rgb.shape)
+            return
         bins = _colour_bins(small)
-        masks = self._found(small, bins), _is_commoner_in_the_middle(bins)
-        first, second = (_enlarged(cleaned(mask), rgb.shape) for mask in masks)
-        return first, second
+        yield _enlarged(cleaned(self._found(small, bins)), rgb.shape)
+        yield _enlarged(cleaned(_is_commoner_in_the_middle(bins)), rgb.shape)
 
     def _found(self, rgb: np.ndarray, bins: np.ndarray) -> np.ndarray:
         """What the network and the colours take for garment: bool, shape (H, W)."""

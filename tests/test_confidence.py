@@ -8,7 +8,7 @@ import pytest
 
 from edge.classifier import softmax
 from edge.errors import DataError
-from edge.recognition import mean_over_views
+from edge.recognition import SURE, mean_over_views
 from train import confidence, runs
 from train.confidence import HeldOut
 
@@ -16,14 +16,16 @@ CLASSES = 4
 EVERY = np.eye(CLASSES, dtype=bool)  # photographs are labelled with classes
 
 
-def held_out(logits, members, *, groups=EVERY, is_empty=None):
-    """Answers to one view or, where `logits` has three axes, to several."""
+def held_out(logits, members, *, groups=EVERY, is_empty=None, second=None):
+    """Answers to one view or, where `logits` has three axes, to several; with no other second opinion."""
     logits = np.asarray(logits, np.float32)
     if is_empty is None:
         is_empty = np.zeros(logits.shape[-2], bool)
     labels = tuple(f"group {number}" for number in range(len(groups)))
     views = logits[np.newaxis] if logits.ndim == 2 else logits
-    return HeldOut(views, members, groups, labels, is_empty, 1)
+    if second is None:
+        second = views
+    return HeldOut(np.stack([views, second]), members, groups, labels, is_empty, 1)
 
 
 def believable(count, *, seed=0, spread=2.0):
@@ -89,6 +91,21 @@ def test_fit_judges_the_mean_answer_of_several_views_as_the_device_gives_it():
     assert all(loss(found.temperature) <= loss(other) + 1e-5 for other in others)
     alone = confidence.fit(held_out(views[0], members))
     assert found.temperature != alone.temperature
+
+
+def test_fit_judges_doubtful_answers_by_the_second_opinion_as_the_device_does():
+    logits, members = believable(2000)
+    first, second = logits[np.newaxis], several_views(logits)[:1]
+    found = confidence.fit(held_out(first, members, second=second))
+    answers = [
+        softmax(np.float32(one[0]) / np.float32(found.temperature)) for one in (first, second)
+    ]
+    is_sure = answers[0].max(axis=1) >= SURE
+    assert 100 < is_sure.sum() < 1900
+    expected = np.where(is_sure[:, np.newaxis], answers[0], np.mean(answers, axis=0))
+    accuracy = (expected.argmax(axis=1) == members.argmax(axis=1)).mean()
+    assert found.measured["accuracy"] == pytest.approx(accuracy, abs=1e-12)
+    assert found.temperature != confidence.fit(held_out(first, members)).temperature
 
 
 def test_fit_takes_nothing_but_garments_to_choose_by():
@@ -291,8 +308,11 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     found = confidence.read_held_out([first, second], asked, mirrored=True)
     assert asked.files == [first / "model.keras"] * 4 + [second / "model.keras"] * 4
     # In order: what was found of the first run, of the second, and the ground taken for a garment.
-    assert found.logits[0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
-    assert found.logits[1, :, 0].tolist() == [1, 2, 3, 5, 6, 99]  # mirrored
+    assert found.logits[0, 0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
+    assert found.logits[0, 1, :, 0].tolist() == [1, 2, 3, 5, 6, 99]  # mirrored
+    np.testing.assert_array_equal(
+        found.logits[1], found.logits[0]
+    )  # no second opinion but the first
     rows = [np.flatnonzero(row).tolist() for row in found.members]
     assert rows == [[0], [], [1, 2], [3], [1, 2], []]
     assert found.is_garment.tolist() == [True, False, True, True, True, False]
@@ -303,7 +323,7 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
 
 def test_read_held_out_for_a_network_that_knows_nothing_mirrored_shows_it_nothing_so(make_run):
     found = confidence.read_held_out([make_run("one", [0, 2])], Asked(), mirrored=False)
-    assert found.logits[:, :, 0].tolist() == [[10, 30], [10, 30]]  # no second opinion but the first
+    assert found.logits[:, :, :, 0].tolist() == [[[10, 30]], [[10, 30]]]
 
 
 def test_read_held_out_asks_about_second_opinions_where_there_are_any(make_run):
@@ -311,11 +331,9 @@ def test_read_held_out_asks_about_second_opinions_where_there_are_any(make_run):
     second[2, :, :14], second[2, :, 14:] = 200, 7
     run = make_run("doubtful", [0, 1, 2, 4], second_u8=second)
     found = confidence.read_held_out([run], Asked(), mirrored=True)
-    assert found.logits[:, :, 0].tolist() == [
-        [10, 20, 30, 50, 99],
-        [1, 2, 3, 5, 99],
-        [10, 20, 200, 50, 99],
-        [1, 2, 7, 5, 99],
+    assert found.logits[:, :, :, 0].tolist() == [
+        [[10, 20, 30, 50, 99], [1, 2, 3, 5, 99]],
+        [[10, 20, 200, 50, 99], [1, 2, 7, 5, 99]],
     ]
 
 
@@ -339,7 +357,7 @@ def test_read_held_out_of_runs_with_other_labels_is_refused(make_run):
 def test_read_held_out_without_any_garment_gives_none(make_run, held):
     asked = Asked()
     found = confidence.read_held_out([make_run("all", held)], asked, mirrored=True)
-    assert found.logits.shape == (4, 0, CLASSES)
+    assert found.logits.shape == (2, 2, 0, CLASSES)
     assert asked.files == []
     with pytest.raises(DataError, match=r"^0 photographs of garments were held out"):
         confidence.fit(found)

@@ -659,7 +659,7 @@ def test_converted_files_carry_temperature_and_threshold_and_call_the_unsure_unk
     assert done.card["photographs"] == json.loads(json.dumps(found.measured))
     # The float file answers as the network did: it rejects what was counted, but for one at the threshold.
     classifier = Classifier(done.paths["float32"])
-    names = [name_of(answer_to(x[np.newaxis], classifier), classifier)[0] for x in made_data.x_test]
+    names = [name_of(answer_to(x, classifier), classifier)[0] for x in made_data.x_test]
     assert abs(names.count(UNKNOWN) - 200 * found.measured["garments_rejected"]) <= 1
     assert names.count(UNKNOWN) >= 1
     # Without it, nothing is.
@@ -667,7 +667,7 @@ def test_converted_files_carry_temperature_and_threshold_and_call_the_unsure_unk
     assert plain.card["unknown_threshold"] is None
     assert "photographs" not in plain.card
     classifier = Classifier(plain.paths["float32"])
-    names = [name_of(answer_to(x[np.newaxis], classifier), classifier)[0] for x in made_data.x_test]
+    names = [name_of(answer_to(x, classifier), classifier)[0] for x in made_data.x_test]
     assert UNKNOWN not in names
 
 

@@ -16,6 +16,7 @@ from edge.preparation import (
     fit_to_tile,
     has_fashion_mnist_form,
     naive_tile,
+    preparations,
     prepare,
     why_no_garment,
 )
@@ -346,33 +347,51 @@ def test_naive_tile_has_not_the_properties_of_the_data():
 
 
 class DoubtfulSegmenter(FixedSegmenter):
-    """Answers with two masks given beforehand."""
+    """Answers with masks given beforehand, and counts those that it was asked for."""
 
-    def __init__(self, mask, second):
-        super().__init__(mask)
-        self.second = second
+    def __init__(self, *masks):
+        super().__init__(masks[0])
+        self.masks, self.asked = masks, 0
 
     def opinions(self, rgb):
-        return self.segment(rgb), self.second
+        for mask in self.masks:
+            self.asked += 1
+            yield mask
 
 
-def test_prepare_with_a_second_opinion_makes_an_image_of_each_mask():
+def test_preparations_are_an_image_of_each_mask_made_when_asked_for():
     scene = draw_scene("Coat", np.random.default_rng(4))
     second = scene.mask.copy()
     second[: second.shape[0] // 2] = False
-    prepared = prepare(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, second))
-    np.testing.assert_array_equal(prepared.image_u8, fit_to_tile(scene.rgb, scene.mask))
-    np.testing.assert_array_equal(prepared.second_u8, fit_to_tile(scene.rgb, second))
+    segmenter = DoubtfulSegmenter(scene.mask, second)
+    made = preparations(Picture(scene.rgb), segmenter)
+    for number, mask in enumerate((scene.mask, second), start=1):
+        prepared = next(made)
+        assert segmenter.asked == number
+        assert prepared.mask is mask
+        assert prepared.description["box"] == list(box_of(mask))
+        assert min(prepared.latency_ms.values()) >= 0
+        np.testing.assert_array_equal(prepared.image_u8, fit_to_tile(scene.rgb, mask))
+    assert next(made, None) is None
+    alone = DoubtfulSegmenter(scene.mask, second)
+    assert prepare(Picture(scene.rgb), alone).mask is scene.mask
+    assert alone.asked == 1
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0], ids=["nothing", "everything"])
-def test_prepare_with_a_second_opinion_that_is_no_garment_has_one_image(share):
+def test_preparations_end_where_an_opinion_finds_no_garment(share):
     scene = draw_scene("Coat", np.random.default_rng(4))
-    second = np.full(scene.mask.shape, bool(share))
-    for opinion in (second, None):
-        prepared = prepare(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, opinion))
-        assert prepared.image_u8 is not None
-        assert prepared.second_u8 is None
-    none = prepare(Picture(scene.rgb), DoubtfulSegmenter(second, scene.mask))
-    assert none.image_u8 is None  # whatever the other way sees
-    assert none.second_u8 is None
+    none = np.full(scene.mask.shape, bool(share))
+    (only,) = preparations(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, none))
+    assert only.mask is scene.mask
+    (first,) = preparations(Picture(scene.rgb), DoubtfulSegmenter(none, scene.mask))
+    assert first.image_u8 is None  # whatever the other way sees
+    assert first.description["reason"]
+
+
+def test_preparations_of_what_needs_no_segmenter_are_one():
+    tile = np.zeros((28, 28, 3), np.uint8)
+    tile[5:20, 5:20] = 90
+    (only,) = preparations(Picture(tile), DoubtfulSegmenter(tile[..., 0] > 0, tile[..., 0] > 0))
+    assert only.description["form"] == "fashion-mnist"
+    assert only.description["segmenter"] is None

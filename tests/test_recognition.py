@@ -12,8 +12,10 @@ from edge.pictures import Picture
 from edge.preparation import fit_to_tile
 from edge.recognition import (
     NO_GARMENT,
+    SURE,
     UNKNOWN,
     Recognition,
+    after_second_opinion,
     answer_to,
     mean_over_views,
     name_of,
@@ -159,7 +161,7 @@ def test_answer_to_is_below_the_threshold_where_the_views_disagree(sided, lopsid
     seen_twice = sided(training=MIRRORING, **fields)
     recognition = recognize(lopsided, seen_twice, segmenter)
     assert recognition.label == UNKNOWN
-    answer = answer_to(lopsided.rgb[np.newaxis, ..., 0], seen_twice)
+    answer = answer_to(lopsided.rgb[..., 0], seen_twice)
     assert recognition.confidence == float(answer.max())
 
 
@@ -173,27 +175,53 @@ def test_views_are_the_images_and_the_images_mirrored_left_for_right():
     np.testing.assert_allclose(mean_over_views(answers), [[0.4, 0.6], [0.75, 0.25]], atol=1e-15)
 
 
-def test_recognize_with_a_second_opinion_gives_the_mean_of_both_answers(shipped_int8):
+class Doubtful:
+    """Has a second opinion: the lower half of the first."""
+
+    name = "doubtful"
+
+    def __init__(self, mask):
+        self.masks = [mask, mask.copy()]
+        self.masks[1][: len(mask) // 2] = False
+        self.asked = 0
+
+    def segment(self, rgb):
+        return next(self.opinions(rgb))
+
+    def opinions(self, rgb):
+        for mask in self.masks:
+            self.asked += 1
+            yield mask
+
+
+def test_recognize_in_doubt_gives_the_mean_of_the_answers_to_both_opinions(shipped_int8):
     scene = draw_scene("Coat", np.random.default_rng(4))
-    second = scene.mask.copy()
-    second[: second.shape[0] // 2] = False
-
-    class Doubtful:
-        name = "doubtful"
-
-        def segment(self, rgb):
-            return scene.mask
-
-        def opinions(self, rgb):
-            return scene.mask, second
-
-    classifier = Classifier(shipped_int8)
-    found = recognize(Picture(scene.rgb), classifier, Doubtful())
-    tiles = [fit_to_tile(scene.rgb, mask) for mask in (scene.mask, second)]
-    each = [answer_to(tile[np.newaxis], classifier) for tile in tiles]
+    classifier, segmenter = Classifier(shipped_int8), Doubtful(scene.mask)
+    found = recognize(Picture(scene.rgb), classifier, segmenter)
+    each = [answer_to(fit_to_tile(scene.rgb, mask), classifier) for mask in segmenter.masks]
+    assert each[0].max() < SURE
     assert np.abs(each[0] - each[1]).max() > 0.01  # so the mean says something
     np.testing.assert_allclose(found.probabilities, np.mean(each, axis=0), rtol=1e-6)
     assert found.probabilities.dtype == np.float32
+    assert segmenter.asked == 2
+    assert found.prepared.mask is segmenter.masks[0]
+
+
+def test_recognize_of_what_is_sure_asks_for_no_second_opinion(shipped_int8):
+    scene = draw_scene("Trouser", np.random.default_rng(4))
+    classifier, segmenter = Classifier(shipped_int8), Doubtful(scene.mask)
+    found = recognize(Picture(scene.rgb), classifier, segmenter)
+    assert found.confidence >= SURE
+    assert segmenter.asked == 1
+    tile = fit_to_tile(scene.rgb, scene.mask)
+    np.testing.assert_array_equal(found.probabilities, answer_to(tile, classifier))
+
+
+def test_after_second_opinion_is_the_mean_but_of_what_is_sure():
+    first = np.array([[SURE, 1 - SURE], [0.6, 0.4]])
+    second = np.array([[0.0, 1.0], [0.2, 0.8]])
+    np.testing.assert_allclose(after_second_opinion(first, second), [first[0], [0.4, 0.6]])
+    np.testing.assert_allclose(after_second_opinion(first[1], second[1]), [0.4, 0.6])
 
 
 def test_name_of_without_metadata_has_no_threshold(make):

@@ -7,7 +7,7 @@ are, the networks of the folds stand for it: each answers for the photographs th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from edge.classifier import softmax
 from edge.errors import DataError
 from edge.metrics import calibration_error, confidence_bins, defined
-from edge.recognition import mean_over_views, views
+from edge.recognition import after_second_opinion, mean_over_views, views
 from train import runs
 from train.adapt import losses
 
@@ -39,8 +39,8 @@ class HeldOut:
     """What networks make of photographs that they were not trained on, all folds together.
 
     Attributes:
-        logits: float32, shape (V, N, C), of V images of every photograph, all that the device shows the
-            network of it: see `edge.recognition.views` and `edge.preparation.Prepared.images_u8`.
+        logits: float32, shape (2, V, N, C), of V views (see `edge.recognition.views`) of every photograph as
+            it is prepared, and as it is by the second opinion; the same again where there is none.
         members: bool, shape (N, C), the classes each may be; none where it is no garment of the classes.
         groups: bool, shape (G, C), what photographs are labelled with.
         labels: Names of these, G.
@@ -62,7 +62,10 @@ class HeldOut:
 
     def probabilities(self, temperature: float) -> np.ndarray:
         """As the device computes them: float32, shape (N, C)."""
-        return mean_over_views(softmax(self.logits / np.float32(temperature)))
+        first, second = (
+            mean_over_views(softmax(one / np.float32(temperature))) for one in self.logits
+        )
+        return after_second_opinion(first, second)
 
 
 @dataclass(frozen=True)
@@ -131,18 +134,19 @@ def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) 
             of_shown = stored["second_u8"][shown]
             has_second = np.flatnonzero(of_shown.any(axis=(1, 2)))
             second[has_second] = of_shown[has_second]
-        ways = [view for each in (images, second) for view in (views(each) if mirrored else [each])]
+        ways = [views(each) if mirrored else [each] for each in (images, second)]
         if len(images):
-            logits.append(np.stack([predict(runs.model_file(folder), view) for view in ways]))
+            file = runs.model_file(folder)
+            logits.append(np.stack([[predict(file, view) for view in of_one] for of_one in ways]))
         else:
-            logits.append(np.zeros((len(ways), 0, groups.shape[1]), np.float32))
+            logits.append(np.zeros((2, len(ways[0]), 0, groups.shape[1]), np.float32))
         of_class = np.where(y[shown, np.newaxis] >= 0, groups[y[shown]], False)
         none = np.zeros((int(is_taken.sum()), groups.shape[1]), bool)
         members.append(np.concatenate([of_class, none]))
         is_empty.append(np.arange(len(images)) >= len(of_class))
     assert groups is not None  # there is a folder
     return HeldOut(
-        np.concatenate(logits, axis=1),
+        np.concatenate(logits, axis=2),
         np.concatenate(members),
         groups,
         tuple(stored["groups"].tolist()),
@@ -166,12 +170,13 @@ def fit(held_out: HeldOut) -> Confidence:
             f"{int(is_garment.sum())} photographs of garments were held out, at least {FEWEST} are needed "
             "to say how sure a network may be; name runs on more folds."
         )
-    members = held_out.members[is_garment]
-    logits = held_out.logits[:, is_garment]
+    garments = replace(
+        held_out, logits=held_out.logits[:, :, is_garment], members=held_out.members[is_garment]
+    )
 
     def loss(temperature: float) -> float:
-        log_probabilities = np.log(mean_over_views(softmax(logits / temperature)) + 1e-12)
-        return float(losses(log_probabilities, members).mean())
+        log_probabilities = np.log(garments.probabilities(temperature) + 1e-12)
+        return float(losses(log_probabilities, garments.members).mean())
 
     temperature = float(min(_TEMPERATURES, key=loss))
     probabilities = held_out.probabilities(temperature)

@@ -17,7 +17,7 @@ from edge import preparation, segmentation, shipped
 from edge.errors import DataError, PictureError
 from edge.files import write_bytes
 from edge.pictures import read_picture
-from edge.preparation import TILE, fit_to_tile, prepare
+from edge.preparation import TILE, fit_to_tile, preparations, prepare
 from train import camera, empty_scenes
 from train.photo_set import LabelledPhoto, Say
 
@@ -126,7 +126,8 @@ def _tiles_of(
 ) -> np.ndarray:
     """A photograph's tiles, that of the second opinion, its grounds': uint8, shape (T, 28, 28)."""
     picture = read_picture(path)
-    prepared = prepare(picture, segmenter)
+    opinions = preparations(picture, segmenter)
+    prepared = next(opinions)
     tiles = np.zeros((1 + variants + 1 + GROUNDS, TILE, TILE), np.uint8)
     if prepared.image_u8 is None:
         return tiles
@@ -135,8 +136,9 @@ def _tiles_of(
         return tiles
     for number in range(1, 1 + variants):
         tiles[number] = fit_to_tile(*camera.photographed(picture.rgb, prepared.mask, rng))
-    if prepared.second_u8 is not None:
-        tiles[1 + variants] = prepared.second_u8
+    second = next(opinions, None)
+    if second is not None and second.image_u8 is not None:
+        tiles[1 + variants] = second.image_u8
     grounds = empty_scenes.around(picture.rgb, prepared.mask, rng, GROUNDS)
     for number, ground in enumerate(grounds, start=1 + variants + 1):
         image_u8 = prepare(ground, segmenter).image_u8
