@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edge.pictures import Picture
-from edge.segmentation import WORKING_SIDE, SecondOpinion, Segmenter, load_opencv
+from edge.segmentation import WORKING_SIDE, SecondOpinion, Segmenter, load_opencv, median
 
 PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
 TILE = 28  # pixels, both sides
@@ -308,10 +308,8 @@ def _sharpened(grey: np.ndarray) -> np.ndarray:
 
 def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:
     """Lifts a garment too white to be seen; uint8, at least 1 so that it never becomes background."""
-    ordered = np.sort(negated[garment])
-    number = len(ordered)
-    median = int(ordered[(number - 1) // 2] + ordered[number // 2]) // 2
-    return np.clip(negated + max(0, LOWEST_MEDIAN - median), 1, 255).astype(np.uint8)
+    lift = max(0, LOWEST_MEDIAN - int(median(negated[garment])))
+    return np.clip(negated + lift, 1, 255).astype(np.uint8)
 
 
 def _share_of_largest_part(mask: np.ndarray) -> float:

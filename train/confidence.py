@@ -171,7 +171,10 @@ def fit(held_out: HeldOut) -> Confidence:
             "to say how sure a network may be; name runs on more folds."
         )
     garments = replace(
-        held_out, logits=held_out.logits[:, :, is_garment], members=held_out.members[is_garment]
+        held_out,
+        logits=held_out.logits[:, :, is_garment],
+        members=held_out.members[is_garment],
+        is_empty=held_out.is_empty[is_garment],
     )
 
     def loss(temperature: float) -> float:
