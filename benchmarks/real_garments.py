@@ -7,8 +7,9 @@ are those of benchmarks/photo_folds.py: every photograph is answered by the int8
 seen none of its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
 tables in Markdown and a line of JSON: accuracy and macro recall over the labels ("footwear" is any of Sandal,
 Sneaker and Ankle boot), folds with their spread, CPU time of one thread by turns; what is said of other
-clothes, and of ground without a garment; and the parity of the shipped int8 file with its float32 file on the
-same photographs. The sheet shows photograph, mask, 28x28 and verdict.
+clothes, and of ground without a garment; the parity of the shipped int8 file with its float32 file on the
+same photographs; and what the command costs a photograph as it is installed. The sheet shows photograph,
+mask, 28x28 and verdict.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import platform
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -51,6 +54,7 @@ MEMBERS["footwear"] = {"Sandal", "Sneaker", "Ankle boot"}
 UNTRAINED, SHIPPED = "garment-net", "garment-net-photo"
 ALWAYS, OURS = "network and border, folds, mirrored too", "border in doubt"
 ALPHA = 0.05  # of the bound of a loss, as in 'cli verify'
+TIMED, ROUNDS = 300, 3  # photographs that the command is timed with, and how often
 CELL, COLUMNS = 96, 10  # of the sheet
 
 
@@ -249,6 +253,33 @@ def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
     return results
 
 
+def print_command(photos: list[Photo], grabcut: FrameGrabCut) -> dict:
+    """What `cli classify` costs a photograph as it is installed, by turns with GrabCut alone."""
+    paths = [str(photo.path) for photo in photos[:TIMED]]
+
+    def cpu_s(count: int) -> float:
+        before = os.times()
+        command = [sys.executable, str(ROOT / "cli.py"), "classify", "--json", *paths[:count]]
+        subprocess.run(command, check=True, capture_output=True)
+        after = os.times()
+        return sum(after[2:4]) - sum(before[2:4])  # of children, user and system
+
+    pictures = [read_picture(path, SIDE).rgb for path in paths]
+    rows = []
+    for _ in range(ROUNDS):
+        start = cpu_s(1)
+        ours = (cpu_s(len(paths)) - start) / (len(paths) - 1) * 1000
+        alone = np.mean([cpu_ms(lambda rgb=rgb: grabcut.segment(rgb))[1] for rgb in pictures])
+        rows.append((ours, float(alone)))
+    ours, alone = np.median(rows, axis=0).tolist()
+    print(
+        f"\nThe command 'cli classify --json' as installed: {ours:.1f} ms of CPU a photograph, all threads, "
+        f"less its start; GrabCut alone: {alone:.1f} ms; {ours / alone:.1%} ({len(paths)} photographs; "
+        f"rounds: {', '.join(f'{one / two:.1%}' for one, two in rows)})."
+    )
+    return {"cpu_ms": ours, "grabcut_ms": alone, "of_grabcut": ours / alone}
+
+
 def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:
     """Photograph, garment, 28x28 and verdict of some photographs, wrong ones in red."""
     chosen = np.random.default_rng(2).permutation(len(photos))[:count]
@@ -325,6 +356,7 @@ def main() -> None:
         print(f"| {label} | {counts[label]} | {recall:.1%} |")
     rejected = print_rejections(photos, looked, grounds, drawn, threshold)
     parity = print_parity(photos, looked)
+    command = print_command(photos, segmenters[PLAIN_GRABCUT])
     print(
         f"\n{len(photos):,} photographs, {len(found)} folds by sender_id; unknown below "
         f"{threshold:.3f}; ms: CPU time a photograph, one thread, {platform.machine()}: segmentation "
@@ -332,7 +364,7 @@ def main() -> None:
     )
     if arguments.sheet:
         write_sheet(arguments.sheet, photos, looked, 100)
-    document = {"ways": results, "rejected": rejected, "parity": parity}
+    document = {"ways": results, "rejected": rejected, "parity": parity, "command": command}
     print(json.dumps(document | {"threshold": threshold}))
 
 
