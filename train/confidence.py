@@ -134,12 +134,13 @@ def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) 
             of_shown = stored["second_u8"][shown]
             has_second = np.flatnonzero(of_shown.any(axis=(1, 2)))
             second[has_second] = of_shown[has_second]
-        ways = [views(each) if mirrored else [each] for each in (images, second)]
-        if len(images):
-            file = runs.model_file(folder)
-            logits.append(np.stack([[predict(file, view) for view in of_one] for of_one in ways]))
+        ways = [view for each in (images, second) for view in (views(each) if mirrored else [each])]
+        shape = (2, len(ways) // 2, len(images), groups.shape[1])
+        if len(images):  # at once, since the network is read and compiled for every call
+            answers = predict(runs.model_file(folder), np.concatenate(ways))
+            logits.append(answers.reshape(shape))
         else:
-            logits.append(np.zeros((2, len(ways[0]), 0, groups.shape[1]), np.float32))
+            logits.append(np.zeros(shape, np.float32))
         of_class = np.where(y[shown, np.newaxis] >= 0, groups[y[shown]], False)
         none = np.zeros((int(is_taken.sum()), groups.shape[1]), bool)
         members.append(np.concatenate([of_class, none]))
