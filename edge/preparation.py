@@ -91,8 +91,8 @@ def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
         segmenter: See `prepare`; one that is a `SecondOpinion` is asked for it.
 
     Yields:
-        What `prepare` returns; where that has an image, what another opinion makes of the picture if it
-        finds a garment too.
+        What `prepare` returns; where that has an image, what another opinion makes of the picture, if there
+        is one.
 
     Raises:
         MissingPartError: If OpenCV is needed and not installed.
@@ -108,15 +108,13 @@ def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
         name, masks = segmenter.name, segmenter.opinions(picture.rgb)
     else:
         name, masks = segmenter.name, iter([segmenter.segment(picture.rgb)])
-    for number, mask in enumerate(masks):
+    for mask in masks:
         segmented = time.perf_counter()
         image_u8, reason, box = None, None, None
         if mask is None:
             image_u8, box = picture.rgb[..., 0].copy(), [0, 0, TILE, TILE]
         elif (reason := why_no_garment(mask)) is None:
             image_u8, box = fit_to_tile(picture.rgb, mask), list(box_of(mask))
-        elif number:
-            return
         description = {
             "preparation": PREPARATION["name"],
             "version": PREPARATION["version"],

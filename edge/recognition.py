@@ -142,9 +142,11 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
     probabilities = answer_to(prepared.image_u8, classifier)
     latency_ms = {**prepared.latency_ms, "infer": (time.perf_counter() - start) * 1000}
     if probabilities.max() < SURE and (other := next(opinions, None)) is not None:
-        assert other.image_u8 is not None  # other opinions are those that find a garment
         start = time.perf_counter()
-        second = answer_to(other.image_u8, classifier)
+        # One that finds no garment knows of no class: all are alike to it. Of garments that is rare.
+        second = np.full_like(probabilities, 1 / len(probabilities))
+        if other.image_u8 is not None:
+            second = answer_to(other.image_u8, classifier)
         probabilities = after_second_opinion(probabilities, second)
         infer_ms = (time.perf_counter() - start) * 1000
         for stage, ms in (*other.latency_ms.items(), ("infer", infer_ms)):

@@ -382,8 +382,10 @@ def test_preparations_are_an_image_of_each_mask_made_when_asked_for():
 def test_preparations_end_where_an_opinion_finds_no_garment(share):
     scene = draw_scene("Coat", np.random.default_rng(4))
     none = np.full(scene.mask.shape, bool(share))
-    (only,) = preparations(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, none))
-    assert only.mask is scene.mask
+    first, second = preparations(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, none, none))
+    assert first.mask is scene.mask
+    assert second.image_u8 is None
+    assert second.description["reason"]
     (first,) = preparations(Picture(scene.rgb), DoubtfulSegmenter(none, scene.mask))
     assert first.image_u8 is None  # whatever the other way sees
     assert first.description["reason"]

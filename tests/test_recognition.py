@@ -176,13 +176,13 @@ def test_views_are_the_images_and_the_images_mirrored_left_for_right():
 
 
 class Doubtful:
-    """Has a second opinion: the lower half of the first."""
+    """Has a second opinion: the lower part of the first, by default half."""
 
     name = "doubtful"
 
-    def __init__(self, mask):
+    def __init__(self, mask, share=0.5):
         self.masks = [mask, mask.copy()]
-        self.masks[1][: len(mask) // 2] = False
+        self.masks[1][: round(len(mask) * (1 - share))] = False
         self.asked = 0
 
     def segment(self, rgb):
@@ -202,6 +202,17 @@ def test_recognize_in_doubt_gives_the_mean_of_the_answers_to_both_opinions(shipp
     assert each[0].max() < SURE
     assert np.abs(each[0] - each[1]).max() > 0.01  # so the mean says something
     np.testing.assert_allclose(found.probabilities, np.mean(each, axis=0), rtol=1e-6)
+    assert found.probabilities.dtype == np.float32
+    assert segmenter.asked == 2
+    assert found.prepared.mask is segmenter.masks[0]
+
+
+def test_recognize_in_doubt_of_what_the_second_opinion_does_not_find_believes_it_less(shipped_int8):
+    scene = draw_scene("Coat", np.random.default_rng(4))
+    classifier, segmenter = Classifier(shipped_int8), Doubtful(scene.mask, share=0)
+    found = recognize(Picture(scene.rgb), classifier, segmenter)
+    first = answer_to(fit_to_tile(scene.rgb, scene.mask), classifier)
+    np.testing.assert_allclose(found.probabilities, (first + 0.1) / 2, rtol=1e-6)
     assert found.probabilities.dtype == np.float32
     assert segmenter.asked == 2
     assert found.prepared.mask is segmenter.masks[0]

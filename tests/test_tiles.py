@@ -80,7 +80,8 @@ def test_make_tiles_begins_with_the_tile_of_the_device_and_goes_on_with_others(p
     assert tiles.tiles_u8.shape == (10, 3, 28, 28)
     assert tiles.grounds_u8.shape == (10, GROUNDS, 28, 28)
     assert tiles.tiles_u8.dtype == tiles.grounds_u8.dtype == np.uint8
-    assert not tiles.second_u8.any()  # this segmenter has no second opinion
+    # This segmenter has no second opinion.
+    np.testing.assert_array_equal(tiles.second_u8, tiles.tiles_u8[:, 0])
     assert tiles.found.tolist() == [True] * 8 + [False] * 2
     assert tiles.readable.tolist() == [True] * 9 + [False]
     assert not tiles.grounds_u8[8:].any()  # a wall without a garment is not looked at in pieces
@@ -176,13 +177,16 @@ def test_empty_u8_is_what_was_taken_for_a_garment_of_the_photographs_chosen():
 
 
 class TwoSidedSegmenter(BorderSegmenter):
-    """Has a second opinion: the lower half of what it finds."""
+    """Has a second opinion: the lower part of what it finds, by default half."""
+
+    def __init__(self, share=0.5):
+        self.share = share
 
     def opinions(self, rgb):
         mask = self.segment(rgb)
         yield mask
         lower = mask.copy()
-        lower[: len(mask) // 2] = False
+        lower[: round(len(mask) * (1 - self.share))] = False
         yield lower
 
 
@@ -198,6 +202,9 @@ def test_make_tiles_keeps_what_the_device_makes_of_a_second_opinion(photos):
         np.testing.assert_array_equal([first, second], device)
     assert tiles.second_u8[:8].any(axis=(1, 2)).all()
     assert not tiles.second_u8[8:].any()  # a wall, a broken file
+    tiles = tiles_of(photos[:2], segmenter=TwoSidedSegmenter(share=0), variants=1)
+    assert tiles.found.all()
+    assert not tiles.second_u8.any()  # the other way finds no garment
 
 
 # --- the cache

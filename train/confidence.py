@@ -40,7 +40,8 @@ class HeldOut:
 
     Attributes:
         logits: float32, shape (2, V, N, C), of V views (see `edge.recognition.views`) of every photograph as
-            it is prepared, and as it is by the second opinion; the same again where there is none.
+            it is prepared, and as it is by the second opinion: the same again where there is none, and all
+            alike where that finds no garment.
         members: bool, shape (N, C), the classes each may be; none where it is no garment of the classes.
         groups: bool, shape (G, C), what photographs are labelled with.
         labels: Names of these, G.
@@ -131,14 +132,13 @@ def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) 
         images = np.concatenate([tiles[shown, 0], grounds[is_taken]])
         second = images.copy()
         if "second_u8" in stored:
-            of_shown = stored["second_u8"][shown]
-            has_second = np.flatnonzero(of_shown.any(axis=(1, 2)))
-            second[has_second] = of_shown[has_second]
+            second[: shown.sum()] = stored["second_u8"][shown]
         ways = [view for each in (images, second) for view in (views(each) if mirrored else [each])]
         shape = (2, len(ways) // 2, len(images), groups.shape[1])
         if len(images):  # at once, since the network is read and compiled for every call
-            answers = predict(runs.model_file(folder), np.concatenate(ways))
-            logits.append(answers.reshape(shape))
+            answers = predict(runs.model_file(folder), np.concatenate(ways)).reshape(shape)
+            answers[1, :, ~second.any(axis=(1, 2))] = 0  # where it finds no garment
+            logits.append(answers)
         else:
             logits.append(np.zeros(shape, np.float32))
         of_class = np.where(y[shown, np.newaxis] >= 0, groups[y[shown]], False)

@@ -42,7 +42,7 @@ class Tiles:
         tiles_u8: uint8, shape (N, V, 28, 28); the first of each as the device makes it, the others as of
             other takes. All 0 where there is none.
         second_u8: uint8, shape (N, 28, 28), what the device makes of each by the mask of its second
-            opinion; all 0 where there is none.
+            opinion, or once more by the first where it has no other; all 0 where that finds no garment.
         grounds_u8: uint8, shape (N, GROUNDS, 28, 28), what the device makes of pieces of the ground; all 0
             where it says that there is no garment.
         readable: bool, shape (N,), whether the file is a picture.
@@ -131,14 +131,14 @@ def _tiles_of(
     tiles = np.zeros((1 + variants + 1 + GROUNDS, TILE, TILE), np.uint8)
     if prepared.image_u8 is None:
         return tiles
-    tiles[: 1 + variants] = prepared.image_u8
+    tiles[: 1 + variants + 1] = prepared.image_u8
     if prepared.mask is None:  # it has the form of the training images already
         return tiles
     for number in range(1, 1 + variants):
         tiles[number] = fit_to_tile(*camera.photographed(picture.rgb, prepared.mask, rng))
     second = next(opinions, None)
-    if second is not None and second.image_u8 is not None:
-        tiles[1 + variants] = second.image_u8
+    if second is not None:
+        tiles[1 + variants] = 0 if second.image_u8 is None else second.image_u8
     grounds = empty_scenes.around(picture.rgb, prepared.mask, rng, GROUNDS)
     for number, ground in enumerate(grounds, start=1 + variants + 1):
         image_u8 = prepare(ground, segmenter).image_u8
