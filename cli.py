@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import shlex
 import sys
@@ -1180,6 +1181,8 @@ def _start_backend(*more: str, distribute: bool = False) -> None:
         from train.fit import device_description
 
         device_description()  # looks for accelerators, and says so
+    # TensorFlow warns of what is compiled again and again, as every further network is.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _finish_run(
