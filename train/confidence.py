@@ -20,7 +20,7 @@ from edge.recognition import after_second_opinion, mean_over_views, views
 from train import runs
 from train.adapt import losses
 
-# Of the photographs of garments. Three quarters of them would have been named wrongly.
+# Of the photographs of garments. Some 70% of them would have been named wrongly.
 FALSE_REJECTIONS = 0.01
 
 SUREST_REJECTED = 0.98  # an answer of this confidence is never "unknown"
