@@ -272,12 +272,13 @@ def print_command(photos: list[Photo], grabcut: FrameGrabCut) -> dict:
         alone = np.mean([cpu_ms(lambda rgb=rgb: grabcut.segment(rgb))[1] for rgb in pictures])
         rows.append((ours, float(alone)))
     ours, alone = np.median(rows, axis=0).tolist()
+    share = float(np.median([one / two for one, two in rows]))
     print(
         f"\nThe command 'cli classify --json' as installed: {ours:.1f} ms of CPU a photograph, all threads, "
-        f"less its start; GrabCut alone: {alone:.1f} ms; {ours / alone:.1%} ({len(paths)} photographs; "
-        f"rounds: {', '.join(f'{one / two:.1%}' for one, two in rows)})."
+        f"less its start; GrabCut alone: {alone:.1f} ms; {share:.1%} (medians of rounds with "
+        f"{len(paths)} photographs: {', '.join(f'{one / two:.1%}' for one, two in rows)})."
     )
-    return {"cpu_ms": ours, "grabcut_ms": alone, "of_grabcut": ours / alone}
+    return {"cpu_ms": ours, "grabcut_ms": alone, "of_grabcut": share}
 
 
 def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:
