@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 
 from edge.errors import (
     GarmentliteError,
+    MissingPartError,
     ModelError,
     OptionError,
     OutputError,
@@ -1148,9 +1149,14 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _segmenter(name: str) -> Segmenter:
-    from edge.segmentation import make_segmenter
+    from edge.segmentation import load_opencv, make_segmenter
 
-    return make_segmenter(name)
+    segmenter = make_segmenter(name)
+    # Pictures of 128 pixels are not worth sharing out: OpenCV's other threads wait by spinning, which takes
+    # a fifth more CPU and saves no time (`benchmarks/real_garments.py`). What is missing is said when needed.
+    with suppress(MissingPartError):
+        load_opencv().setNumThreads(1)
+    return segmenter
 
 
 def _start_backend(*more: str, distribute: bool = False) -> None:
@@ -1162,7 +1168,6 @@ def _start_backend(*more: str, distribute: bool = False) -> None:
     from importlib.util import find_spec
 
     from edge import native_log
-    from edge.errors import MissingPartError
 
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     missing = [name for name in ("keras", "matplotlib", backend, *more) if find_spec(name) is None]

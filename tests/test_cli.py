@@ -182,6 +182,19 @@ def test_classify_json_has_the_documented_fields(run, pictures, shipped_int8):
     assert len(documents[1]["top_k"]) == 2
 
 
+def test_classify_computes_in_one_thread_and_needs_opencv_for_photographs_alone(
+    run, pictures, shipped_int8, monkeypatch
+):
+    cv2 = pytest.importorskip("cv2")
+    cv2.setNumThreads(2)
+    run("classify", pictures / "drawn.jpg", "--model", shipped_int8)
+    assert cv2.getNumThreads() == 1
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    run("classify", pictures / "tile.png", "--model", shipped_int8)
+    result = run("classify", pictures / "drawn.jpg", "--model", shipped_int8, expect=2)
+    assert "OpenCV cannot be loaded" in error_of(result)
+
+
 def test_classify_of_a_missing_picture_does_the_others(run, pictures, shipped_int8):
     result = run(
         "classify", "gone.jpg", pictures / "tile.png", "nothing/*.png", "--model", shipped_int8,
