@@ -1153,7 +1153,7 @@ def _segmenter(name: str) -> Segmenter:
 
     segmenter = make_segmenter(name)
     # Pictures of 128 pixels are not worth sharing out: OpenCV's other threads wait by spinning, which takes
-    # a fifth more CPU and saves no time (`benchmarks/real_garments.py`). What is missing is said when needed.
+    # CPU and saves no time. What is missing is said when needed.
     with suppress(MissingPartError):
         load_opencv().setNumThreads(1)
     return segmenter

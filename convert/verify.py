@@ -54,6 +54,7 @@ def verify(
     kernels: Kernels = "default",
     compare_kernels: bool = False,
     on_progress: Progress | None = None,
+    on_answers: Callable[[Answers], None] | None = None,
 ) -> ParityReport:
     """Compares a candidate with its reference on the same images, class by class.
 
@@ -71,6 +72,7 @@ def verify(
         compare_kernels: Also run the candidate on the runtime's reference kernels, which are slow, and say
             how its outputs differ; it is stated and not judged.
         on_progress: Called with images done and all images.
+        on_answers: Called with the candidate's answers to all images, in their order.
 
     Returns:
         The report with its provenance.
@@ -100,6 +102,8 @@ def verify(
     answers_reference = _answers(reference, raw_reference)
     answers_candidate = _answers(candidate, raw_candidate)
     _require_same_order(answers_reference, answers_candidate, candidate)
+    if on_answers:
+        on_answers(answers_candidate)
     report = judge(
         y_true,
         answers_reference,

@@ -202,6 +202,19 @@ def test_build_of_more_images_than_one_thread_takes_shows_the_answer_to_each(pag
     assert f"how sure it is: {right} of them right." in text
 
 
+def test_build_of_a_run_asks_each_model_once_for_each_test_image(page, monkeypatch, made_data):
+    asked = {}
+    original = Classifier.raw_outputs
+
+    def counting(self, images_u8):
+        asked[self.path.name] = asked.get(self.path.name, 0) + len(images_u8)
+        return original(self, images_u8)
+
+    monkeypatch.setattr(Classifier, "raw_outputs", counting)
+    page()
+    assert set(asked.values()) == {len(made_data.x_test)}
+
+
 def test_build_of_one_epoch_shows_it_as_a_dot(build, run):
     history = json.loads((run / "history.json").read_text())
     (run / "history.json").write_text(json.dumps(history[:1]))
