@@ -15,6 +15,8 @@ RUN ?= runs/demo
 BIN := $(VENV)/bin
 CLI := $(BIN)/cli
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Type checkers and editors follow a link to the checkout, but not the import hook of an editable install.
+LINK = ln -sfn "$(CURDIR)" "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/garmentlite"
 DATA := $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 # TensorFlow has wheels for these; the first that runs and can make environments is taken.
@@ -36,11 +38,13 @@ $(VENV)/bin/python:
 $(VENV)/ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "== Installing garmentlite with TensorFlow (3 GB on disk; a few minutes)"
 	@$(PIP) --editable '.[headless,train]'
+	@$(LINK)
 	@touch $@
 
 $(VENV)/ready-for-tests: $(VENV)/ready
 	@echo "== Installing what the tests need"
 	@$(PIP) --editable '.[headless,train,tensorboard,jax,test,crosscheck,lint]'
+	@$(LINK)
 	@touch $@
 
 # --- make test, make lint

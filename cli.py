@@ -19,32 +19,41 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from typer.core import TyperGroup
+try:
+    import typer
+    from typer.core import TyperGroup
 
-from edge.errors import (
-    GarmentliteError,
-    MissingPartError,
-    ModelError,
-    OptionError,
-    OutputError,
-    PictureError,
-)
-from edge.labels import FASHION_MNIST_LABELS
-from edge.version import __version__
+    from garmentlite.edge.errors import (
+        GarmentliteError,
+        MissingPartError,
+        ModelError,
+        OptionError,
+        OutputError,
+        PictureError,
+    )
+    from garmentlite.edge.labels import FASHION_MNIST_LABELS
+    from garmentlite.edge.version import __version__
+except ModuleNotFoundError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.stderr.write(
+        f"Error: '{missing.name}' is not installed for {sys.executable}; run 'make setup' in the checkout, "
+        "then use .venv/bin/cli.\n"
+    )
+    sys.exit(2)
 
 if TYPE_CHECKING:
-    from convert.corruptions import CorruptionsReport
-    from convert.layers import LayersReport
-    from convert.parity import ParityReport
-    from convert.photos import Photographs
-    from edge.classifier import Classifier
-    from edge.segmentation import Segmenter
-    from train.adapt import Collection, PhotoSet
-    from train.compare import Change, Difference, Measured
-    from train.data import FashionMnist
-    from train.fit import Epoch
-    from train.tiles import Tiles
+    from garmentlite.convert.corruptions import CorruptionsReport
+    from garmentlite.convert.layers import LayersReport
+    from garmentlite.convert.parity import ParityReport
+    from garmentlite.convert.photos import Photographs
+    from garmentlite.edge.classifier import Classifier
+    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.train.adapt import Collection, PhotoSet
+    from garmentlite.train.compare import Change, Difference, Measured
+    from garmentlite.train.data import FashionMnist
+    from garmentlite.train.fit import Epoch
+    from garmentlite.train.tiles import Tiles
 
 CHECK_FAILED = 1
 COULD_NOT = 2
@@ -120,7 +129,7 @@ def data(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Find or obtain Fashion-MNIST, check it, and say what is in it."""
     from dataclasses import asdict
 
-    from train.data import MD5, inspect
+    from garmentlite.train.data import MD5, inspect
 
     report = inspect(_load_data(data_dir))
     if as_json:
@@ -241,8 +250,8 @@ def train(
     labels: Sequence[str] = FASHION_MNIST_LABELS
     collection = None
     if photos:
-        from edge.segmentation import load_opencv
-        from train import adapt
+        from garmentlite.edge.segmentation import load_opencv
+        from garmentlite.train import adapt
 
         load_opencv()  # what is missing, and a wrong name, are said before the work
         segmenter = _segmenter(segment)
@@ -267,11 +276,19 @@ def train(
     _start_backend(distribute=distribute)
     from dataclasses import asdict, replace
 
-    from train import adapt, class_weights, diagnosis, distillation, distribution, fit, runs
-    from train import target_recall as targets
-    from train.data import MD5, validation_split
-    from train.networks import network_named
-    from train.tensorboard import Log as TensorBoardLog
+    from garmentlite.train import (
+        adapt,
+        class_weights,
+        diagnosis,
+        distillation,
+        distribution,
+        fit,
+        runs,
+    )
+    from garmentlite.train import target_recall as targets
+    from garmentlite.train.data import MD5, validation_split
+    from garmentlite.train.networks import network_named
+    from garmentlite.train.tensorboard import Log as TensorBoardLog
 
     start = adapt.start_from(init, network, labels) if init else None
     network = start.network if start else network or "weighted-cnn"
@@ -425,9 +442,9 @@ def rebalance(
 ) -> None:
     """Move the borders between the classes of a finished run; trains nothing, takes seconds."""
     _start_backend()
-    from train import fit, runs
-    from train import target_recall as targets
-    from train.data import validation_split
+    from garmentlite.train import fit, runs
+    from garmentlite.train import target_recall as targets
+    from garmentlite.train.data import validation_split
 
     finished = runs.read_finished(run)
     wanted = targets.parse(target_recall, FASHION_MNIST_LABELS)
@@ -474,8 +491,8 @@ def compare(
     data_dir: DataDir = None,
 ) -> None:
     """Set runs side by side: who gains, who pays, what may be chance; with -o the trade-off curves too."""
-    from edge.labels import class_id_of
-    from train import compare as comparing
+    from garmentlite.edge.labels import class_id_of
+    from garmentlite.train import compare as comparing
 
     if len(paths) < 2:
         raise OptionError("cli compare takes two runs or more; the first is the baseline.")
@@ -579,7 +596,7 @@ def convert(
         raise OptionError(f"{option} belongs to the int8 file; say --int8 too.")
     if labels and not calibration:
         raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
-    from convert import material, pipeline
+    from garmentlite.convert import material, pipeline
 
     request = pipeline.Request(
         formats=wanted,
@@ -595,7 +612,7 @@ def convert(
     if found_source.keras_path == paths["keras"]:
         del paths["keras"]  # it stays where it is
     if c_array:
-        from convert.c_array import file_names
+        from garmentlite.convert.c_array import file_names
 
         paths |= {end: folder / end for end in file_names(paths["int8"].stem)}
     pipeline.require_place_for(paths, force=force)
@@ -702,7 +719,7 @@ def verify(
     force: Force = False,
 ) -> None:
     """Prove class by class that a candidate behaves like its reference; exit status 1 if it does not."""
-    from convert import verify as checks
+    from garmentlite.convert import verify as checks
 
     stored = save_reference or against
     if (candidate is None) == (stored is None) or (save_reference and against):
@@ -763,17 +780,17 @@ def verify(
             if corruptions
             else None
         )
-    from convert import corruptions_report, layers_report, verify_report
-    from edge.files import write_json, write_text
+    from garmentlite.convert import corruptions_report, layers_report, verify_report
+    from garmentlite.edge.files import write_json, write_text
 
     if corrupted:
         outcome = corruptions_report.with_corruptions(outcome, corrupted)
     if photographs:
-        from convert.photos import with_photographs
+        from garmentlite.convert.photos import with_photographs
 
         outcome = with_photographs(outcome, photographs)
     if junit:
-        from convert.junit import to_junit
+        from garmentlite.convert.junit import to_junit
 
         write_text(junit, to_junit(outcome))
     document, texts, sections = outcome.as_document(), [verify_report.to_text(outcome)], []
@@ -812,8 +829,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say how many images of a class 'cli verify' takes to show a margin; no models are needed."""
-    from convert.planning import PROBABILITIES
-    from convert.planning import plan as plan_images
+    from garmentlite.convert.planning import PROBABILITIES
+    from garmentlite.convert.planning import plan as plan_images
 
     plans = [plan_images(margin, alpha, share) for share in changed or (0, 0.005, 0.01, 0.02)]
     if as_json:
@@ -856,8 +873,8 @@ def classify(
     force: Force = False,
 ) -> None:
     """Say which garment is in each picture."""
-    from edge.pictures import find_pictures, read_picture
-    from edge.recognition import recognize
+    from garmentlite.edge.pictures import find_pictures, read_picture
+    from garmentlite.edge.recognition import recognize
 
     classifier = _open_model(model, labels)
     segmenter = _segmenter(segment)
@@ -913,8 +930,8 @@ def webcam(
     ] = None,
 ) -> None:
     """Classify what a camera sees, in a window or as JSON lines; q or Ctrl-C ends it."""
-    from edge.sources import open_source
-    from edge.webcam import JsonLinesSink, WindowSink, run, why_no_window
+    from garmentlite.edge.sources import open_source
+    from garmentlite.edge.webcam import JsonLinesSink, WindowSink, run, why_no_window
 
     broken: list[str] = []
 
@@ -946,8 +963,8 @@ def card(
     data_dir: DataDir = None,
 ) -> None:
     """Print what a model file holds and says of itself; exit status 1 if the two do not fit."""
-    from convert.card import read_card
-    from edge.shipped import default_model
+    from garmentlite.convert.card import read_card
+    from garmentlite.edge.shipped import default_model
 
     found = read_card(model or default_model(), data_dir)
     for warning in found.warnings:
@@ -970,8 +987,8 @@ def draw(
     import numpy as np
     from PIL import Image
 
-    from edge.drawing import draw_scene
-    from edge.files import replacing, write_text
+    from garmentlite.edge.drawing import draw_scene
+    from garmentlite.edge.files import replacing, write_text
 
     _refuse_to_overwrite(output / "labels.csv", force)
     rng = np.random.default_rng(seed)
@@ -1004,8 +1021,8 @@ def report(
     data_dir: DataDir = None,
 ) -> None:
     """Put a whole run on one HTML page: training, int8, parity, mistakes, pictures."""
-    from convert.report import build
-    from edge.files import write_text
+    from garmentlite.convert.report import build
+    from garmentlite.edge.files import write_text
 
     path = output or run / "report.html"
     _refuse_to_overwrite(path, force)
@@ -1042,14 +1059,14 @@ def _as_json(document: Any) -> str:
 
 
 def _load_data(data_dir: Path | None) -> FashionMnist:
-    from train.data import load
+    from garmentlite.train.data import load
 
     return load(data_dir, _say)
 
 
 def _open_model(path: Path | None, labels_file: Path | None) -> Classifier:
-    from edge.classifier import Classifier
-    from edge.shipped import default_model
+    from garmentlite.edge.classifier import Classifier
+    from garmentlite.edge.shipped import default_model
 
     labels = _read_labels(labels_file) if labels_file else None
     classifier = Classifier(path or default_model(), labels=labels)
@@ -1061,7 +1078,7 @@ def _open_model(path: Path | None, labels_file: Path | None) -> Classifier:
 def _compare_layers(
     first: Classifier, second: Classifier, images: Any, show: Callable[[str, int, int], None]
 ) -> LayersReport:
-    from convert.layers import compare_layers
+    from garmentlite.convert.layers import compare_layers
 
     return compare_layers(
         first, second, images, on_progress=lambda done, of: show("Layer by layer", done, of)
@@ -1077,7 +1094,7 @@ def _compare_corrupted(
     limit: int | None,
     show: Callable[[str, int, int], None],
 ) -> CorruptionsReport:
-    from convert.corruptions import CORRUPTION_IMAGES, compare_corrupted
+    from garmentlite.convert.corruptions import CORRUPTION_IMAGES, compare_corrupted
 
     return compare_corrupted(
         first,
@@ -1093,9 +1110,9 @@ def _compare_corrupted(
 
 
 def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
-    from convert.c_array import file_names, to_c_array
-    from edge.files import write_text
-    from edge.metadata import split
+    from garmentlite.convert.c_array import file_names, to_c_array
+    from garmentlite.edge.files import write_text
+    from garmentlite.edge.metadata import split
 
     classifier = _open_model(model, None)
     source, header = (folder / one for one in file_names(name))
@@ -1109,7 +1126,7 @@ def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
 
 
 def _load_photographs(source: Path, labels: list[str], segment: str) -> Photographs:
-    from convert.photos import load_photographs
+    from garmentlite.convert.photos import load_photographs
 
     with _progress() as show:
         return load_photographs(
@@ -1122,7 +1139,7 @@ def _load_photographs(source: Path, labels: list[str], segment: str) -> Photogra
 
 
 def _make_tiles(collection: Collection, segmenter: Segmenter, seed: int, cache: Path) -> Tiles:
-    from train import tiles
+    from garmentlite.train import tiles
 
     with _progress() as show:
         return tiles.make_tiles(
@@ -1149,7 +1166,7 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _segmenter(name: str) -> Segmenter:
-    from edge.segmentation import load_opencv, make_segmenter
+    from garmentlite.edge.segmentation import load_opencv, make_segmenter
 
     segmenter = make_segmenter(name)
     # Pictures of 128 pixels are not worth sharing out: OpenCV's other threads wait by spinning, which takes
@@ -1167,7 +1184,7 @@ def _start_backend(*more: str, distribute: bool = False) -> None:
     """
     from importlib.util import find_spec
 
-    from edge import native_log
+    from garmentlite.edge import native_log
 
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     missing = [name for name in ("keras", "matplotlib", backend, *more) if find_spec(name) is None]
@@ -1180,10 +1197,10 @@ def _start_backend(*more: str, distribute: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with native_log.held_back():
         if distribute:
-            from train.distribution import join_machines
+            from garmentlite.train.distribution import join_machines
 
             join_machines()
-        from train.fit import device_description
+        from garmentlite.train.fit import device_description
 
         device_description()  # looks for accelerators, and says so
     # TensorFlow warns of what is compiled again and again, as every further network is.
@@ -1202,9 +1219,9 @@ def _finish_run(
     final: bool,
 ) -> dict[str, Any]:
     """Writes a run's results; the test images, if there are any, are read only when the run is over."""
-    from edge import metrics
-    from train import adapt, diagnosis, plots, runs, target_recall
-    from train.fit import predict_logits
+    from garmentlite.edge import metrics
+    from garmentlite.train import adapt, diagnosis, plots, runs, target_recall
+    from garmentlite.train.fit import predict_logits
 
     x, y = validated
     document: dict[str, Any] = {
@@ -1241,13 +1258,13 @@ def _write_comparison(
 ) -> dict[str, Any]:
     """Writes pictures, JSON and page; returns the paired counts by run, made on validation images."""
     _start_backend()
-    from convert import compare_report
-    from edge.files import write_json, write_text
-    from train import compare as comparing
-    from train import plots
-    from train.data import validation_split
-    from train.fit import predict_logits
-    from train.keras_file import read_network
+    from garmentlite.convert import compare_report
+    from garmentlite.edge.files import write_json, write_text
+    from garmentlite.train import compare as comparing
+    from garmentlite.train import plots
+    from garmentlite.train.data import validation_split
+    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.keras_file import read_network
 
     found = _load_data(data_dir)
     _, validation = validation_split(found.y_train)
@@ -1296,7 +1313,7 @@ def _names_of_inputs(pictures: list[Path]) -> dict[Path, str]:
 def _save_input(path: Path, image_u8: Any) -> None:
     from PIL import Image
 
-    from edge.files import replacing
+    from garmentlite.edge.files import replacing
 
     with replacing(path) as temporary:
         Image.fromarray(image_u8).save(temporary)

@@ -8,18 +8,15 @@ Writes the broken file, then runs the command on it; ends with the command's sta
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from cli import app
-from edge.metadata import attach, split
-from edge.runtime import pack, unpack
-from edge.shipped import FOLDER
+from garmentlite.cli import app
+from garmentlite.edge.metadata import attach, split
+from garmentlite.edge.runtime import pack, unpack
+from garmentlite.edge.shipped import FOLDER
 
 CLASS_NUMBER = 6  # Shirt
 

@@ -8,13 +8,9 @@ Prints them in Markdown, and a JSON line of what the files hold; nothing is meas
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from convert.card import read_card
-from edge.shipped import FOLDER
+from garmentlite.convert.card import read_card
+from garmentlite.edge.shipped import FOLDER
 
 
 def print_files(name: str) -> None:

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from train import runs
+from garmentlite.train import runs
 
 # The published experiment's own confusion matrix (github.com/HimmetDemir45/fashion-mnist).
 PUBLISHED = {

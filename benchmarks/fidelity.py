@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -25,14 +24,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from edge.files import replacing
-from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import read_picture
-from edge.preparation import TILE, acceptance, naive_tile, prepare
-from edge.segmentation import make_segmenter
-from train import data
+from garmentlite.edge.files import replacing
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import TILE, acceptance, naive_tile, prepare
+from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.train import data
 
 MEMBERS: dict[str, tuple[str, ...]] = {label: (label,) for label in FASHION_MNIST_LABELS}
 MEMBERS["footwear"] = ("Sandal", "Sneaker", "Ankle boot")

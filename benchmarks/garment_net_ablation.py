@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from edge.files import write_text
-from edge.labels import FASHION_MNIST_LABELS
-from train import data, distillation, fit
-from train.networks import network_named
+from garmentlite.edge.files import write_text
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train import data, distillation, fit
+from garmentlite.train.networks import network_named
 
 NETWORK = "garment-net"
 SEED = 1

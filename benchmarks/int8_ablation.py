@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from convert import export, folding, int8, keras2, material, pipeline
-from edge.contents import read_contents
-from edge.labels import FASHION_MNIST_LABELS
-from train.augmentation import augment
-from train.data import as_input, load
-from train.fit import predict_logits
+from garmentlite.convert import export, folding, int8, keras2, material, pipeline
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train.augmentation import augment
+from garmentlite.train.data import as_input, load
+from garmentlite.train.fit import predict_logits
 
 HARD = ("T-shirt/top", "Pullover", "Coat", "Shirt")  # the classes that are taken for each other
 NAIVE_RATE = 1e-4  # of Adam; a tenth of training's, as tutorials have it

@@ -11,15 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from edge.classifier import Classifier
+from garmentlite.edge.classifier import Classifier
 
 WARMUP_RUNS, TIMED_RUNS = 50, 500
 

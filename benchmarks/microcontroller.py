@@ -13,19 +13,15 @@ import argparse
 import contextlib
 import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from tflite_micro.python.tflite_micro import runtime
 
-from edge.classifier import Classifier
-from edge.contents import read_contents
-from edge.metadata import split
-from train import data
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.metadata import split
+from garmentlite.train import data
 
 
 def main() -> None:

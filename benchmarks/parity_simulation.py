@@ -12,15 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from convert.parity import (
+from garmentlite.convert.parity import (
     holm,
     is_shown,
     loss_bound,
@@ -30,7 +26,7 @@ from convert.parity import (
     verdict_of,
     z_of,
 )
-from convert.planning import chance_of_shown
+from garmentlite.convert.planning import chance_of_shown
 
 ALPHA = 0.05
 CLASSES = 10

@@ -20,13 +20,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from edge.files import write_bytes
-from edge.segmentation import make_segmenter
-from train import photo_set, runs
-from train.data import load
-from train.tiles import make_tiles
+from garmentlite.edge.files import write_bytes
+from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.train import photo_set, runs
+from garmentlite.train.data import load
+from garmentlite.train.tiles import make_tiles
 
 LABEL = "fashion_mnist_label"
 OPTIONS = [
@@ -70,7 +69,7 @@ def main() -> None:
             cli("train", *these, "--fold", str(number), *(arguments.options or OPTIONS),
                 "-o", run, "--resume")  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from convert import folding, int8, material, pipeline
+    from garmentlite.convert import folding, int8, material, pipeline
 
     images = material.from_fashion_mnist(load(arguments.data_dir)).training
     for number in range(1, arguments.folds + 1):

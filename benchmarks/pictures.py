@@ -14,23 +14,20 @@ import argparse
 import csv
 import json
 import platform
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import Picture, read_picture
-from edge.preparation import naive_tile
-from edge.recognition import recognize
-from edge.segmentation import make_segmenter
-from edge.shipped import default_model
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import Picture, read_picture
+from garmentlite.edge.preparation import naive_tile
+from garmentlite.edge.recognition import recognize
+from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.shipped import default_model
 
 WAYS = ("border", "grabcut", "network")
 FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}

@@ -21,13 +21,12 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from edge import footprint
-from edge.classifier import Classifier
-from edge.contents import read_contents
-from edge.metadata import split
-from train import runs
+from garmentlite.edge import footprint
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.metadata import split
+from garmentlite.train import runs
 
 
 @dataclass(frozen=True)

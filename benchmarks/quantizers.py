@@ -19,8 +19,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 THEIRS = "ai_edge_quantizer"
 
 
@@ -28,7 +26,7 @@ def their_way(float32: bytes, recipe_name: str, x_calibration) -> bytes:
     """The float32 file quantized by one of ai-edge-quantizer's own recipes."""
     from ai_edge_quantizer import quantizer, recipe
 
-    from edge.runtime import make_interpreter
+    from garmentlite.edge.runtime import make_interpreter
 
     ((signature, names),) = make_interpreter(float32).get_signature_list().items()
     (name,) = names["inputs"]
@@ -52,11 +50,11 @@ def main() -> None:
     if find_spec(THEIRS) is None:
         sys.exit("ai-edge-quantizer is not installed; run: pip install ai-edge-quantizer")
 
-    from convert import export, folding, int8, material, pipeline
-    from edge.contents import read_contents
-    from edge.labels import class_id_of
-    from train.data import as_input, load
-    from train.fit import predict_logits
+    from garmentlite.convert import export, folding, int8, material, pipeline
+    from garmentlite.edge.contents import read_contents
+    from garmentlite.edge.labels import class_id_of
+    from garmentlite.train.data import as_input, load
+    from garmentlite.train.fit import predict_logits
 
     source = pipeline.find_source(arguments.run, None)
     model = pipeline.load_keras(source.keras_path)

@@ -6,22 +6,19 @@ python benchmarks/readme_picture.py docs/everything-is-bag.png
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.files import replacing
-from edge.pictures import Picture
-from edge.preparation import naive_tile
-from edge.recognition import recognize
-from edge.segmentation import make_segmenter
-from edge.shipped import FOLDER, default_model
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.files import replacing
+from garmentlite.edge.pictures import Picture
+from garmentlite.edge.preparation import naive_tile
+from garmentlite.edge.recognition import recognize
+from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.shipped import FOLDER, default_model
 
 UNTRAINED = FOLDER / "weighted-cnn_int8.tflite"  # that never saw a photograph
 LABELS = ("T-shirt/top", "Trouser", "Dress", "Coat", "Sneaker", "Ankle boot")

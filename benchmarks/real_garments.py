@@ -32,22 +32,21 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
-from convert.parity import loss_bound
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import attach
-from edge.pictures import Picture, read_picture
-from edge.preparation import naive_tile, preparations, prepare
-from edge.recognition import NO_GARMENT, UNKNOWN, answer_to, recognize
-from edge.segmentation import make_segmenter, reduced
-from edge.shipped import FOLDER
-from train import runs
-from train.confidence import auroc
+from garmentlite.convert.parity import loss_bound
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import attach
+from garmentlite.edge.pictures import Picture, read_picture
+from garmentlite.edge.preparation import naive_tile, preparations, prepare
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, answer_to, recognize
+from garmentlite.edge.segmentation import make_segmenter, reduced
+from garmentlite.edge.shipped import FOLDER
+from garmentlite.train import runs
+from garmentlite.train.confidence import auroc
 
 MEMBERS = {label: {label} for label in FASHION_MNIST_LABELS}
 MEMBERS["footwear"] = {"Sandal", "Sneaker", "Ankle boot"}

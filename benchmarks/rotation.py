@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from glob import glob
 from pathlib import Path
 
@@ -18,16 +17,15 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from real_garments import MEMBERS, SHIPPED, SIDE, named, of_folds, photographs
 
-from edge.classifier import Classifier
-from edge.pictures import read_picture
-from edge.preparation import fit_to_tile, prepare
-from edge.recognition import answer_to
-from edge.segmentation import make_segmenter
-from edge.shipped import FOLDER
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import fit_to_tile, prepare
+from garmentlite.edge.recognition import answer_to
+from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.shipped import FOLDER
 
 # Degrees from upright; a smaller tilt shows in no pixel, a larger one may be meant.
 TILT_RANGE = (8, 60)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -22,18 +21,17 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import read_picture
-from edge.preparation import why_no_garment
-from edge.recognition import recognize
-from edge.segmentation import frame_of, make_segmenter, reduced
-from edge.segmenter_net import FILE
-from edge.shipped import FOLDER, default_model
-from train.empty_scenes import piece_of_ground
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import why_no_garment
+from garmentlite.edge.recognition import recognize
+from garmentlite.edge.segmentation import frame_of, make_segmenter, reduced
+from garmentlite.edge.segmenter_net import FILE
+from garmentlite.edge.shipped import FOLDER, default_model
+from garmentlite.train.empty_scenes import piece_of_ground
 
 PLAIN_GRABCUT = "GrabCut from the frame"
 SIDE = 320  # pixels, the photographs' longest side

@@ -18,18 +18,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from edge import metrics
-from edge.labels import FASHION_MNIST_LABELS, class_id_of
-from train import compare, data, keras_file, target_recall
+from garmentlite.edge import metrics
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, class_id_of
+from garmentlite.train import compare, data, keras_file, target_recall
 
 SPLITS = 20
 LOWEST = -50.0  # from here the output of the class is raised, so that it can also end below 0
@@ -236,7 +234,7 @@ def main() -> None:
     class_id = class_id_of(arguments.label)
     label = FASHION_MNIST_LABELS[class_id]
 
-    from train.fit import predict_logits
+    from garmentlite.train.fit import predict_logits
 
     found = data.load(arguments.data_dir)
     _, validation = data.validation_split(found.y_train)

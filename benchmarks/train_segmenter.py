@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from convert.export import to_int8
-from edge.files import replacing, sha256, write_bytes
-from edge.segmenter_net import FILE
-from train.segmenter import train_segmenter
-from train.segmenter_data import Photos, Samples, collect, drawn, joined
+from garmentlite.convert.export import to_int8
+from garmentlite.edge.files import replacing, sha256, write_bytes
+from garmentlite.edge.segmenter_net import FILE
+from garmentlite.train.segmenter import train_segmenter
+from garmentlite.train.segmenter_data import Photos, Samples, collect, drawn, joined
 
 CALIBRATION_PICTURES = 500
 

@@ -26,16 +26,15 @@ from statistics import median
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from edge.labels import FASHION_MNIST_LABELS
-from train import data, fit
-from train.augmentation import Augmentation
-from train.networks import network_named
-from train.training_copy import training_copy
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train import data, fit
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.networks import network_named
+from garmentlite.train.training_copy import training_copy
 
 WARM_UP = 5  # steps that are not timed: the first one compiles
 BATCH = 128

@@ -19,15 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from convert.verify import verify
-from convert.verify_report import to_html, to_text
-from edge.classifier import Classifier
-from edge.metadata import split
-from edge.runtime import make_interpreter
-from edge.shipped import FOLDER
-from train import data
+from garmentlite.convert.verify import verify
+from garmentlite.convert.verify_report import to_html, to_text
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.metadata import split
+from garmentlite.edge.runtime import make_interpreter
+from garmentlite.edge.shipped import FOLDER
+from garmentlite.train import data
 
 LARGEST_RATIO = 1.5
 

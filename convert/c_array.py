@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.contents import Contents, Tensor, read_contents
-from edge.errors import ModelError
+from garmentlite.edge.contents import Contents, Tensor, read_contents
+from garmentlite.edge.errors import ModelError
 
 _BYTES_PER_LINE = 16
 

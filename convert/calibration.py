@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.material import FASHION_MNIST, Images, from_fashion_mnist
-from train.data import FashionMnist
+from garmentlite.convert.material import FASHION_MNIST, Images, from_fashion_mnist
+from garmentlite.train.data import FashionMnist
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from convert.calibration import CalibrationCheck, check_alone, check_manifest
-from edge.contents import Contents, Tensor, read_contents
-from edge.errors import DataError, ModelError
-from edge.files import sha256
-from edge.metadata import Metadata, split
-from train import data
+from garmentlite.convert.calibration import CalibrationCheck, check_alone, check_manifest
+from garmentlite.edge.contents import Contents, Tensor, read_contents
+from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.metadata import Metadata, split
+from garmentlite.train import data
 
 _LONGEST_LIST = 12  # entries shown of a list; the indices of a calibration are thousands
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from convert import html
-from convert.html import Html, Tone
-from train.compare import STANDARD_ERRORS, Change, Difference, Measured, Paired
+from garmentlite.convert import html
+from garmentlite.convert.html import Html, Tone
+from garmentlite.train.compare import STANDARD_ERRORS, Change, Difference, Measured, Paired
 
 
 def to_html(

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from convert.parity import holm, loss_bound, mcnemar_p
-from edge.classifier import Classifier
-from train.degradation import KINDS, degrade
+from garmentlite.convert.parity import holm, loss_bound, mcnemar_p
+from garmentlite.edge.classifier import Classifier
+from garmentlite.train.degradation import KINDS, degrade
 
 CORRUPTION_IMAGES = 2000  # times 19 sets and two models: about half a minute on two cores of a desk
 CLEAN = "none"

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
-from convert import html
-from convert.corruptions import CLEAN, CorruptedSet, CorruptionsReport, SetVerdict
-from convert.html import Html, Tone
-from convert.parity import Guard, ParityReport, points
+from garmentlite.convert import html
+from garmentlite.convert.corruptions import CLEAN, CorruptedSet, CorruptionsReport, SetVerdict
+from garmentlite.convert.html import Html, Tone
+from garmentlite.convert.parity import Guard, ParityReport, points
 
 TEXT_WIDTH = 100
 

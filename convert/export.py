@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from edge import native_log
-from edge.contents import Contents, read_contents
-from edge.errors import ModelError
+from garmentlite.edge import native_log
+from garmentlite.edge.contents import Contents, read_contents
+from garmentlite.edge.errors import ModelError
 
 # Of input and output of an int8 file, by name.
 IO_TYPES = {"int8": tf.int8, "uint8": tf.uint8, "float32": tf.float32}

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edge.errors import ModelError
+from garmentlite.edge.errors import ModelError
 
 
 @dataclass(frozen=True)

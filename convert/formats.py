@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from convert import parity
-from edge import footprint, metrics
-from edge.classifier import Classifier, softmax
-from edge.errors import DataError
+from garmentlite.convert import parity
+from garmentlite.edge import footprint, metrics
+from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.errors import DataError
 
 REFERENCE = "float32"
 # In the order of the table, the largest file first. What each is, for a reader who meets the name.

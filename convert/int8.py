@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from convert import export, keras2
-from convert.folding import Operation
-from convert.material import Images
-from edge import metrics
-from edge.classifier import Classifier
-from train.augmentation import Augmentation
-from train.data import as_input
+from garmentlite.convert import export, keras2
+from garmentlite.convert.folding import Operation
+from garmentlite.convert.material import Images
+from garmentlite.edge import metrics
+from garmentlite.edge.classifier import Classifier
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.data import as_input
 
 CALIBRATION_IMAGES = 2000  # a few hundred find the ranges; more only find rarer extremes
 CORRECTION_IMAGES = 5000  # the mean of a logit is then known to a hundredth of its step

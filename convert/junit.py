@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from convert.parity import ClassParity, Guard, ParityReport
-from convert.verify_report import class_sentence, names_of, to_text
+from garmentlite.convert.parity import ClassParity, Guard, ParityReport
+from garmentlite.convert.verify_report import class_sentence, names_of, to_text
 
 # What XML 1.0 cannot hold even as a reference (its production [2], Char).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

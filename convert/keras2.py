@@ -17,9 +17,9 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from convert.folding import Operation
-from train.augmentation import Augmentation, augment
-from train.data import as_input
+from garmentlite.convert.folding import Operation
+from garmentlite.train.augmentation import Augmentation, augment
+from garmentlite.train.data import as_input
 
 OnStep = Callable[[int, int], None]  # step (from 1), steps in all
 

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.classifier import Classifier
-from edge.errors import ModelError
-from edge.quantization import Quantization
-from edge.runtime import Kernels, make_interpreter, operator_name, pack, unpack
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.quantization import Quantization
+from garmentlite.edge.runtime import Kernels, make_interpreter, operator_name, pack, unpack
 
 LAYER_IMAGES = 200  # a layer has thousands of outputs for each: errors are then known to 0.1 dB
 SNR_LIMIT = 120.0  # dB; what sums of float32 resolve, so that "no error" is this and not infinite

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from convert import html
-from convert.html import Html
-from convert.layers import SNR_LIMIT, LayerError, LayersReport
+from garmentlite.convert import html
+from garmentlite.convert.html import Html
+from garmentlite.convert.layers import SNR_LIMIT, LayerError, LayersReport
 
 TEXT_WIDTH = 100
 NOTABLE_CLIPPING = 0.01  # share of a layer's outputs above which it is said

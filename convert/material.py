@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import DataError
-from edge.files import sha256
-from edge.labels import FASHION_MNIST_LABELS, folder_name_of
-from edge.pictures import find_pictures, read_picture
-from train import runs
-from train.data import FashionMnist, validation_split
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, folder_name_of
+from garmentlite.edge.pictures import find_pictures, read_picture
+from garmentlite.train import runs
+from garmentlite.train.data import FashionMnist, validation_split
 
 FASHION_MNIST = "Fashion-MNIST"
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge.errors import DataError, OptionError
-from edge.labels import class_id_of
-from edge.metrics import (
+from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.edge.labels import class_id_of
+from garmentlite.edge.metrics import (
     accuracy,
     confusion_matrix,
     expected_calibration_error,

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convert.parity import LeftOut, ParityReport, PhotographFacts
-from edge.errors import DataError, PictureError
-from edge.labels import nearest
-from edge.pictures import read_picture
-from edge.preparation import PREPARATION, prepare
-from train import photo_set
-from train.photo_set import LabelledPhoto
+from garmentlite.convert.parity import LeftOut, ParityReport, PhotographFacts
+from garmentlite.edge.errors import DataError, PictureError
+from garmentlite.edge.labels import nearest
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import PREPARATION, prepare
+from garmentlite.train import photo_set
+from garmentlite.train.photo_set import LabelledPhoto
 
 if TYPE_CHECKING:
-    from edge.segmentation import Segmenter
+    from garmentlite.edge.segmentation import Segmenter
 
 # Called with the number of photographs done and of all.
 Progress = Callable[[int, int], None]

@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert import formats
-from convert.material import Material
-from edge import metrics
-from edge.contents import read_contents
-from edge.errors import DataError, ModelError, OptionError, OutputError
-from edge.files import require_writable, sha256, write_bytes, write_json
-from edge.metadata import Metadata, attach
-from edge.preparation import PREPARATION, TILE
-from train import runs
-from train.augmentation import Augmentation
-from train.data import as_input
-from train.keras_file import read_network
+from garmentlite.convert import formats
+from garmentlite.convert.material import Material
+from garmentlite.edge import metrics
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
+from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
+from garmentlite.edge.metadata import Metadata, attach
+from garmentlite.edge.preparation import PREPARATION, TILE
+from garmentlite.train import runs
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.data import as_input
+from garmentlite.train.keras_file import read_network
 
 if TYPE_CHECKING:
     import keras
 
-    from convert.folding import Operation
-    from convert.int8 import Candidate
-    from train.confidence import Confidence
+    from garmentlite.convert.folding import Operation
+    from garmentlite.convert.int8 import Candidate
+    from garmentlite.train.confidence import Confidence
 
 # Largest difference between the folded twin and the original, as a share of the largest logit: some
 # hundred float32 roundings (6e-8 each) along the way.
@@ -200,7 +200,7 @@ def find_confidence(
     Raises:
         DataError: If those that were named are not there, too few, or of other classes.
     """
-    from train import confidence
+    from garmentlite.train import confidence
 
     photos = source.training.get("photos", {})
     folders = list(held_out)
@@ -263,7 +263,7 @@ def convert(
     Raises:
         ModelError: If the network does not fit the images, or cannot be had in a format.
     """
-    from convert import export, int8
+    from garmentlite.convert import export, int8
 
     model = load_keras(source.keras_path)
     _require_fit(source.keras_path, model, material)
@@ -419,7 +419,7 @@ def _to_int8(
     say: Say,
 ) -> tuple[list[Candidate], dict[str, Any]]:
     """Every way to int8 that the network takes, and what the file says of how it was made."""
-    from convert import int8, keras2
+    from garmentlite.convert import int8, keras2
 
     training, validation, seed = material.training, material.validation, request.seed
 
@@ -481,7 +481,7 @@ def _to_int8(
 
 def _folded(model: keras.Model) -> tuple[list[Operation], str]:
     """The folded operations; or none, and what is in the way."""
-    from convert import folding
+    from garmentlite.convert import folding
 
     try:
         return folding.fold(model), ""
@@ -493,7 +493,7 @@ def _to_format(
     name: str, model: keras.Model, material: Material, request: Request
 ) -> tuple[bytes, dict[str, Any]]:
     """The network in one of the other formats, and what the file says of how it was made."""
-    from convert import export, int8
+    from garmentlite.convert import export, int8
 
     about: dict[str, Any] = {"way": formats.FORMATS[name], "versions": _versions()}
     if name == "float16":
@@ -524,7 +524,7 @@ def _require_no_loop(model: keras.Model) -> None:
 
 def _shared_with_test(material: Material, seed: int) -> dict[str, str | int]:
     """For a manifest: the data, and how many of its images are, pixel by pixel, among those that measure."""
-    from convert import int8
+    from garmentlite.convert import int8
 
     calibration = material.training.sample(int8.CALIBRATION_IMAGES, seed)
     measuring = {image.tobytes() for image in material.test.images_u8}
@@ -591,7 +591,7 @@ def _require_logits(path: Path, outputs: np.ndarray) -> None:
 
 
 def _predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
-    from train.fit import predict_logits
+    from garmentlite.train.fit import predict_logits
 
     return predict_logits(model, images_u8)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.parity import is_shown, loss_score, require_ranges, smallest_support, z_of
-from edge.errors import OptionError
+from garmentlite.convert.parity import is_shown, loss_score, require_ranges, smallest_support, z_of
+from garmentlite.edge.errors import OptionError
 
 PROBABILITIES = (0.8, 0.9)  # usual powers of a study
 _DEVIATIONS = 9  # counts further from their mean are left out: they come once in 10^17 cases

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert import html, pipeline, verify_report
-from convert.html import Html, Tone
-from convert.parity import Answers, ParityReport, points
-from convert.verify import Progress, verify
-from edge.classifier import Classifier
-from edge.errors import DataError, ModelError, PictureError
-from edge.pictures import Picture, find_pictures, read_picture
-from edge.preparation import naive_tile
-from edge.recognition import name_of, recognize
-from train import runs
-from train.data import FashionMnist
+from garmentlite.convert import html, pipeline, verify_report
+from garmentlite.convert.html import Html, Tone
+from garmentlite.convert.parity import Answers, ParityReport, points
+from garmentlite.convert.verify import Progress, verify
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import DataError, ModelError, PictureError
+from garmentlite.edge.pictures import Picture, find_pictures, read_picture
+from garmentlite.edge.preparation import naive_tile
+from garmentlite.edge.recognition import name_of, recognize
+from garmentlite.train import runs
+from garmentlite.train.data import FashionMnist
 
 if TYPE_CHECKING:
-    from edge.segmentation import Segmenter
+    from garmentlite.edge.segmentation import Segmenter
 
 SAMPLES = 30  # five rows of the page
 MISTAKES = 18  # three rows

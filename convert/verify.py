@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.parity import (
+from garmentlite.convert.parity import (
     Answers,
     KernelComparison,
     Limits,
@@ -27,10 +27,10 @@ from convert.parity import (
     judge,
     require_resolvable,
 )
-from edge.classifier import Classifier, softmax
-from edge.errors import DataError, ModelError
-from edge.files import replacing, sha256
-from edge.runtime import Kernels
+from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.files import replacing, sha256
+from garmentlite.edge.runtime import Kernels
 
 # Called with the number of images done and of all images, from the thread that called.
 Progress = Callable[[int, int], None]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert import html
-from convert.html import Html, Tone
-from convert.parity import (
+from garmentlite.convert import html
+from garmentlite.convert.html import Html, Tone
+from garmentlite.convert.parity import (
     ChangedImage,
     ClassParity,
     ClassPrecision,

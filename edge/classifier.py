@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge import metadata as model_metadata
-from edge.errors import ModelError
-from edge.files import sha256
-from edge.quantization import Quantization
-from edge.runtime import Kernels, make_interpreter
+from garmentlite.edge import metadata as model_metadata
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.quantization import Quantization
+from garmentlite.edge.runtime import Kernels, make_interpreter
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.runtime import make_interpreter
+from garmentlite.edge.runtime import make_interpreter
 
 ARENA_ALIGNMENT = 16  # bytes; of every buffer (TFLite Micro, MicroArenaBufferAlignment)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.labels import FASHION_MNIST_LABELS, class_id_of
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, class_id_of
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

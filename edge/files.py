@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.errors import OutputError
+from garmentlite.edge.errors import OutputError
 
 
 @contextmanager

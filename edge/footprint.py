@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from edge.classifier import Classifier
-from edge.errors import ModelError
-from edge.runtime import make_interpreter
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.runtime import make_interpreter
 
 WARMUP_RUNS, TIMED_RUNS = 10, 50
 _PROCESS_STATUS = Path("/proc/self/status")  # Linux; other systems have no such figures
@@ -61,12 +61,11 @@ def peak_memory_bytes(path: Path) -> int | None:
     if not _PROCESS_STATUS.exists():
         return None
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from edge import footprint; "
-        "footprint.print_peak_memory(sys.argv[2])"
+        "import sys; from garmentlite.edge import footprint; "
+        "footprint.print_peak_memory(sys.argv[1])"
     )
-    root = str(Path(__file__).resolve().parent.parent)
     result = subprocess.run(
-        [sys.executable, "-c", code, root, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
     figure = json.loads(result.stdout)
     return None if figure is None else int(figure)

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from edge.errors import OptionError
+from garmentlite.edge.errors import OptionError
 
 # Order and spelling of the data set's README (github.com/zalandoresearch/fashion-mnist, "Labels").
 FASHION_MNIST_LABELS: tuple[str, ...] = (

@@ -15,8 +15,8 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from edge.errors import ModelError
-from edge.files import sha256
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.files import sha256
 
 FORMAT_VERSION = 1
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.recognition import NO_GARMENT, UNKNOWN, Recognition
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, Recognition
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

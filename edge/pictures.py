@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.errors import PictureError
+from garmentlite.edge.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

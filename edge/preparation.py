@@ -15,8 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from edge.pictures import Picture
-from edge.segmentation import WORKING_SIDE, SecondOpinion, Segmenter, load_opencv, median
+from garmentlite.edge.pictures import Picture
+from garmentlite.edge.segmentation import (
+    WORKING_SIDE,
+    SecondOpinion,
+    Segmenter,
+    load_opencv,
+    median,
+)
 
 PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
 TILE = 28  # pixels, both sides

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.classifier import Classifier
-from edge.preparation import Prepared, preparations
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.preparation import Prepared, preparations
 
 if TYPE_CHECKING:
-    from edge.pictures import Picture
-    from edge.segmentation import Segmenter
+    from garmentlite.edge.pictures import Picture
+    from garmentlite.edge.segmentation import Segmenter
 
 UNKNOWN = "unknown"
 NO_GARMENT = "no garment"

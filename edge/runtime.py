@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from edge import native_log
-from edge.errors import MissingPartError, ModelError
+from garmentlite.edge import native_log
+from garmentlite.edge.errors import MissingPartError, ModelError
 
 # default: the kernels a device uses (XNNPACK), the same bytes on x86 and Arm.
 # reference: plain C++ loops, slow; on 3,000 images up to 6 output steps away from the default ones.

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from edge.errors import MissingPartError, OptionError
-from edge.labels import nearest
-from edge.segmenter_net import SIDE, SegmenterNet
+from garmentlite.edge.errors import MissingPartError, OptionError
+from garmentlite.edge.labels import nearest
+from garmentlite.edge.segmenter_net import SIDE, SegmenterNet
 
 # Pixels, longest side while segmenting. Networks name garments cut out at 160 no better.
 WORKING_SIDE = 128

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import ModelError
-from edge.quantization import Quantization
-from edge.runtime import make_interpreter
-from edge.shipped import FOLDER
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.quantization import Quantization
+from garmentlite.edge.runtime import make_interpreter
+from garmentlite.edge.shipped import FOLDER
 
 SIDE = 96  # pixels of the square that the network takes and answers
 FILE = "segmenter.tflite"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.errors import ModelError
+from garmentlite.edge.errors import ModelError
 
 # Beside this package in a checkout and in an installation alike.
 FOLDER = Path(__file__).resolve().parent.parent / "models"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.recognition import NO_GARMENT, UNKNOWN
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN
 
 
 @dataclass(frozen=True)

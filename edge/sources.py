@@ -21,10 +21,10 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from edge.drawing import draw_moving_frame
-from edge.errors import PictureError, SourceError
-from edge.pictures import PICTURE_SUFFIXES, Picture, find_pictures, read_picture
-from edge.segmentation import load_opencv
+from garmentlite.edge.drawing import draw_moving_frame
+from garmentlite.edge.errors import PictureError, SourceError
+from garmentlite.edge.pictures import PICTURE_SUFFIXES, Picture, find_pictures, read_picture
+from garmentlite.edge.segmentation import load_opencv
 
 TEST_PATTERN = "test-pattern"
 

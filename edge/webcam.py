@@ -22,13 +22,13 @@ from typing import Any, Protocol, Self, TextIO
 
 import numpy as np
 
-from edge.classifier import Classifier
-from edge.errors import MissingPartError
-from edge.overlay import draw_overlay
-from edge.recognition import Recognition, recognize
-from edge.segmentation import Segmenter, load_opencv
-from edge.smoothing import Smoother
-from edge.sources import Frame, Source
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import MissingPartError
+from garmentlite.edge.overlay import draw_overlay
+from garmentlite.edge.recognition import Recognition, recognize
+from garmentlite.edge.segmentation import Segmenter, load_opencv
+from garmentlite.edge.smoothing import Smoother
+from garmentlite.edge.sources import Frame, Source
 
 WINDOW_TITLE = "garmentlite"
 WINDOW_WH = (960, 720)  # pixels, the largest first size of the window

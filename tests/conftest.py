@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import Metadata
-from edge.runtime import FLATBUFFER_IDENTIFIER
-from train import data
-from train.augmentation import Augmentation
-from train.data import FashionMnist
-from train.recipe import Recipe
+from garmentlite import cli
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import Metadata
+from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
+from garmentlite.train import data
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.data import FashionMnist
+from garmentlite.train.recipe import Recipe
 
 # TensorFlow on one thread, so that sums are always taken in one order; read when it starts.
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
@@ -58,13 +58,13 @@ def _module_fixture(name):
 
 
 keras = _module_fixture("keras")
-networks = _module_fixture("train.networks")
-fit = _module_fixture("train.fit")
-folding = _module_fixture("convert.folding")
-keras2 = _module_fixture("convert.keras2")
-export = _module_fixture("convert.export")
-int8 = _module_fixture("convert.int8")
-pipeline = _module_fixture("convert.pipeline")
+networks = _module_fixture("garmentlite.train.networks")
+fit = _module_fixture("garmentlite.train.fit")
+folding = _module_fixture("garmentlite.convert.folding")
+keras2 = _module_fixture("garmentlite.convert.keras2")
+export = _module_fixture("garmentlite.convert.export")
+int8 = _module_fixture("garmentlite.convert.int8")
+pipeline = _module_fixture("garmentlite.convert.pipeline")
 
 
 # --- a network small enough to be trained in seconds

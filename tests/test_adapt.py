@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.material import from_run
-from edge import metrics
-from edge.classifier import softmax
-from edge.drawing import draw_scene
-from edge.errors import DataError, ModelError, OptionError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.segmentation import BorderSegmenter
-from train import adapt, runs
-from train.adapt import PhotoSet
-from train.augmentation import Augmentation, augment
-from train.data import as_input
-from train.recipe import Recipe
-from train.tiles import GROUNDS, make_tiles
+from garmentlite.convert.material import from_run
+from garmentlite.edge import metrics
+from garmentlite.edge.classifier import softmax
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import DataError, ModelError, OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.segmentation import BorderSegmenter
+from garmentlite.train import adapt, runs
+from garmentlite.train.adapt import PhotoSet
+from garmentlite.train.augmentation import Augmentation, augment
+from garmentlite.train.data import as_input
+from garmentlite.train.recipe import Recipe
+from garmentlite.train.tiles import GROUNDS, make_tiles
 
 FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
 

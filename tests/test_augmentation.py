@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.augmentation import Augmentation, augment
+from garmentlite.train.augmentation import Augmentation, augment
 
 ALL = Augmentation(rotation=15, shift=0.1, shear=0.2, zoom=0.2)
 

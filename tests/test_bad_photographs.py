@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cli
-from edge.drawing import draw_garment, draw_scene
-from edge.labels import FASHION_MNIST_LABELS
+from garmentlite import cli
+from garmentlite.edge.drawing import draw_garment, draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
 SEGMENTERS = ("network", "border")
 
@@ -54,7 +54,7 @@ def image():
 
 def bad_pictures() -> dict[str, np.ndarray]:
     """Arrays by what is on them: uint8, RGB, RGBA or grey."""
-    from train.empty_scenes import piece_of_ground
+    from garmentlite.train.empty_scenes import piece_of_ground
 
     rng = np.random.default_rng(4)
     shirt, trouser = (draw_scene(label, rng) for label in ("Pullover", "Trouser"))

@@ -16,8 +16,8 @@ def network(keras):
 
 
 def test_recalibration_sets_statistics_of_clean_images_front_to_back(network, keras):
-    from train.batch_norm import Recalibration
-    from train.data import as_input
+    from garmentlite.train.batch_norm import Recalibration
+    from garmentlite.train.data import as_input
 
     images = np.random.default_rng(0).integers(0, 256, (700, 6, 6), dtype=np.uint8)
     network.get_layer("first").moving_variance.assign([9.0, 9.0, 9.0])  # as dropout might leave it
@@ -35,7 +35,7 @@ def test_recalibration_sets_statistics_of_clean_images_front_to_back(network, ke
 
 
 def test_recalibration_leaves_weights_alone(network):
-    from train.batch_norm import Recalibration
+    from garmentlite.train.batch_norm import Recalibration
 
     before = [np.asarray(weight) for weight in network.trainable_weights]
     images = np.random.default_rng(1).integers(0, 256, (50, 6, 6), dtype=np.uint8)

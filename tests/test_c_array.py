@@ -8,11 +8,17 @@ import zlib
 import numpy as np
 import pytest
 
-from convert.c_array import file_names, identifier, resolver_method, string_literal, to_c_array
-from edge.classifier import Classifier
-from edge.contents import read_contents
-from edge.errors import ModelError
-from edge.metadata import attach, split
+from garmentlite.convert.c_array import (
+    file_names,
+    identifier,
+    resolver_method,
+    string_literal,
+    to_c_array,
+)
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.metadata import attach, split
 
 FLAGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 # Every character that C treats in a special way, the trigraphs, a digit behind an escape, other scripts.

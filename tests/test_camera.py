@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from edge.drawing import draw_scene
-from edge.preparation import fit_to_tile, why_no_garment
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.preparation import fit_to_tile, why_no_garment
 
 pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
 pytest.importorskip("PIL")
 
-from train import camera
+from garmentlite.train import camera
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from convert.calibration import check_alone, check_manifest
-from convert.card import read_card
-from convert.material import from_fashion_mnist
-from edge import shipped
-from edge.errors import DataError, ModelError
-from edge.files import sha256
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import attach, split
-from train import data
+from garmentlite import cli
+from garmentlite.convert.calibration import check_alone, check_manifest
+from garmentlite.convert.card import read_card
+from garmentlite.convert.material import from_fashion_mnist
+from garmentlite.edge import shipped
+from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import attach, split
+from garmentlite.train import data
 
 CARD_FIELDS = {
     "name", "labels", "preparation", "temperature", "unknown_threshold", "reference_sha256",

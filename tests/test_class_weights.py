@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edge.errors import OptionError
-from edge.labels import FASHION_MNIST_LABELS
-from train.class_weights import balanced, parse
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train.class_weights import balanced, parse
 
 DEFAULTS = {"Shirt": 2.0, "T-shirt/top": 1.2}
 Y = np.repeat(np.arange(10), 6)

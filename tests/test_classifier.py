@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier, softmax
-from edge.errors import ModelError
-from edge.metadata import attach
+from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.metadata import attach
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 SIDE = 6
@@ -249,8 +249,8 @@ CUT_OFF = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from edge.classifier import Classifier
-from edge.errors import ModelError
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
 
 path, cut = Path(sys.argv[1]), Path(sys.argv[2])
 content = path.read_bytes()
@@ -308,8 +308,8 @@ CORRUPTED = """
 import sys
 from pathlib import Path
 import numpy as np
-from edge.classifier import Classifier
-from edge.errors import ModelError
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
 
 path, broken = Path(sys.argv[1]), Path(sys.argv[2])
 content = np.frombuffer(path.read_bytes(), np.uint8)

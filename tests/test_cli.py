@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from edge.files import sha256
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import attach
-from edge.version import __version__
+from garmentlite import cli
+from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import attach
+from garmentlite.edge.version import __version__
 
 COMMANDS = (
     "data", "train", "rebalance", "compare", "convert", "verify", "plan", "classify", "webcam", "card",
@@ -41,7 +41,7 @@ def pictures(tmp_path):
     """A folder with a garment in Fashion-MNIST's own form, a drawn photograph, and a text as .jpg."""
     image = pytest.importorskip("PIL.Image")
     pytest.importorskip("cv2")
-    from edge.drawing import draw_scene
+    from garmentlite.edge.drawing import draw_scene
 
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -244,7 +244,7 @@ def test_classify_into_a_folder_that_cannot_be_is_one_sentence(
 
 
 def test_classify_without_a_model_says_how_to_make_one(run, pictures, monkeypatch, tmp_path):
-    monkeypatch.setattr("edge.shipped.FOLDER", tmp_path / "empty")
+    monkeypatch.setattr("garmentlite.edge.shipped.FOLDER", tmp_path / "empty")
     error = error_of(run("classify", pictures, expect=2))
     assert "There is no model in" in error
     assert "'cli train'" in error
@@ -766,7 +766,7 @@ def test_train_with_a_teacher_that_is_none_names_it(run, tiny, made_data_dir, tm
 @pytest.fixture
 def finished(trained_keras, made_data, tmp_path):
     """Two finished runs with one network; the second recognises no Shirt on the test images."""
-    from edge import metrics
+    from garmentlite.edge import metrics
 
     folders = []
     for name, shift in (("first", 0.0), ("second", -9.0)):
@@ -894,7 +894,7 @@ def drawn_photos(tmp_path_factory):
     """Drawn photographs, 18 of each of three classes of one's own; an empty wall and a broken file."""
     image = pytest.importorskip("PIL.Image")
     pytest.importorskip("cv2")
-    from edge.drawing import draw_scene
+    from garmentlite.edge.drawing import draw_scene
 
     rng, root = np.random.default_rng(8), tmp_path_factory.mktemp("drawn")
     for label, drawn in DRAWN.items():

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from convert import compare_report
-from edge import metrics
-from edge.errors import DataError, OptionError
-from train import compare
+from garmentlite.convert import compare_report
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.train import compare
 
 LABELS = ["T-shirt/top", "Shirt", "<Coat>"]
 FIRST = [[900, 90, 10], [240, 740, 20], [5, 45, 950]]

@@ -6,11 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from edge.classifier import softmax
-from edge.errors import DataError
-from edge.recognition import SURE, mean_over_views
-from train import confidence, runs
-from train.confidence import HeldOut
+from garmentlite.edge.classifier import softmax
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.recognition import SURE, mean_over_views
+from garmentlite.train import confidence, runs
+from garmentlite.train.confidence import HeldOut
 
 CLASSES = 4
 EVERY = np.eye(CLASSES, dtype=bool)  # photographs are labelled with classes

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from edge import shipped
-from edge.contents import Tensor, arena_estimate, read_contents
-from edge.errors import ModelError
-from edge.metadata import attach, split
+from garmentlite.edge import shipped
+from garmentlite.edge.contents import Tensor, arena_estimate, read_contents
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.metadata import attach, split
 
 
 def activation(num_bytes):

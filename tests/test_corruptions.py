@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from convert import corruptions, verify
-from convert.corruptions import all_sets, compare_corrupted, judge_sets
-from convert.corruptions_report import (
+from garmentlite.convert import corruptions, verify
+from garmentlite.convert.corruptions import all_sets, compare_corrupted, judge_sets
+from garmentlite.convert.corruptions_report import (
     TEXT_WIDTH,
     finding,
     method,
@@ -15,11 +15,11 @@ from convert.corruptions_report import (
     to_text,
     with_corruptions,
 )
-from convert.parity import Limits
-from convert.verify_report import conclude
-from edge.classifier import Classifier
-from edge.metadata import attach
-from train.degradation import KINDS
+from garmentlite.convert.parity import Limits
+from garmentlite.convert.verify_report import conclude
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.metadata import attach
+from garmentlite.train.degradation import KINDS
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 Y = np.repeat(np.arange(4), 300)

@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from convert.parity import Answers, ParityReport, judge
-from convert.verify import verify
-from edge.classifier import Classifier, softmax
-from edge.errors import ModelError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import attach, split
-from edge.runtime import pack, unpack
-from edge.shipped import FOLDER
-from train import data
+from garmentlite import cli
+from garmentlite.convert.parity import Answers, ParityReport, judge
+from garmentlite.convert.verify import verify
+from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import attach, split
+from garmentlite.edge.runtime import pack, unpack
+from garmentlite.edge.shipped import FOLDER
+from garmentlite.train import data
 
 SHIRT = FASHION_MNIST_LABELS.index("Shirt")
 SHIRTS, OTHERS = 600, 400  # images of a class; with three of 400 lost, two points are still shown

@@ -11,10 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.errors import DataError, OutputError
-from edge.labels import FASHION_MNIST_LABELS
-from train import data
-from train.data import FashionMnist, as_input, inspect, load, locate, read_checked, validation_split
+from garmentlite.edge.errors import DataError, OutputError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train import data
+from garmentlite.train.data import (
+    FashionMnist,
+    as_input,
+    inspect,
+    load,
+    locate,
+    read_checked,
+    validation_split,
+)
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 

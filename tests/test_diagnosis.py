@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge.errors import DataError, TrainingError
-from train import diagnosis
-from train.data import validation_split
+from garmentlite.edge.errors import DataError, TrainingError
+from garmentlite.train import diagnosis
+from garmentlite.train.data import validation_split
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_start_loss_of_logits_that_are_no_numbers_is_infinite():
 
 
 def test_doubts_about_start_of_a_real_network_see_unscaled_pixels(fit, tiny, networks, parts):
-    from train.data import as_input
+    from garmentlite.train.data import as_input
 
     model = networks.network_named(tiny).build(10)
     x, y = parts[:2]

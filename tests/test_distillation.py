@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edge.errors import DataError, ModelError
+from garmentlite.edge.errors import DataError, ModelError
 
 
 @pytest.fixture(scope="module")
 def distillation(tensorflow):
-    from train import distillation
+    from garmentlite.train import distillation
 
     return distillation
 

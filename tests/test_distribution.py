@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.errors import OptionError
-from train.distribution import Devices
+from garmentlite.edge.errors import OptionError
+from garmentlite.train.distribution import Devices
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,9 +26,9 @@ if keras.backend.backend() == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 sys.path.insert(0, "tests")
 from conftest import made_images
-from edge.labels import FASHION_MNIST_LABELS
-from train import distribution, fit, networks
-from train.augmentation import Augmentation
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train import distribution, fit, networks
+from garmentlite.train.augmentation import Augmentation
 
 def build(num_classes):
     inputs = keras.Input((28, 28, 1))
@@ -63,7 +63,7 @@ def test_two_devices_give_the_loss_curves_of_one(tensorflow, run_python, backend
         pytest.importorskip("jax", reason="jax, the backend of this test, is not installed")
     environment = os.environ | {
         "KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu", "PYTHONPATH": ".",
+        "JAX_PLATFORMS": "cpu",
     }  # fmt: skip
     ran = run_python("-c", SCRIPT, env=environment)
     assert ran.returncode == 0, ran.stderr[-2000:]
@@ -78,7 +78,7 @@ def test_two_machines_give_the_loss_curves_of_one(tensorflow):
             free.bind(("127.0.0.1", 0))
         addresses = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
     environment = os.environ | {
-        "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": ".",
+        "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu",
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
     }  # fmt: skip
     machines = [
@@ -108,7 +108,7 @@ def assert_two_take_the_steps_of_one(printed):
 
 
 def test_all_devices_on_another_backend_is_refused(keras, monkeypatch):
-    from train import distribution
+    from garmentlite.train import distribution
 
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(OptionError, match="--distribute works on TensorFlow and JAX"):
@@ -116,7 +116,7 @@ def test_all_devices_on_another_backend_is_refused(keras, monkeypatch):
 
 
 def test_join_machines_on_another_backend_than_jax_is_refused(keras, monkeypatch):
-    from train import distribution
+    from garmentlite.train import distribution
 
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
     with pytest.raises(OptionError, match="on JAX only; set KERAS_BACKEND=jax, or unset it"):

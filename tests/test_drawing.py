@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from edge.drawing import SECONDS_PER_GARMENT, draw_garment, draw_moving_frame, draw_scene
-from edge.errors import OptionError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.preparation import acceptance, box_of, fit_to_tile
+from garmentlite.edge.drawing import (
+    SECONDS_PER_GARMENT,
+    draw_garment,
+    draw_moving_frame,
+    draw_scene,
+)
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.preparation import acceptance, box_of, fit_to_tile
 
 
 @pytest.mark.parametrize("label", FASHION_MNIST_LABELS)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from edge.drawing import draw_scene
-from edge.pictures import Picture
-from train import empty_scenes
-from train.empty_scenes import LARGEST, SMALLEST, piece_of_ground
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.pictures import Picture
+from garmentlite.train import empty_scenes
+from garmentlite.train.empty_scenes import LARGEST, SMALLEST, piece_of_ground
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.contents import read_contents
-from edge.errors import ModelError
-from edge.files import sha256
-from edge.runtime import make_interpreter
-from train.data import as_input
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.runtime import make_interpreter
+from garmentlite.train.data import as_input
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_to_int8_takes_pixels_over_255_on_all_256_steps(int8_bytes):
 
 
 def test_read_contents_of_a_file_with_metadata_is_the_same(export, int8_bytes, metadata_of):
-    from edge.metadata import attach
+    from garmentlite.edge.metadata import attach
 
     whole = read_contents(attach(int8_bytes, metadata_of()))
     assert whole.tensor_types == read_contents(int8_bytes).tensor_types

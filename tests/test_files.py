@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import OutputError
-from edge.files import (
+from garmentlite.edge.errors import OutputError
+from garmentlite.edge.files import (
     replacing,
     require_writable,
     sha256,
@@ -105,7 +105,7 @@ def test_write_when_space_ends_at_the_folder_says_so(older, monkeypatch):
     def no_space(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("edge.files.tempfile.mkstemp", no_space)
+    monkeypatch.setattr("garmentlite.edge.files.tempfile.mkstemp", no_space)
     with pytest.raises(OutputError, match="No space left"):
         write_text(older, "newer")
     assert older.read_text() == "older"

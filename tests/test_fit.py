@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge import metrics
-from edge.errors import DataError, OptionError, TrainingError
-from edge.labels import FASHION_MNIST_LABELS
-from train.augmentation import Augmentation
-from train.data import as_input
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import DataError, OptionError, TrainingError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.data import as_input
 
 
 @pytest.fixture(scope="module")

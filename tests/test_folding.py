@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge.errors import ModelError
+from garmentlite.edge.errors import ModelError
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edge import footprint
-from edge.classifier import Classifier
+from garmentlite.edge import footprint
+from garmentlite.edge.classifier import Classifier
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_kernels_used_tells_xnnpack_from_the_built_in_ones(dense_file):
 
 
 def test_kernels_used_of_int16_activations_are_the_built_in_ones(export, trained, made_data):
-    from train.data import as_input
+    from garmentlite.train.data import as_input
 
     x = as_input(made_data.x_train[:20])
     assert footprint.kernels_used(export.to_int16x8(trained, x)) == "built-in"

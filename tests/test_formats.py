@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from convert import formats, parity
-from edge.classifier import softmax
+from garmentlite.convert import formats, parity
+from garmentlite.edge.classifier import softmax
 
 LABELS = ("Coat", "Bag", "Shirt")
 

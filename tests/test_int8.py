@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.files import sha256
-from train.augmentation import Augmentation
-from train.data import as_input, validation_split
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.files import sha256
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.data import as_input, validation_split
 
 
 @pytest.fixture(scope="module")

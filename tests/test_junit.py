@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.junit import to_junit
-from convert.parity import Answers, judge
-from convert.verify_report import conclude
-from edge.classifier import softmax
+from garmentlite.convert.junit import to_junit
+from garmentlite.convert.parity import Answers, judge
+from garmentlite.convert.verify_report import conclude
+from garmentlite.edge.classifier import softmax
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 # Elements and attributes of jenkins-junit.xsd (the xUnit plugin's), which GitLab's and GitHub's readers take

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from train.augmentation import Augmentation
-from train.data import as_input
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.data import as_input
 
 
 @pytest.fixture(scope="module")

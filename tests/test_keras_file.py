@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from edge.errors import ModelError
-from train.keras_file import read_network
+from garmentlite.edge.errors import ModelError
+from garmentlite.train.keras_file import read_network
 
 
 def test_read_network_reads_what_was_saved(trained, trained_keras):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge.errors import OptionError
-from edge.labels import FASHION_MNIST_LABELS, class_id_of, folder_name_of, nearest
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, class_id_of, folder_name_of, nearest
 
 
 @pytest.mark.parametrize(("class_id", "label"), list(enumerate(FASHION_MNIST_LABELS)))

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from convert import layers
-from convert.layers import SNR_LIMIT, compare_layers
-from convert.layers_report import TEXT_WIDTH, findings, to_section, to_text
-from edge.classifier import Classifier
-from edge.errors import ModelError
-from edge.runtime import pack, unpack
+from garmentlite.convert import layers
+from garmentlite.convert.layers import SNR_LIMIT, compare_layers
+from garmentlite.convert.layers_report import TEXT_WIDTH, findings, to_section, to_text
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.runtime import pack, unpack
 
 IMAGES = 4  # a layer has at least 10 outputs for each; the errors sought are large
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from convert import material
-from edge.errors import DataError, PictureError
-from edge.labels import FASHION_MNIST_LABELS
-from train.data import validation_split
+from garmentlite.convert import material
+from garmentlite.edge.errors import DataError, PictureError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train.data import validation_split
 
 LABELS = ("T-shirt/top", "Dress")
 

@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.errors import ModelError
-from edge.metadata import FORMAT_VERSION, attach, is_unchanged, split
-from edge.runtime import unpack
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.metadata import FORMAT_VERSION, attach, is_unchanged, split
+from garmentlite.edge.runtime import unpack
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.metrics import (
+from garmentlite.edge.metrics import (
     accuracy,
     calibration_error,
     confidence_bins,

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from train.augmentation import Augmentation
+from garmentlite.train.augmentation import Augmentation
 
 RATE = 0.01
 
 
 @pytest.fixture(scope="module")
 def muon(tensorflow):
-    from train import muon
+    from garmentlite.train import muon
 
     return muon
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge.errors import OptionError
+from garmentlite.edge.errors import OptionError
 
 
 def test_weighted_cnn_is_that_of_the_experiment(networks):
@@ -85,7 +85,7 @@ def test_every_network_can_be_folded(networks, folding):
 
 
 def test_every_network_is_weighted_by_labels_that_exist(networks):
-    from edge.labels import FASHION_MNIST_LABELS
+    from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
     for network in networks.NETWORKS.values():
         assert set(network.class_weights) <= set(FASHION_MNIST_LABELS)

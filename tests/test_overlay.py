@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from edge.labels import FASHION_MNIST_LABELS
-from edge.overlay import NAMED, UNSURE, draw_overlay, timing_texts
-from edge.preparation import Prepared
-from edge.recognition import NO_GARMENT, UNKNOWN, Recognition
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.overlay import NAMED, UNSURE, draw_overlay, timing_texts
+from garmentlite.edge.preparation import Prepared
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, Recognition
 
 LATENCY_MS = {"capture": 3.14, "segment": 23.4, "prepare": 1.96, "infer": 0.84}
 PROBABILITIES = np.array([0.62, 0.01, 0.05, 0.02, 0.01, 0, 0.28, 0, 0.01, 0])

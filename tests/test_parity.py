@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from convert.parity import (
+from garmentlite.convert.parity import (
     Answers,
     Limits,
     ParityReport,
@@ -26,9 +26,9 @@ from convert.parity import (
     smallest_support,
     tango_bound,
 )
-from edge.classifier import softmax
-from edge.errors import DataError, OptionError
-from edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.classifier import softmax
+from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
 SHIRT = FASHION_MNIST_LABELS.index("Shirt")
 T_SHIRT = FASHION_MNIST_LABELS.index("T-shirt/top")

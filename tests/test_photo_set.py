@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.errors import DataError, OptionError
-from edge.labels import FASHION_MNIST_LABELS
-from train import photo_set
-from train.photo_set import LabelledPhoto
+from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train import photo_set
+from garmentlite.train.photo_set import LabelledPhoto
 
 FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
 

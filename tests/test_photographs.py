@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.classifier import Classifier
-from edge.pictures import read_picture
-from edge.preparation import acceptance, naive_tile, prepare
-from edge.recognition import NO_GARMENT, UNKNOWN, recognize
-from edge.segmentation import make_segmenter
-from edge.shipped import FOLDER, default_model
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import acceptance, naive_tile, prepare
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, recognize
+from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.shipped import FOLDER, default_model
 
 PHOTOS = os.environ.get("GARMENT_PHOTOS")
 pytestmark = pytest.mark.skipif(not PHOTOS, reason="GARMENT_PHOTOS names no folder of photographs")

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convert.photos import load_photographs, with_photographs
-from convert.verify import verify
-from convert.verify_report import to_html, to_text
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.errors import DataError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import attach
-from edge.pictures import read_picture
-from edge.recognition import recognize
-from edge.segmentation import make_segmenter
+from garmentlite.convert.photos import load_photographs, with_photographs
+from garmentlite.convert.verify import verify
+from garmentlite.convert.verify_report import to_html, to_text
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import attach
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.recognition import recognize
+from garmentlite.edge.segmentation import make_segmenter
 
 # A shop's own classes, and what is drawn for each.
 DRAWN = {"Tasche": "Bag", "Kleid": "Dress", "Hose": "Trouser"}
@@ -55,8 +55,8 @@ def segmenter():
 @pytest.fixture
 def models(dense_model, metadata_of, scenes, segmenter, tmp_path):
     """A float32 and an int8 file that know the shop's classes, and their metadata."""
-    from edge.pictures import Picture
-    from edge.preparation import prepare
+    from garmentlite.edge.pictures import Picture
+    from garmentlite.edge.preparation import prepare
 
     means = np.stack(
         [

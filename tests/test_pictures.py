@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.errors import PictureError
-from edge.pictures import MAX_PIXELS, Picture, find_pictures, read_picture
+from garmentlite.edge.errors import PictureError
+from garmentlite.edge.pictures import MAX_PIXELS, Picture, find_pictures, read_picture
 
 WIDTH, HEIGHT = 60, 40
 

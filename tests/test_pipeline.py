@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert import material
-from edge import footprint, metrics
-from edge.classifier import Classifier, softmax
-from edge.errors import DataError, ModelError, OptionError, OutputError
-from edge.files import sha256
-from edge.labels import FASHION_MNIST_LABELS
-from edge.preparation import PREPARATION
-from edge.recognition import UNKNOWN, answer_to, name_of
-from train import confidence, runs
-from train.data import as_input, validation_split
+from garmentlite.convert import material
+from garmentlite.edge import footprint, metrics
+from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.preparation import PREPARATION
+from garmentlite.edge.recognition import UNKNOWN, answer_to, name_of
+from garmentlite.train import confidence, runs
+from garmentlite.train.data import as_input, validation_split
 
 
 @pytest.fixture(scope="session")
@@ -241,7 +241,7 @@ def test_convert_of_garment_net_is_int8_throughout_and_keeps_its_answers(
     model = networks.NETWORKS["garment-net"].build(10)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(2e-3), loss)
-    from train.batch_norm import Recalibration
+    from garmentlite.train.batch_norm import Recalibration
 
     model.fit(as_input(made_data.x_train), made_data.y_train, batch_size=32, epochs=3, verbose=0)
     Recalibration(model, made_data.x_train).apply()
@@ -441,7 +441,7 @@ def test_convert_on_a_full_disk_keeps_the_older_files(convert, tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        patch.setattr("convert.int8._classifier_of", _classifier_in_memory(tmp_path))
+        patch.setattr("garmentlite.convert.int8._classifier_of", _classifier_in_memory(tmp_path))
         with pytest.raises(OutputError, match="No space left"):
             convert(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["tiny.json", "tiny_float32.tflite", "tiny_int8.tflite"]

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from convert.parity import loss_bound, smallest_support
-from convert.planning import chance_of_shown, images_needed, most_lost, plan
-from edge.errors import OptionError
+from garmentlite.convert.parity import loss_bound, smallest_support
+from garmentlite.convert.planning import chance_of_shown, images_needed, most_lost, plan
+from garmentlite.edge.errors import OptionError
 
 
 @pytest.mark.parametrize("support", [30, 149, 400])

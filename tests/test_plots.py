@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge import metrics
-from edge.errors import OutputError
-from train.compare import Measured, TradeOff
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import OutputError
+from garmentlite.train.compare import Measured, TradeOff
 
 
 @pytest.fixture(scope="module")
 def plots():
     pytest.importorskip("matplotlib")
-    from train import plots
+    from garmentlite.train import plots
 
     return plots
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from edge.drawing import draw_garment, draw_scene
-from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import Picture
-from edge.preparation import (
+from garmentlite.edge.drawing import draw_garment, draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import Picture
+from garmentlite.edge.preparation import (
     LOWEST_MEDIAN,
     PREPARATION,
     acceptance,
@@ -20,7 +20,7 @@ from edge.preparation import (
     prepare,
     why_no_garment,
 )
-from edge.segmentation import GrabCutSegmenter, PlainSegmenter
+from garmentlite.edge.segmentation import GrabCutSegmenter, PlainSegmenter
 
 WIDE_LABELS = ("Sandal", "Sneaker", "Ankle boot", "Bag")
 

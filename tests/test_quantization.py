@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.quantization import Quantization
+from garmentlite.edge.quantization import Quantization
 
 
 def int8(scale=1.0, zero_point=0):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge.errors import OptionError
-from train.recipe import OPTIMIZERS, SCHEDULES, Recipe
+from garmentlite.edge.errors import OptionError
+from garmentlite.train.recipe import OPTIMIZERS, SCHEDULES, Recipe
 
 
 @pytest.mark.parametrize(

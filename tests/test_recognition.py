@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.metadata import attach
-from edge.pictures import Picture
-from edge.preparation import fit_to_tile
-from edge.recognition import (
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.metadata import attach
+from garmentlite.edge.pictures import Picture
+from garmentlite.edge.preparation import fit_to_tile
+from garmentlite.edge.recognition import (
     NO_GARMENT,
     SURE,
     UNKNOWN,
@@ -22,7 +22,7 @@ from edge.recognition import (
     recognize,
     views,
 )
-from edge.segmentation import make_segmenter
+from garmentlite.edge.segmentation import make_segmenter
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 

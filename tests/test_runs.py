@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from edge.errors import DataError, OutputError
-from train import runs
+from garmentlite.edge.errors import DataError, OutputError
+from garmentlite.train import runs
 
 
 @dataclass

@@ -5,8 +5,8 @@ import builtins
 import numpy as np
 import pytest
 
-from edge.errors import MissingPartError, ModelError
-from edge.runtime import make_interpreter
+from garmentlite.edge.errors import MissingPartError, ModelError
+from garmentlite.edge.runtime import make_interpreter
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from edge.drawing import draw_garment, draw_scene
-from edge.errors import MissingPartError, OptionError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.segmentation import (
+from garmentlite.edge.drawing import draw_garment, draw_scene
+from garmentlite.edge.errors import MissingPartError, OptionError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.segmentation import (
     SEGMENTERS,
     GrabCutSegmenter,
     SecondOpinion,

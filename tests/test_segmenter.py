@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.contents import read_contents
-from edge.drawing import draw_scene
-from edge.errors import ModelError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import Picture, read_picture
-from edge.preparation import prepare
-from edge.segmentation import NetworkSegmenter, load_opencv, make_segmenter
-from edge.segmenter_net import FILE, SIDE, SegmenterNet
-from edge.shipped import FOLDER
-from train.segmenter_data import (
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import Picture, read_picture
+from garmentlite.edge.preparation import prepare
+from garmentlite.edge.segmentation import NetworkSegmenter, load_opencv, make_segmenter
+from garmentlite.edge.segmenter_net import FILE, SIDE, SegmenterNet
+from garmentlite.edge.shipped import FOLDER
+from garmentlite.train.segmenter_data import (
     LOWEST_AGREEMENT,
     STORED_SIDE,
     Photos,
@@ -39,7 +39,7 @@ def segmenter():
 @pytest.fixture(scope="module")
 def training(tensorflow):
     """The module that needs Keras."""
-    return importlib.import_module("train.segmenter")
+    return importlib.import_module("garmentlite.train.segmenter")
 
 
 @pytest.fixture(scope="module")

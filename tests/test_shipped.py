@@ -6,13 +6,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from edge import shipped
-from edge.classifier import Classifier
-from edge.contents import read_contents
-from edge.errors import ModelError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import is_unchanged, split
-from edge.preparation import PREPARATION
+from garmentlite.edge import shipped
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.contents import read_contents
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import is_unchanged, split
+from garmentlite.edge.preparation import PREPARATION
 
 PAIRS = sorted(
     path.name.removesuffix("_int8.tflite") for path in shipped.FOLDER.glob("*_int8.tflite")

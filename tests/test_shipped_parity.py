@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.verify import verify
-from edge.classifier import Classifier
-from edge.errors import DataError
-from edge.metadata import split
-from edge.shipped import FOLDER
-from train import data
+from garmentlite.convert.verify import verify
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.metadata import split
+from garmentlite.edge.shipped import FOLDER
+from garmentlite.train import data
 
 PAIRS = sorted(path.name.removesuffix("_int8.tflite") for path in FOLDER.glob("*_int8.tflite"))
 
@@ -75,7 +75,7 @@ def test_shipped_int8_in_tflite_micro_differs_by_few_steps(name, fashion_mnist):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_shipped_metadata_states_the_recalls_that_are_measured(name, fashion_mnist):
-    from edge.metrics import confusion_matrix, recall_per_class
+    from garmentlite.edge.metrics import confusion_matrix, recall_per_class
 
     candidate = Classifier(FOLDER / f"{name}_int8.tflite")
     y_pred = candidate.logits(fashion_mnist.x_test).argmax(axis=1)

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from edge.recognition import NO_GARMENT, UNKNOWN
-from edge.smoothing import Smoother
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN
+from garmentlite.edge.smoothing import Smoother
 
 LABELS = ["Shirt", "Coat", "Bag"]
 SHIRT, COAT, BAG = np.eye(3, dtype=np.float32)

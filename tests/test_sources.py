@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge import sources
-from edge.drawing import draw_scene
-from edge.errors import SourceError
-from edge.sources import Camera, MovingPattern, Pictures, VideoFile, open_source
+from garmentlite.edge import sources
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import SourceError
+from garmentlite.edge.sources import Camera, MovingPattern, Pictures, VideoFile, open_source
 
 
 class FakeCapture:
@@ -176,8 +176,8 @@ def test_sources_that_cannot_be_opened_leave_standard_error_clean(tmp_path):
     broken.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(2000))
     # FFmpeg's level is read once in a process, so this needs one of its own.
     script = f"""
-from edge.errors import SourceError
-from edge.sources import open_source
+from garmentlite.edge.errors import SourceError
+from garmentlite.edge.sources import open_source
 for word in ("99", {str(broken)!r}):
     try:
         with open_source(word):

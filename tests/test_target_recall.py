@@ -7,9 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from edge.errors import OptionError
-from edge.metrics import confusion_matrix, recall_per_class
-from train.target_recall import MARGIN, Outcome, apply, least_offsets, nearest_offsets, parse
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.metrics import confusion_matrix, recall_per_class
+from garmentlite.train.target_recall import (
+    MARGIN,
+    Outcome,
+    apply,
+    least_offsets,
+    nearest_offsets,
+    parse,
+)
 
 LABELS = ["T-shirt/top", "Shirt", "Coat"]
 

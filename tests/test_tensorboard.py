@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge.errors import MissingPartError
-from train.tensorboard import Log
+from garmentlite.edge.errors import MissingPartError
+from garmentlite.train.tensorboard import Log
 
 LABELS = ("Shirt", "Coat")
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from edge.drawing import draw_scene
-from edge.errors import DataError
-from edge.files import sha256
-from edge.pictures import read_picture
-from edge.preparation import preparations, prepare
-from edge.segmentation import BorderSegmenter
-from train import empty_scenes
-from train.photo_set import LabelledPhoto
-from train.tiles import GROUNDS, Tiles, make_tiles
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import preparations, prepare
+from garmentlite.edge.segmentation import BorderSegmenter
+from garmentlite.train import empty_scenes
+from garmentlite.train.photo_set import LabelledPhoto
+from garmentlite.train.tiles import GROUNDS, Tiles, make_tiles
 
 
 class CountingSegmenter(BorderSegmenter):

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def training_copy(tensorflow):
-    from train.training_copy import training_copy
+    from garmentlite.train.training_copy import training_copy
 
     return training_copy
 

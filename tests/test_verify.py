@@ -6,13 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert import verify as checks
-from convert.html import Html
-from convert.verify import compare_with_stored, data_sha256, has_tie, save_reference, verify
-from convert.verify_report import TEXT_WIDTH, conclude, to_html, to_text
-from edge.classifier import Classifier
-from edge.errors import DataError, ModelError
-from edge.metadata import Metadata, attach
+from garmentlite.convert import verify as checks
+from garmentlite.convert.html import Html
+from garmentlite.convert.verify import (
+    compare_with_stored,
+    data_sha256,
+    has_tie,
+    save_reference,
+    verify,
+)
+from garmentlite.convert.verify_report import TEXT_WIDTH, conclude, to_html, to_text
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.metadata import Metadata, attach
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 SHIRT = LABELS.index("Shirt")

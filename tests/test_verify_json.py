@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import cli
-from edge.drawing import draw_scene
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metadata import attach
+from garmentlite import cli
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import attach
 
 DOCUMENT = Path(cli.__file__).parent / "docs" / "verify-json.md"
 MARGIN = ("--margin", 0.3)  # 20 images of a class show it

@@ -12,15 +12,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge import webcam
-from edge.classifier import Classifier
-from edge.drawing import draw_scene
-from edge.errors import MissingPartError, SourceError
-from edge.pictures import read_picture
-from edge.recognition import NO_GARMENT, UNKNOWN, recognize
-from edge.segmentation import PlainSegmenter, load_opencv
-from edge.sources import Frame, open_source
-from edge.webcam import FrameRate, JsonLinesSink, WindowSink, has_display, run, why_no_window
+from garmentlite.edge import webcam
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import MissingPartError, SourceError
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, recognize
+from garmentlite.edge.segmentation import PlainSegmenter, load_opencv
+from garmentlite.edge.sources import Frame, open_source
+from garmentlite.edge.webcam import (
+    FrameRate,
+    JsonLinesSink,
+    WindowSink,
+    has_display,
+    run,
+    why_no_window,
+)
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "weighted-cnn_int8.tflite"
@@ -256,10 +263,10 @@ def virtual_display():
 
 WINDOW_APP = f"""
 import sys
-from edge.classifier import Classifier
-from edge.segmentation import PlainSegmenter
-from edge.sources import open_source
-from edge.webcam import WindowSink, run
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.segmentation import PlainSegmenter
+from garmentlite.edge.sources import open_source
+from garmentlite.edge.webcam import WindowSink, run
 limit = int(sys.argv[1]) or None
 source = open_source("test-pattern", resolution_wh=(320, 240))
 print(run(source, Classifier({str(MODEL)!r}), PlainSegmenter(), WindowSink(), max_frames=limit))

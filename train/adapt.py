@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from edge import preparation
-from edge.errors import DataError, ModelError, OptionError
-from edge.files import sha256
-from edge.labels import FASHION_MNIST_LABELS
-from edge.metrics import defined, log_sum_exp
-from edge.preparation import TILE
-from train import camera, photo_set
-from train.augmentation import Augmentation
-from train.class_weights import balanced
-from train.photo_set import LabelledPhoto, Labelling, Say
-from train.recipe import Recipe
-from train.tiles import Tiles
+from garmentlite.edge import preparation
+from garmentlite.edge.errors import DataError, ModelError, OptionError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metrics import defined, log_sum_exp
+from garmentlite.edge.preparation import TILE
+from garmentlite.train import camera, photo_set
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.class_weights import balanced
+from garmentlite.train.photo_set import LabelledPhoto, Labelling, Say
+from garmentlite.train.recipe import Recipe
+from garmentlite.train.tiles import Tiles
 
 # Together with Fashion-MNIST: how many of its images, others every time, an epoch shows at most, and the
 # share of the photographs beside them, as far as none is repeated more often than so many times.
@@ -417,9 +417,9 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
         ModelError: If it cannot be read, or is not of that network.
         OptionError: If it is not known which network it is of.
     """
-    from train import runs
-    from train.keras_file import read_network
-    from train.networks import NETWORKS, network_named
+    from garmentlite.train import runs
+    from garmentlite.train.keras_file import read_network
+    from garmentlite.train.networks import NETWORKS, network_named
 
     file = runs.model_file(path)
     model = read_network(file, "--init takes a run's folder or a .keras file")
@@ -454,7 +454,7 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
 
 def _classes_of(file: Path) -> tuple[str, ...] | None:
     """The classes of a `.keras` file as the run or the card beside it has them; None without either."""
-    from train import runs
+    from garmentlite.train import runs
 
     card = file.with_suffix(".json")
     if (file.parent / runs.CONFIG).is_file():

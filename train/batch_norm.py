@@ -7,7 +7,7 @@ from collections import Counter
 import keras
 import numpy as np
 
-from train.data import as_input
+from garmentlite.train.data import as_input
 
 RECALIBRATION_IMAGES = 3000
 

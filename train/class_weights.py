@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edge.errors import OptionError
-from edge.labels import class_id_of
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.labels import class_id_of
 
 
 def parse(

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from edge import metrics
-from edge.errors import DataError, OptionError
-from train import runs
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.train import runs
 
 STANDARD_ERRORS = 2.0  # chance alone goes beyond about once in twenty
 

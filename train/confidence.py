@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.classifier import softmax
-from edge.errors import DataError
-from edge.metrics import calibration_error, confidence_bins, defined
-from edge.recognition import after_second_opinion, mean_over_views, views
-from train import runs
-from train.adapt import losses
+from garmentlite.edge.classifier import softmax
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.metrics import calibration_error, confidence_bins, defined
+from garmentlite.edge.recognition import after_second_opinion, mean_over_views, views
+from garmentlite.train import runs
+from garmentlite.train.adapt import losses
 
 # Of the photographs of garments. Some 70% of them would have been named wrongly.
 FALSE_REJECTIONS = 0.01

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import DataError
-from edge.files import write_bytes
-from edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.files import write_bytes
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
 # MD5 of the decompressed files: those of the release after the duplicates were removed (commit 658ec8c
 # of github.com/zalandoresearch/fashion-mnist). The compressed files differ from place to place.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.errors import OptionError
+from garmentlite.edge.errors import OptionError
 
 SIDE = 28  # pixels; lengths below are given for images of this height and grow with it
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge import metrics
-from edge.errors import DataError, TrainingError
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import DataError, TrainingError
 
 if TYPE_CHECKING:
-    from train.fit import Epoch
+    from garmentlite.train.fit import Epoch
 
 PATIENCE_AT_CHANCE = 2  # epochs; every network here is above 70% after the first one
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from edge.errors import DataError, ModelError
-from edge.files import sha256, write_bytes
-from train import runs
-from train.fit import predict_logits
-from train.keras_file import read_network
+from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.files import sha256, write_bytes
+from garmentlite.train import runs
+from garmentlite.train.fit import predict_logits
+from garmentlite.train.keras_file import read_network
 
 TEMPERATURE = 2.0  # softens the teachers, whose answers to images they were trained on are too sure
 SHARE = 0.9  # of the teachers in the target; the label has the rest

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import OptionError
+from garmentlite.edge.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

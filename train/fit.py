@@ -23,19 +23,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from edge import metrics
-from edge.errors import DataError, OptionError
-from edge.files import write_bytes
-from train import adapt, diagnosis
-from train.adapt import PhotoFigures, PhotoSet
-from train.augmentation import augment
-from train.batch_norm import RECALIBRATION_IMAGES, Recalibration
-from train.data import as_input
-from train.distribution import ONE_DEVICE, Devices
-from train.muon import ConvMuon
-from train.networks import network_named
-from train.recipe import Recipe
-from train.training_copy import training_copy
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.edge.files import write_bytes
+from garmentlite.train import adapt, diagnosis
+from garmentlite.train.adapt import PhotoFigures, PhotoSet
+from garmentlite.train.augmentation import augment
+from garmentlite.train.batch_norm import RECALIBRATION_IMAGES, Recalibration
+from garmentlite.train.data import as_input
+from garmentlite.train.distribution import ONE_DEVICE, Devices
+from garmentlite.train.muon import ConvMuon
+from garmentlite.train.networks import network_named
+from garmentlite.train.recipe import Recipe
+from garmentlite.train.training_copy import training_copy
 
 SAVE_EVERY_S = 60  # of training within an epoch
 RESTING_IS_CHOSEN_EVERY = 3  # epochs; it costs a look at all training images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from train.blocks import IMAGE_SHAPE, conv_bn_relu
+from garmentlite.train.blocks import IMAGE_SHAPE, conv_bn_relu
 
 
 def garment_net(num_classes: int) -> keras.Model:

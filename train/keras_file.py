@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import ModelError
+from garmentlite.edge.errors import ModelError
 
 if TYPE_CHECKING:
     import keras

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import keras
 
-from edge.errors import OptionError
-from edge.labels import nearest
-from train import published_networks as published
-from train.augmentation import Augmentation
-from train.garment_net import garment_net, garment_net_wide
-from train.recipe import Recipe
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.labels import nearest
+from garmentlite.train import published_networks as published
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.garment_net import garment_net, garment_net_wide
+from garmentlite.train.recipe import Recipe
 
 
 @dataclass(frozen=True)

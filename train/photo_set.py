@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import DataError, OptionError, PictureError
-from edge.files import sha256
-from edge.labels import class_id_of, folder_name_of, nearest
-from edge.pictures import find_pictures
+from garmentlite.edge.errors import DataError, OptionError, PictureError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import class_id_of, folder_name_of, nearest
+from garmentlite.edge.pictures import find_pictures
 
 TABLES = ("labels.csv", "images.csv")  # looked for in a folder; 'cli draw' writes the first
 LABEL_COLUMN = "label"

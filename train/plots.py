@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from edge.files import replacing
+from garmentlite.edge.files import replacing
 
 if TYPE_CHECKING:
-    from train.compare import Measured, TradeOff
-    from train.fit import Epoch
+    from garmentlite.train.compare import Measured, TradeOff
+    from garmentlite.train.fit import Epoch
 
 _MARKERS = "osD^vPX*"  # of the runs, so that they are told apart without colour
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from train.blocks import IMAGE_SHAPE, conv_bn_relu, conv_relu, dense_bn_relu, dense_relu
+from garmentlite.train.blocks import IMAGE_SHAPE, conv_bn_relu, conv_relu, dense_bn_relu, dense_relu
 
 
 def weighted_cnn(num_classes: int) -> keras.Model:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from edge.errors import OptionError
-from train.augmentation import Augmentation
+from garmentlite.edge.errors import OptionError
+from garmentlite.train.augmentation import Augmentation
 
 FALLS_AT = (
     0.65,

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.errors import DataError, OutputError
-from edge.files import (
+from garmentlite.edge.errors import DataError, OutputError
+from garmentlite.edge.files import (
     replacing,
     require_writable,
     sha256,
@@ -35,15 +35,15 @@ from edge.files import (
     write_json,
     write_text,
 )
-from edge.labels import FASHION_MNIST_LABELS
-from train.keras_file import read_network
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train.keras_file import read_network
 
 if TYPE_CHECKING:
     import keras
 
-    from train.adapt import Collection
-    from train.fit import Epoch
-    from train.tiles import Tiles
+    from garmentlite.train.adapt import Collection
+    from garmentlite.train.fit import Epoch
+    from garmentlite.train.tiles import Tiles
 
 CONFIG, HISTORY, METRICS = "config.json", "history.json", "metrics.json"
 MODEL, CHECKPOINT, TEACHER = "model.keras", "checkpoint.npz", "teacher.npz"

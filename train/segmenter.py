@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from edge.segmenter_net import SIDE
-from train.blocks import conv_bn_relu
-from train.segmenter_data import Photos, Samples
+from garmentlite.edge.segmenter_net import SIDE
+from garmentlite.train.blocks import conv_bn_relu
+from garmentlite.train.segmenter_data import Photos, Samples
 
 BATCH = 32
 LEARNING_RATE = 3e-3  # Adam's, at the start of a cosine

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.drawing import draw_scene
-from edge.errors import PictureError
-from edge.labels import FASHION_MNIST_LABELS
-from edge.pictures import read_picture
-from edge.segmentation import GrabCutSegmenter, cleaned, frame_of, load_opencv, reduced
-from edge.segmenter_net import SIDE
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import PictureError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.segmentation import GrabCutSegmenter, cleaned, frame_of, load_opencv, reduced
+from garmentlite.edge.segmenter_net import SIDE
 
 STORED_SIDE = 112  # pixels; a little more than the network sees, so that a crop stays sharp
 LOWEST_AGREEMENT = (

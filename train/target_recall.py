@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge import metrics
-from edge.errors import OptionError
-from edge.labels import class_id_of
+from garmentlite.edge import metrics
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.labels import class_id_of
 
 if TYPE_CHECKING:
     import keras

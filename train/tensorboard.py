@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import MissingPartError
+from garmentlite.edge.errors import MissingPartError
 
 if TYPE_CHECKING:
-    from train.fit import Epoch
+    from garmentlite.train.fit import Epoch
 
 
 class Log:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge import preparation, segmentation, shipped
-from edge.errors import DataError, PictureError
-from edge.files import write_bytes
-from edge.pictures import read_picture
-from edge.preparation import TILE, fit_to_tile, preparations, prepare
-from train import camera, empty_scenes
-from train.photo_set import LabelledPhoto, Say
+from garmentlite.edge import preparation, segmentation, shipped
+from garmentlite.edge.errors import DataError, PictureError
+from garmentlite.edge.files import write_bytes
+from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparation import TILE, fit_to_tile, preparations, prepare
+from garmentlite.train import camera, empty_scenes
+from garmentlite.train.photo_set import LabelledPhoto, Say
 
 if TYPE_CHECKING:
-    from edge.segmentation import Segmenter
+    from garmentlite.edge.segmentation import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
 # Pieces of the ground around each garment; of most, the device says that there is no garment.
