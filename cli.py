@@ -1358,12 +1358,9 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _print_table(head: list[str], rows: list[list[str]]) -> None:
-    """A table of text: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, ["-" * width for width in widths], *rows]:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        typer.echo("  ".join(cells).rstrip())
+    from garmentlite.edge.text_table import text_table
+
+    typer.echo(text_table(head, rows))
 
 
 def _print_metrics(document: dict[str, Any]) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from garmentlite.convert import parity
 from garmentlite.edge import footprint, metrics
-from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError
+from garmentlite.edge.probabilities import softmax
 
 REFERENCE = "float32"
 # In the order of the table, the largest file first. What each is, for a reader who meets the name.
@@ -159,7 +160,7 @@ def _judged(
     if y_true is None:
         return None, "not judged: no labels"
     before, after = (
-        parity.Answers(logits, softmax(logits / temperature)) for logits in (reference, candidate)
+        parity.Answers(logits, softmax(logits, temperature)) for logits in (reference, candidate)
     )
     try:
         report = parity.judge(y_true, before, after, labels)

@@ -27,9 +27,10 @@ from garmentlite.convert.parity import (
     judge,
     require_resolvable,
 )
-from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import replacing, sha256
+from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.runtime import Kernels
 
 # Called with the number of images done and of all images, from the thread that called.
@@ -402,7 +403,7 @@ def _answers(classifier: Classifier, raw: np.ndarray) -> Answers:
             f"{classifier.path} gives outputs that are no finite numbers; convert it again from its weights."
         )
     temperature = classifier.metadata.temperature if classifier.metadata else 1.0
-    return Answers(logits, softmax(logits / temperature), classifier.outputs_probabilities)
+    return Answers(logits, softmax(logits, temperature), classifier.outputs_probabilities)
 
 
 # --- what does not fit

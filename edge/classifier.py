@@ -11,6 +11,7 @@ import numpy as np
 from garmentlite.edge import metadata as model_metadata
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import sha256
+from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter
 
@@ -164,7 +165,7 @@ class Classifier:
             raise ModelError(
                 f"{self.path} gives outputs that are no finite numbers; convert it again."
             )
-        return softmax(logits / temperature)
+        return softmax(logits, temperature)
 
     def predict(self, image_u8: np.ndarray) -> Prediction:
         """The answer to one uint8 image of shape (H, W) or (H, W, 1)."""
@@ -215,12 +216,6 @@ class Classifier:
                 "give one label for each output, in their order."
             )
         return settled
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits over the last axis, in their own float type; large logits do not overflow."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def _quantization_of(details: dict) -> Quantization:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from garmentlite.edge.probabilities import cross_entropy
+
 
 def summary(y_true: np.ndarray, logits: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
     """Every figure a run or a card states, as a JSON document.
@@ -157,15 +159,7 @@ def log_loss(y_true: np.ndarray, logits: np.ndarray, weights: np.ndarray | None 
     Returns:
         sum(w * loss) / sum(w).
     """
-    logits = logits.astype(np.float64)
-    losses = log_sum_exp(logits) - logits[np.arange(len(y_true)), y_true]
-    return float(np.average(losses, weights=weights))
-
-
-def log_sum_exp(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the sum of exponentials of every row, without overflow: shape (N, C) to (N,)."""
-    largest = logits.max(axis=1, keepdims=True)
-    return largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
+    return float(np.average(cross_entropy(y_true, logits), weights=weights))
 
 
 def expected_calibration_error(

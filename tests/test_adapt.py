@@ -10,10 +10,10 @@ import pytest
 
 from garmentlite.convert.material import from_run
 from garmentlite.edge import metrics
-from garmentlite.edge.classifier import softmax
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import DataError, ModelError, OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.segmentation import BorderSegmenter
 from garmentlite.train import adapt, runs
 from garmentlite.train.adapt import PhotoSet

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.metadata import attach
+from garmentlite.edge.probabilities import softmax
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 SIDE = 6

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from garmentlite.edge.classifier import softmax
 from garmentlite.edge.errors import DataError
+from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import SURE, mean_over_views
 from garmentlite.train import confidence, runs
 from garmentlite.train.confidence import HeldOut

@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 from garmentlite import cli
 from garmentlite.convert.parity import Answers, ParityReport, judge
 from garmentlite.convert.verify import verify
-from garmentlite.edge.classifier import Classifier, softmax
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import attach, split
+from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.runtime import pack, unpack
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.train import data

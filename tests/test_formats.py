@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from garmentlite.convert import formats, parity
-from garmentlite.edge.classifier import softmax
+from garmentlite.edge.probabilities import softmax
 
 LABELS = ("Coat", "Bag", "Shirt")
 

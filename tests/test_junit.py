@@ -9,7 +9,7 @@ import pytest
 from garmentlite.convert.junit import to_junit
 from garmentlite.convert.parity import Answers, judge
 from garmentlite.convert.verify_report import conclude
-from garmentlite.edge.classifier import softmax
+from garmentlite.edge.probabilities import softmax
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 # Elements and attributes of jenkins-junit.xsd (the xUnit plugin's), which GitLab's and GitHub's readers take

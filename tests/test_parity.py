@@ -26,9 +26,9 @@ from garmentlite.convert.parity import (
     smallest_support,
     tango_bound,
 )
-from garmentlite.edge.classifier import softmax
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.probabilities import softmax
 
 SHIRT = FASHION_MNIST_LABELS.index("Shirt")
 T_SHIRT = FASHION_MNIST_LABELS.index("T-shirt/top")

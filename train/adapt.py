@@ -17,8 +17,9 @@ from garmentlite.edge import preparation
 from garmentlite.edge.errors import DataError, ModelError, OptionError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.metrics import defined, log_sum_exp
+from garmentlite.edge.metrics import defined
 from garmentlite.edge.preparation import TILE
+from garmentlite.edge.probabilities import log_sum_exp
 from garmentlite.train import camera, photo_set
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.class_weights import balanced

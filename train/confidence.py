@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from garmentlite.edge.classifier import softmax
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.metrics import calibration_error, confidence_bins, defined
+from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import after_second_opinion, mean_over_views, views
 from garmentlite.train import runs
 from garmentlite.train.adapt import losses
