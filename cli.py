@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,10 +44,8 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 if TYPE_CHECKING:
-    from garmentlite.convert.corruptions import CorruptionsReport
-    from garmentlite.convert.layers import LayersReport
-    from garmentlite.convert.parity import ParityReport
-    from garmentlite.convert.photos import Photographs
+    from garmentlite.convert.verify.check import ImageSource
+    from garmentlite.convert.verify.parity_report import ParityReport
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.segmentation import Segmenter
     from garmentlite.train.adapt import Collection, PhotoSet
@@ -719,97 +718,34 @@ def verify(
     force: Force = False,
 ) -> None:
     """Prove class by class that a candidate behaves like its reference; exit status 1 if it does not."""
-    from garmentlite.convert import verify as checks
+    from garmentlite.convert.verify import check
+    from garmentlite.convert.verify.criteria import Criteria
 
-    stored = save_reference or against
-    if (candidate is None) == (stored is None) or (save_reference and against):
-        raise OptionError(
-            "cli verify takes REFERENCE and CANDIDATE, or one MODEL with --save-reference or --against."
-        )
-    if stored and (layers or corruptions):
-        raise OptionError(
-            "--layers and --corruptions compare two files; give REFERENCE and CANDIDATE, or leave them out."
-        )
+    _require_verify_options(candidate, save_reference, against, layers or corruptions)
     if photos and (limit or data_dir):
         raise OptionError(
             "--photos takes the place of the test images; leave out --limit and --data-dir."
         )
-    if report:
-        _refuse_to_overwrite(report / "verify.html", force)
-    if junit:
-        _refuse_to_overwrite(junit, force)
-    first = _open_model(reference, labels)
-    second = _open_model(candidate, labels) if candidate else first
-    photographs = _load_photographs(photos, first.labels, segment) if photos else None
-    if photographs:
-        images, y_true = photographs.images_u8, photographs.y_true
-    else:
-        found = _load_data(data_dir)
-        images, y_true = found.x_test[:limit], found.y_test[:limit]
+    images = check.ImageSource(data_dir, limit, photos, _segmenter(segment) if photos else None)
+    known = _read_labels(labels) if labels else None
+    if candidate is None:
+        _verify_one_file(reference, known, images, save_reference, against, as_json, force)
+        return
+    for path in (report / "verify.html" if report else None, junit):
+        if path:
+            _refuse_to_overwrite(path, force)
+    asked = tuple(classes) if classes else None
+    request = check.Request(
+        reference, candidate, images, Criteria(margin, alpha, asked, min_support), known,
+        kernels=kernels, layers=layers, corruptions=corruptions,
+    )  # fmt: skip
     with _progress() as show:
-
-        def on_progress(done: int, of: int) -> None:
-            show("Comparing", done, of)
-
-        if save_reference:
-            _refuse_to_overwrite(save_reference, force)
-            checks.save_reference(first, images, y_true, save_reference, on_progress=on_progress)
-            typer.echo(f"Outputs of {len(images):,} images stored in {save_reference}.")
-            return
-        if against:
-            compared = checks.compare_with_stored(
-                first, images, y_true, against, on_progress=on_progress
-            )
-            typer.echo(_as_json(compared.as_document()) if as_json else compared.sentence)
-            raise typer.Exit(0 if compared.passed else CHECK_FAILED)
-        outcome = checks.verify(
-            first,
-            second,
-            images,
-            y_true,
-            margin=margin,
-            alpha=alpha,
-            classes=classes,
-            min_support=min_support,
-            compare_kernels=kernels,
-            on_progress=on_progress,
-        )
-        by_layer = _compare_layers(first, second, images, show) if layers else None
-        corrupted = (
-            _compare_corrupted(first, second, images, y_true, outcome, limit, show)
-            if corruptions
-            else None
-        )
-    from garmentlite.convert import corruptions_report, layers_report, verify_report
-    from garmentlite.edge.files import write_json, write_text
-
-    if corrupted:
-        outcome = corruptions_report.with_corruptions(outcome, corrupted)
-    if photographs:
-        from garmentlite.convert.photos import with_photographs
-
-        outcome = with_photographs(outcome, photographs)
-    if junit:
-        from garmentlite.convert.junit import to_junit
-
-        write_text(junit, to_junit(outcome))
-    document, texts, sections = outcome.as_document(), [verify_report.to_text(outcome)], []
-    if by_layer:
-        document["layers"] = by_layer.as_document()
-        texts.append(layers_report.to_text(by_layer))
-        sections.append(layers_report.to_section(by_layer))
-    if corrupted:
-        document["corruptions"] = corrupted.as_document()
-        texts.append(corruptions_report.to_text(corrupted))
-        sections.append(corruptions_report.to_section(corrupted))
-    if report:
-        write_text(report / "verify.html", verify_report.to_html(outcome, images, more=sections))
-        write_json(report / "verify.json", document)
-        _say(f"Report: {report / 'verify.html'}")
-    typer.echo(_as_json(document) if as_json else "\n\n".join(texts))
+        outcome, images_u8 = check.run(request, say=_say, on_progress=show)
+    _write_verify_reports(outcome, images_u8, report, junit)
+    _print_parity(outcome, as_json)
     if not outcome.passed:
         raise typer.Exit(CHECK_FAILED)
-    if photographs and photographs.facts.unreadable:
+    if outcome.photographs and outcome.photographs.unreadable:
         raise typer.Exit(COULD_NOT)
 
 
@@ -829,32 +765,12 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say how many images of a class 'cli verify' takes to show a margin; no models are needed."""
-    from garmentlite.convert.planning import PROBABILITIES
-    from garmentlite.convert.planning import plan as plan_images
+    from garmentlite.convert.report import plan_text
+    from garmentlite.convert.verify import planning
 
-    plans = [plan_images(margin, alpha, share) for share in changed or (0, 0.005, 0.01, 0.02)]
-    if as_json:
-        typer.echo(_as_json([one.as_document() for one in plans]))
-        return
-    typer.echo(
-        f"Images of a class that show a margin of {100 * margin:g} points at alpha {alpha:g}, if as many "
-        "change for the better as for the worse:"
-    )
-    _print_table(
-        ["images changed", *(f"shown in {p:.0%} of cases" for p in PROBABILITIES)],
-        [
-            [
-                f"{one.changed:.2%}",
-                *("over a million" if n is None else f"{n:,}" for n in one.images.values()),
-            ]
-            for one in plans
-        ],
-    )
-    likely = max(PROBABILITIES)
-    typer.echo(
-        f"For one class; ten such classes are all shown in {likely:.0%} to the power of ten, "
-        f"{likely**10:.0%} of cases."
-    )
+    plans = [planning.plan(margin, alpha, share) for share in changed or planning.CHANGED]
+    document = [one.as_document() for one in plans]
+    typer.echo(_as_json(document) if as_json else plan_text.to_text(plans))
 
 
 @app.command()
@@ -1021,24 +937,19 @@ def report(
     data_dir: DataDir = None,
 ) -> None:
     """Put a whole run on one HTML page: training, int8, parity, mistakes, pictures."""
-    from garmentlite.convert.report import build
+    from garmentlite.convert import run_results
+    from garmentlite.convert.report import run_report
+    from garmentlite.convert.verify.criteria import Criteria
     from garmentlite.edge.files import write_text
 
     path = output or run / "report.html"
     _refuse_to_overwrite(path, force)
-    found = _load_data(data_dir)
-    segmenter = _segmenter(segment)
+    criteria, found, segmenter = Criteria(margin), _load_data(data_dir), _segmenter(segment)
     with _progress() as show:
-        page = build(
-            run,
-            found,
-            pictures,
-            segmenter,
-            margin=margin,
-            on_progress=lambda done, of: show("Comparing", done, of),
-            warn=_say,
+        results = run_results.collect(
+            run, found, pictures, segmenter, criteria=criteria, on_progress=show, warn=_say
         )
-    write_text(path, page)
+    write_text(path, run_report.to_html(results))
     typer.echo(f"Report: {path}")
 
 
@@ -1075,38 +986,68 @@ def _open_model(path: Path | None, labels_file: Path | None) -> Classifier:
     return classifier
 
 
-def _compare_layers(
-    first: Classifier, second: Classifier, images: Any, show: Callable[[str, int, int], None]
-) -> LayersReport:
-    from garmentlite.convert.layers import compare_layers
+def _require_verify_options(
+    candidate: Path | None, save_reference: Path | None, against: Path | None, compares: bool
+) -> None:
+    """Refuses options of `verify` that do not belong together."""
+    stored = save_reference or against
+    if (candidate is None) == (stored is None) or (save_reference and against):
+        raise OptionError(
+            "cli verify takes REFERENCE and CANDIDATE, or one MODEL with --save-reference or --against."
+        )
+    if stored and compares:
+        raise OptionError(
+            "--layers and --corruptions compare two files; give REFERENCE and CANDIDATE, or leave them out."
+        )
 
-    return compare_layers(
-        first, second, images, on_progress=lambda done, of: show("Layer by layer", done, of)
-    )
+
+def _verify_one_file(
+    model: Path,
+    labels: list[str] | None,
+    source: ImageSource,
+    save_reference: Path | None,
+    against: Path | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Stores the outputs of one file, or compares them with stored ones."""
+    from garmentlite.convert.verify import check, stored_outputs
+
+    if save_reference:
+        _refuse_to_overwrite(save_reference, force)
+    classifier = check.open_model(model, labels, _say)
+    with _progress() as show:
+        images = check.load_images(source, classifier.labels, say=_say, on_progress=show)
+        asked = (classifier, images.images_u8, images.y_true)
+        on_progress = partial(show, "Comparing")
+        if save_reference:
+            stored_outputs.save_outputs(*asked, save_reference, on_progress=on_progress)
+            typer.echo(f"Outputs of {len(images.y_true):,} images stored in {save_reference}.")
+        elif against:
+            compared = stored_outputs.compare_with_stored(*asked, against, on_progress=on_progress)
+            typer.echo(_as_json(compared.as_document()) if as_json else compared.sentence)
+            raise typer.Exit(0 if compared.passed else CHECK_FAILED)
 
 
-def _compare_corrupted(
-    first: Classifier,
-    second: Classifier,
-    images: Any,
-    y_true: Any,
-    outcome: ParityReport,
-    limit: int | None,
-    show: Callable[[str, int, int], None],
-) -> CorruptionsReport:
-    from garmentlite.convert.corruptions import CORRUPTION_IMAGES, compare_corrupted
+def _write_verify_reports(
+    outcome: ParityReport, images_u8: Any, folder: Path | None, junit: Path | None
+) -> None:
+    from garmentlite.convert.report import verify_report
+    from garmentlite.convert.report.junit import to_junit
+    from garmentlite.edge.files import write_json, write_text
 
-    return compare_corrupted(
-        first,
-        second,
-        images,
-        y_true,
-        margin=outcome.margin,
-        alpha=outcome.alpha,
-        classes=[row.label for row in outcome.classes if row.verdict != "not judged"],
-        most=limit or CORRUPTION_IMAGES,
-        on_progress=lambda done, of: show("Corrupted images", done, of),
-    )
+    if junit:
+        write_text(junit, to_junit(outcome))
+    if folder:
+        write_text(folder / "verify.html", verify_report.to_html(outcome, images_u8))
+        write_json(folder / "verify.json", outcome.as_document())
+        _say(f"Report: {folder / 'verify.html'}")
+
+
+def _print_parity(outcome: ParityReport, as_json: bool) -> None:
+    from garmentlite.convert.report.verify_report import to_text
+
+    typer.echo(_as_json(outcome.as_document()) if as_json else to_text(outcome))
 
 
 def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
@@ -1123,19 +1064,6 @@ def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
     write_text(source, array.source)
     write_text(header, array.header)
     typer.echo(f"For TFLite Micro: {source} and {header}")
-
-
-def _load_photographs(source: Path, labels: list[str], segment: str) -> Photographs:
-    from garmentlite.convert.photos import load_photographs
-
-    with _progress() as show:
-        return load_photographs(
-            source,
-            labels,
-            _segmenter(segment),
-            warn=lambda sentence: _say(f"Error: {sentence}"),
-            on_progress=lambda done, of: show("Preparing photographs", done, of),
-        )
 
 
 def _make_tiles(collection: Collection, segmenter: Segmenter, seed: int, cache: Path) -> Tiles:
@@ -1258,7 +1186,7 @@ def _write_comparison(
 ) -> dict[str, Any]:
     """Writes pictures, JSON and page; returns the paired counts by run, made on validation images."""
     _start_backend()
-    from garmentlite.convert import compare_report
+    from garmentlite.convert.report import compare_report
     from garmentlite.edge.files import write_json, write_text
     from garmentlite.train import compare as comparing
     from garmentlite.train import plots

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
-from garmentlite.convert.parity import loss_bound
+from garmentlite.convert.verify.statistics import loss_bound
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from garmentlite.convert import parity
+from garmentlite.convert.verify.judge import judge
+from garmentlite.convert.verify.measurements import Answers
 from garmentlite.edge import footprint, metrics
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError
@@ -160,10 +161,10 @@ def _judged(
     if y_true is None:
         return None, "not judged: no labels"
     before, after = (
-        parity.Answers(logits, softmax(logits, temperature)) for logits in (reference, candidate)
+        Answers(logits, softmax(logits, temperature)) for logits in (reference, candidate)
     )
     try:
-        report = parity.judge(y_true, before, after, labels)
+        report = judge(y_true, before, after, labels)
     except DataError:
         return None, "not judged: too few images"
     if report.passed:

@@ -45,6 +45,7 @@ class Classifier:
         metadata: What the file says of itself; None for a file without our metadata.
         warnings: Sentences a user should read, such as that the file was changed.
         image_size: (height, width) of an input image.
+        kernels: Which implementation of the operators runs.
         sha256: Checksum of the whole file.
         knows_mirrored: Whether its network was trained on images mirrored left for right.
     """
@@ -71,6 +72,7 @@ class Classifier:
             MissingPartError: If the runtime is not installed.
         """
         self.path = Path(path)
+        self.kernels = kernels
         try:
             content = self.path.read_bytes()
         except OSError as error:

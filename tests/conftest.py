@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.metadata import Metadata
+from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
 from garmentlite.train import data
 from garmentlite.train.augmentation import Augmentation
@@ -260,6 +262,67 @@ def shipped_int8() -> Path:
     path = ROOT / "models" / "weighted-cnn_int8.tflite"
     assert path.is_file(), "models/ lacks the file that the command line uses"
     return path
+
+
+# --- a small pair of files for the parity check
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """300 noisy 6x6 images of each of four patterns, and a dense layer that knows them."""
+
+    labels: tuple[str, ...]
+    images_u8: np.ndarray
+    y_true: np.ndarray
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def patterns() -> Patterns:
+    labels = ("Bag", "Coat", "Dress", "Shirt")
+    means = np.random.default_rng(1).uniform(90, 165, (len(labels), 6, 6))
+    noise = np.random.default_rng(0).normal(0, 45, (300 * len(labels), 6, 6))
+    images_u8 = np.clip(np.repeat(means, 300, axis=0) + noise, 0, 255).astype(np.uint8)
+    flat = means.reshape(len(labels), -1) / 255
+    kernel = 8 * (flat - flat.mean(axis=0))
+    bias = -8 * (flat**2).sum(axis=1) / 2 + 8 * (flat.mean(axis=0) ** 2).sum() / 2
+    return Patterns(labels, images_u8, np.repeat(np.arange(len(labels)), 300), kernel, bias)
+
+
+@pytest.fixture
+def make_classifier(tmp_path, patterns, dense_model, metadata_of):
+    """Makes a classifier of the patterns from a file: the sound network, or one changed on the way.
+
+    `card` are fields of its metadata in place of the usual ones; None for a file without metadata.
+    """
+
+    def make(name, *, kernel=None, bias=None, card=None, labels=None, **options) -> Classifier:
+        path = tmp_path / f"{name}.tflite"
+        kernel = patterns.kernel if kernel is None else kernel
+        flatbuffer = dense_model(kernel, patterns.bias if bias is None else bias, **options)
+        fields = {"labels": list(patterns.labels)} | (card or {})
+        whole = flatbuffer if card is None else attach(flatbuffer, metadata_of(**fields))
+        path.write_bytes(whole)
+        return Classifier(path, labels=labels)
+
+    return make
+
+
+@pytest.fixture
+def float_classifier(make_classifier) -> Classifier:
+    return make_classifier("dense_float32", io="float32", card={})
+
+
+@pytest.fixture
+def int8_classifier(make_classifier) -> Classifier:
+    return make_classifier("dense_int8", io="int8", card={})
+
+
+@pytest.fixture
+def lossy_classifier(make_classifier, patterns) -> Classifier:
+    """An int8 file that loses many images of the last class, Shirt."""
+    return make_classifier("damaged_int8", io="int8", bias=patterns.bias - [0, 0, 0, 0.8], card={})
 
 
 # --- data sets

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.convert import compare_report
+from garmentlite.convert.report import compare_report
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.train import compare

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.convert import formats, parity
+from garmentlite.convert import formats
+from garmentlite.convert.verify.judge import judge
+from garmentlite.convert.verify.measurements import Answers
 from garmentlite.edge.probabilities import softmax
 
 LABELS = ("Coat", "Bag", "Shirt")
@@ -95,8 +97,8 @@ def test_table_verdict_is_that_of_the_parity_check_with_the_models_temperature(p
     chosen = {name: paths[name] for name in logits}
     for temperature in (1.0, 6.0):
         _, row = formats.table(chosen, logits, y_true, LABELS, temperature)
-        answers = [parity.Answers(one, softmax(one / temperature)) for one in logits.values()]
-        assert row.passed == parity.judge(y_true, *answers, LABELS).passed
+        answers = [Answers(one, softmax(one / temperature)) for one in logits.values()]
+        assert row.passed == judge(y_true, *answers, LABELS).passed
 
 
 def test_table_of_too_few_images_says_that_it_is_not_judged(paths):

@@ -134,6 +134,42 @@ def test_parts_that_a_device_runs_are_light():
     assert not set(required) & HEAVY_MODULES
 
 
+@pytest.mark.parametrize(
+    ("room", "others"),
+    [
+        pytest.param(
+            "garmentlite.convert.verify",
+            {"garmentlite.train", "garmentlite.train.data", "garmentlite.train.photo_set"},
+            id="verify",
+        ),
+        pytest.param(
+            "garmentlite.convert.report",
+            {
+                "garmentlite.convert",
+                "garmentlite.convert.verify",
+                "garmentlite.convert.format_table",
+                "garmentlite.convert.int8_ways",
+                "garmentlite.convert.run_results",
+                "garmentlite.train.compare",
+                "garmentlite.train.data",
+            },
+            id="report",
+        ),
+    ],
+)
+def test_rooms_of_convert_import_edge_and_little_else(room, others):
+    for name, path in SOURCES.items():
+        if name.startswith(room):
+            used = {one for one in imports_of(path) if one in SOURCES}
+            beyond = {
+                one
+                for one in used - others
+                if not one.startswith((room, "garmentlite.edge"))
+                and not (room.endswith("report") and one.startswith("garmentlite.convert.verify."))
+            }
+            assert not beyond, name
+
+
 def test_import_of_a_late_package_is_seen(run_python):
     assert loaded_by(run_python, ("garmentlite.edge.labels", "PIL.Image")) == {
         "garmentlite.edge.labels": [],

@@ -1,8 +1,8 @@
-"""What a camera, a bad light or a file format does to an image, in steps of known size.
+"""Corruptions of images, in steps of known size, as by a camera, bad light or lossy compression.
 
-After the kinds of ImageNet-C (Hendrycks and Dietterich 2019, "Benchmarking neural network robustness to
-common corruptions"), with amounts for small grey images on a background of 0. For measuring, never for
-training.
+The kinds follow ImageNet-C (Hendrycks and Dietterich 2019, "Benchmarking neural network robustness to
+common corruptions"); the amounts suit small grey images on a background of 0. They serve to measure
+robustness, never to train.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from garmentlite.edge.errors import OptionError
 
-SIDE = 28  # pixels; lengths below are given for images of this height and grow with it
+SIDE = 28  # pixels; the lengths below hold for images of this height and scale with the height
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,9 @@ class Kind:
     """One kind of corruption.
 
     Attributes:
-        apply: Makes worse images, uint8, shape (N, H, W), of images of this shape, an amount and a
-            generator of random numbers.
-        amounts: From weak to strong; strength 1 is the first.
-        unit: What an amount counts, for a reader.
+        apply: Corrupts images, uint8, shape (N, H, W), by an amount with a generator of random numbers.
+        amounts: The amounts from weak to strong; strength 1 is the first.
+        unit: The unit of an amount, a template for a reader.
     """
 
     apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -39,16 +38,16 @@ class Kind:
 
 
 def degrade(images_u8: np.ndarray, kind: str, strength: int, *, seed: int = 0) -> np.ndarray:
-    """Makes images worse; the same arguments give the same images.
+    """Corrupts images; the same arguments give the same images.
 
     Args:
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1). Not changed.
         kind: A name in `KINDS`.
-        strength: From 1, the weakest.
-        seed: Of what is random in it.
+        strength: Strength from 1, the weakest.
+        seed: Seed of what is random.
 
     Returns:
-        uint8, of the shape that was given.
+        uint8, of the same shape.
 
     Raises:
         OptionError: If there is no such kind or strength.
@@ -69,7 +68,7 @@ def _noise(images_u8: np.ndarray, amount: float, rng: np.random.Generator) -> np
 
 
 def _blur(images_u8: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian; the background goes on beyond the border."""
+    """Gaussian blur; outside of the image there is background."""
     sigma = amount * images_u8.shape[1] / SIDE
     reach = int(np.ceil(3 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -90,13 +89,13 @@ def _brightness(images_u8: np.ndarray, amount: float, rng: np.random.Generator) 
 
 
 def _contrast(images_u8: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Around the mean of each image, so that its background lightens as its garment pales."""
+    """Reduces contrast around the mean of each image: the background lightens as the garment pales."""
     mean = images_u8.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     return _as_u8(mean + amount * (images_u8 - mean))
 
 
 def _shift(images_u8: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Along an axis or a diagonal, another way for each image; what comes in is background."""
+    """Shifts each image in a random one of eight directions; the new pixels are background."""
     count, height, width = images_u8.shape
     distance = max(1, round(amount * height / SIDE))
     ways = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)])

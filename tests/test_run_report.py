@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentlite.convert import report
+from garmentlite.convert.report import run_report
+from garmentlite.convert.run_results import collect
+from garmentlite.convert.verify.criteria import Criteria
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import DataError, ModelError, PictureError
@@ -126,15 +128,11 @@ def build(run, made_data):
 
     def make(pictures=None, *, margin=MARGIN, folder=run, data=made_data):
         warnings = []
-        page = report.build(
-            folder,
-            data,
-            pictures,
-            make_segmenter("border"),
-            margin=margin,
-            on_progress=lambda done, of: None,
-            warn=warnings.append,
-        )
+        results = collect(
+            folder, data, pictures, make_segmenter("border"), criteria=Criteria(margin),
+            on_progress=lambda *_: None, warn=warnings.append,
+        )  # fmt: skip
+        page = run_report.to_html(results)
         return page, warnings
 
     return make
@@ -161,8 +159,8 @@ def _alter(path, **changes):
 
 def test_build_of_a_converted_run_tells_its_parts_in_order(page):
     made = page()
-    told = [heading for heading in made.headings if heading in report._HEADINGS]
-    assert told == list(report._HEADINGS)
+    told = [heading for heading in made.headings if heading in run_report.HEADINGS]
+    assert told == list(run_report.HEADINGS)
     assert made.links == [link for link in made.links if link.removeprefix("#") in made.ids]
     assert len(made.links) == len(told)
 
@@ -183,7 +181,7 @@ def test_build_of_a_converted_run_states_the_facts(page, run):
         "an abacus with 2 rows",
         f"{size:,} bytes",
         "passed Every class is recognised as before",
-        "output range cut, ties evened taken",
+        "output range cut, ties evened chosen",
         "Shirt (3/0)",
     ):
         assert fact in text
@@ -195,11 +193,13 @@ def test_build_of_more_images_than_one_thread_takes_shows_the_answer_to_each(pag
         made_data, x_test=np.tile(made_data.x_test, (5, 1, 1)), y_test=np.tile(made_data.y_test, 5)
     )
     text = page(data=many).text
-    chosen = np.random.default_rng(report.SAMPLE_SEED).choice(1000, report.SAMPLES, replace=False)
+    chosen = np.random.default_rng(run_report.SAMPLE_SEED).choice(
+        1000, run_report.SAMPLES, replace=False
+    )
     answers = Classifier(run / "weighted-cnn_int8.tflite").logits(many.x_test).argmax(axis=1)
     right = int((answers == many.y_test)[chosen].sum())
-    assert f"{report.SAMPLES} test images drawn by chance" in text
-    assert f"how sure it is: {right} of them right." in text
+    assert f"{run_report.SAMPLES} test images drawn at random" in text
+    assert f"its confidence. {right} of the answers are right." in text
 
 
 def test_build_of_a_run_asks_each_model_once_for_each_test_image(page, monkeypatch, made_data):
@@ -251,14 +251,14 @@ def test_verdict_of_a_finished_training_does_not_promise_that_longer_helps(page,
 def test_mistakes_are_wrong_answers_with_the_surest_first(page, run, files):
     (run / "weighted-cnn_int8.tflite").write_bytes(files["damaged"])
     text = page().text
-    mistakes = text[text.index("The wrong answers it was surest of") :]
-    mistakes = mistakes[: mistakes.index("None were given")]
+    mistakes = text[text.index("These are the wrong answers") :]
+    mistakes = mistakes[: mistakes.index("No pictures were given")]
     shown = re.findall(r"(right|wrong) (\d+)% answer: (\S+)", mistakes)
     sure = [int(percent) for _, percent, _ in shown]
-    assert 0 < len(shown) <= report.MISTAKES
+    assert 0 < len(shown) <= run_report.MISTAKES
     assert {mark for mark, _, _ in shown} == {"wrong"}
     assert sure == sorted(sure, reverse=True)
-    assert "The commonest mistake: Shirt taken for" in mistakes
+    assert "The most frequent mistake: Shirt taken for" in mistakes
 
 
 def test_samples_of_two_builds_are_the_same(build):
@@ -279,7 +279,7 @@ def test_photographs_without_labels_are_not_judged(page, drawn):
     (drawn / "labels.csv").unlink()
     text = page(drawn).text
     pictures = text[text.index("holds 3 photographs") :]
-    assert re.search(r"The naive way answers '.+' for \d of them", pictures)
+    assert re.search(r"The naive resize leads to the answer '.+' for \d of them", pictures)
     assert not re.search(r"MADE|right|wrong", pictures)
 
 
@@ -316,7 +316,7 @@ def test_large_photograph_is_embedded_small(page, tmp_path):
 
 
 def test_more_pictures_than_are_shown_are_all_counted(page, drawn, monkeypatch):
-    monkeypatch.setattr(report, "MOST_PICTURES", 2)
+    monkeypatch.setattr(run_report, "MOST_PICTURES", 2)
     made = page(drawn)
     assert "2 of them are shown, spread evenly over the folder." in made.text
     assert "of 3" in made.text

@@ -1,4 +1,4 @@
-"""The parity report in words: plain text for a terminal, one self-contained HTML page for everyone else."""
+"""The parity report in words: plain text for a terminal, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from garmentlite.convert import html
-from garmentlite.convert.html import Html, Tone
-from garmentlite.convert.parity import (
+from garmentlite.convert.report import corruptions_report, html, layers_report
+from garmentlite.convert.report.html import Html, Tone
+from garmentlite.convert.verify.guards import GuardResult
+from garmentlite.convert.verify.measurements import ClassPrecision
+from garmentlite.convert.verify.output_comparison import OutputComparison
+from garmentlite.convert.verify.parity_report import (
     ChangedImage,
     ClassParity,
-    ClassPrecision,
-    Guard,
-    KernelComparison,
-    ModelFacts,
     ParityReport,
-    PhotographFacts,
     Verdict,
-    points,
-    smallest_support,
 )
+from garmentlite.convert.verify.photographs import PhotographFacts
+from garmentlite.convert.verify.provenance import ModelFacts
+from garmentlite.convert.verify.statistics import points, smallest_support
+from garmentlite.edge.text_table import text_table
 
 TEXT_WIDTH = 100
 MOST_PICTURES = 60  # about 60 kB of page
 MOST_LINES = 10  # changed answers in plain text
-WIDEST_LABEL = 19  # what TEXT_WIDTH leaves beside the figures
+WIDEST_LABEL = 19  # characters that TEXT_WIDTH leaves beside the figures
 
 _TONES: dict[Verdict, Tone] = {
     "shown": "good",
@@ -43,12 +43,12 @@ _KINDS = ("lost", "gained", "wrong both times")
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What the report says at its top.
+    """The conclusion at the top of the report.
 
     Attributes:
         tone: Its colour.
         heading: The verdict in one line.
-        sentences: Why.
+        sentences: The reasons.
         next_step: What to do now.
     """
 
@@ -59,25 +59,25 @@ class Conclusion:
 
 
 def names_of(report: ParityReport) -> tuple[str, str]:
-    """What candidate and reference are called."""
+    """The names of candidate and reference."""
     if report.provenance is None:
         return "the candidate", "the reference"
     return report.provenance.candidate.file, report.provenance.reference.file
 
 
 def class_sentence(row: ClassParity, report: ParityReport) -> str:
-    """What is said of one class."""
+    """The verdict on one class as a sentence."""
     if row.verdict == "lost":
         return (
             f"{row.label}: of {row.support:,} images {row.lost:,} are no longer recognised and "
-            f"{row.gained:,} newly are. The loss of {points(row.loss, 2)} points is more than chance "
-            f"(Holm's p {_p_text(row.p_holm)}) and may be as large as {points(row.bound, 2)}."
+            f"{row.gained:,} are newly recognised. The loss of {points(row.loss, 2)} points is more than "
+            f"chance (Holm's p {_p_text(row.p_holm)}) and may be as large as {points(row.bound, 2)}."
         )
     if row.verdict == "unresolved":
         return (
-            f"{row.label}: {row.lost:,} of {row.support:,} images lost and {row.gained:,} gained. No loss is "
-            f"proved, but one of up to {points(row.bound, 2)} points cannot be excluded; at these rates "
-            f"about {row.images_to_decide:,} images of the class would decide."
+            f"{row.label}: {row.lost:,} of {row.support:,} images were lost and {row.gained:,} gained. No "
+            f"loss is proved, but a loss of up to {points(row.bound, 2)} points cannot be excluded; at these "
+            f"rates about {row.images_to_decide:,} images of the class would decide."
         )
     if row.verdict == "not judged":
         return f"{row.label} is not judged: {row.reason}."
@@ -106,27 +106,27 @@ def conclude(report: ParityReport) -> Conclusion:
     ]
     if omitted:
         sentences.append(
-            f"Nothing is said of {', '.join(f'{row.label} ({row.reason})' for row in omitted)}."
+            f"Not judged: {', '.join(f'{row.label} ({row.reason})' for row in omitted)}."
         )
     if lost:
         heading = f"{_listed(lost)} {_are(lost)} recognised less often than before"
         next_step = (
-            f"Do not ship {candidate}: convert again by another way ('cli convert'), choose on validation "
-            f"images the one that changes the fewest answers of {reference}, and verify that one."
+            f"Do not ship {candidate}: convert again in another way ('cli convert'), choose the conversion "
+            f"that changes the fewest answers of {reference} on validation images, and verify it."
         )
         return Conclusion("bad", heading, sentences, next_step)
     if failed:
         heading = f"No class is proved lost, but {_guards_failed(failed)}"
         next_step = (
-            f"Do not ship {candidate} before it is understood why; the sentence of the guard says where "
-            "to look."
+            f"Do not ship {candidate} before the cause is understood; the sentence of the guard says what to "
+            "check."
         )
         return Conclusion("bad", heading, sentences, next_step)
     if unresolved:
         heading = f"Not decided for {_listed(unresolved)}"
         next_step = (
-            "Verify with more images, or choose on validation images a conversion that changes fewer "
-            "answers; widen the margin only if the wider one was right before this result was seen."
+            "Verify with more images, or choose a conversion that changes fewer answers on validation "
+            "images. Do not widen the margin because of this result."
         )
         return Conclusion("open", heading, sentences, next_step)
     next_step = (
@@ -142,11 +142,21 @@ def conclude(report: ParityReport) -> Conclusion:
 
 
 def to_text(report: ParityReport) -> str:
-    """The report for a terminal, at most 100 characters wide.
+    """The report for a terminal, at most 100 characters wide, with layers and corruptions if it has them.
 
     Returns:
-        Lines joined by line ends, the last one the next step; no line end after it.
+        Lines joined by line ends; no line end after the last.
     """
+    parts = [parity_text(report)]
+    if report.layers:
+        parts.append(layers_report.to_text(report.layers))
+    if report.corruptions:
+        parts.append(corruptions_report.to_text(report.corruptions))
+    return "\n\n".join(parts)
+
+
+def parity_text(report: ParityReport) -> str:
+    """The report without layers and corruptions; its last line is the next step."""
     candidate, reference = names_of(report)
     conclusion = conclude(report)
     margin = f"margin {points(report.margin)} points, alpha {report.alpha:g}"
@@ -165,68 +175,61 @@ def to_text(report: ParityReport) -> str:
         *_wrapped(f"{'PASSED' if report.passed else 'NOT PASSED'}: {conclusion.heading}."),
     ]
     for sentence in conclusion.sentences:
-        if sentence not in {guard.sentence for guard in report.guards}:  # said above
+        if sentence not in {guard.sentence for guard in report.guards}:  # these are above
             lines += _wrapped(sentence)
     lines += _wrapped(f"Next: {conclusion.next_step}")
     return "\n".join(lines)
 
 
 def _class_lines(classes: Sequence[ClassParity]) -> list[str]:
-    width = _width_of([row.label for row in classes])
-    lines = [
-        f"{'class':<{width}} {'images':>7} {'before':>8} {'after':>8} {'lost':>5} {'gained':>6} "
-        f"{'loss':>6} {'at most':>7} {'p':>7}  verdict"
-    ]
-    for row in classes:
-        lines.append(
-            f"{_cut(row.label, width):<{width}} {row.support:>7,} {_percent(row.recall_reference):>8} "
-            f"{_percent(row.recall_candidate):>8} {row.lost:>5,} {row.gained:>6,} {_signed(row.loss):>6} "
-            f"{_signed(row.bound):>7} {_p_text(row.p_holm):>7}  {_verdict_text(row)}"
+    head = (
+        "class", "images", "before", "after", "lost", "gained", "loss", "at most", "p", "verdict",
+    )  # fmt: skip
+    rows = [
+        (
+            _cut(row.label),
+            f"{row.support:,}",
+            _percent(row.recall_reference),
+            _percent(row.recall_candidate),
+            f"{row.lost:,}",
+            f"{row.gained:,}",
+            _signed(row.loss),
+            _signed(row.bound),
+            _p_text(row.p_holm),
+            _verdict_text(row),
         )
-    return lines
+        for row in classes
+    ]
+    # One space between columns, for all of them to fit into the width of a page.
+    return text_table(head, rows, align="lrrrrrrrrl", gap=1).splitlines()
 
 
 def _precision_lines(precision: Sequence[ClassPrecision]) -> list[str]:
-    width = _width_of([row.label for row in precision])
-    lines = [f"{'precision of':<{max(width, 12)}} {'before':>8} {'after':>8} {'loss at most':>13}"]
-    for row in precision:
-        lines.append(
-            f"{_cut(row.label, width):<{max(width, 12)}} {_percent(row.reference):>8} "
-            f"{_percent(row.candidate):>8} {_signed(row.bound):>13}"
-        )
-    return lines
+    rows = [
+        (_cut(row.label), _percent(row.reference), _percent(row.candidate), _signed(row.bound))
+        for row in precision
+    ]
+    return text_table(("precision of", "before", "after", "loss at most"), rows).splitlines()
 
 
 def _changed_lines(changed_images: Sequence[ChangedImage]) -> list[str]:
     shown = _surest_losses_first(changed_images)[:MOST_LINES]
     more = len(changed_images) - len(shown)
-    rows = [("image", "class", "before", "after", "")]
-    for change in shown:
-        rows.append(
-            (
-                change.file or str(change.index),
-                change.label,
-                f"{_cut(change.label_reference)} {change.confidence_reference:.0%}",
-                f"{_cut(change.label_candidate)} {change.confidence_candidate:.0%}",
-                _kind_of_change(change),
-            )
+    rows = [
+        (
+            _cut(change.file or str(change.index), 16),
+            _cut(change.label),
+            f"{_cut(change.label_reference)} {change.confidence_reference:.0%}",
+            f"{_cut(change.label_candidate)} {change.confidence_candidate:.0%}",
+            _kind_of_change(change),
         )
-    limits = (16, WIDEST_LABEL, 24, 24, 16)
-    cells = [[_cut(cell, limit) for cell, limit in zip(row, limits, strict=True)] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = _wrapped(
-        _count_of_changes(changed_images)
-        + (f" The {len(shown)} surest; --report shows all." if more else "")
-    )
-    for row in cells:
-        lines.append(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-    return lines
-
-
-def _width_of(labels: Sequence[str]) -> int:
-    return min(WIDEST_LABEL, max(5, *map(len, labels)))
+        for change in shown
+    ]
+    table = text_table(("image", "class", "before", "after", "change"), rows, align="lllll")
+    sentence = _count_of_changes(changed_images)
+    if more:
+        sentence += f" The {len(shown)} surest are listed; --report shows all."
+    return [*_wrapped(sentence), *table.splitlines()]
 
 
 def _cut(text: str, width: int = WIDEST_LABEL) -> str:
@@ -245,27 +248,25 @@ def to_html(
     images_u8: np.ndarray | None = None,
     *,
     title: str = "Parity check",
-    more: Sequence[Html] = (),
 ) -> str:
-    """The report as one self-contained page.
+    """The report as one self-contained page, with layers and corruptions if it has them.
 
     Args:
-        report: What `verify` returned.
+        report: The result of `verify`.
         images_u8: The images it was made on, uint8, shape (N, H, W) or (N, H, W, 1); the changed ones
             are shown. None leaves their pictures out.
         title: Heading of the page.
-        more: Sections to put behind these.
 
     Returns:
         The text of an HTML file.
     """
     candidate, reference = names_of(report)
     lead = f"{candidate} (after) beside {reference} (before), the same {report.images:,} images through both"
-    return html.page(title, *to_sections(report, images_u8), *more, lead=lead)
+    return html.page(title, *to_sections(report, images_u8), lead=lead)
 
 
 def to_sections(report: ParityReport, images_u8: np.ndarray | None = None) -> list[Html]:
-    """The parts of the page, verdict first, for a report that has others beside them; see `to_html`."""
+    """The sections of the page, the verdict first, see `to_html`."""
     conclusion = conclude(report)
     parts = [
         html.banner(
@@ -283,6 +284,10 @@ def to_sections(report: ParityReport, images_u8: np.ndarray | None = None) -> li
         parts.append(_changed_section(report.changed_images, images_u8))
     if report.provenance or report.notes or report.photographs:
         parts.append(_provenance_section(report))
+    if report.layers:
+        parts.append(layers_report.to_section(report.layers))
+    if report.corruptions:
+        parts.append(corruptions_report.to_section(report.corruptions))
     return parts
 
 
@@ -319,13 +324,13 @@ def _classes_section(report: ParityReport) -> Html:
         limit_label=f"margin {points(report.margin)}",
     )
     reading = (
-        f"Lost: images that only the reference recognised; gained: that only the candidate did. The dot is "
-        f"the loss as observed, the end of the bar what it may be at most, with {confidence} confidence "
-        "(Tango's score interval; where no image was gained at least the exact binomial one). A class is "
-        "shown where the bar ends before the margin; lost where it does not and so many losses against so "
-        "few gains are more than chance (exact McNemar test, Holm's correction, "
-        f"p below {report.alpha:g}); else more images must decide. With this margin a "
-        f"class needs at least {smallest_support(report.margin, report.alpha)} images."
+        "Lost are images that only the reference recognised, gained are images that only the candidate "
+        "recognised. The dot is the observed loss; the end of the bar is the largest loss that is still "
+        f"possible, with {confidence} confidence (Tango's score interval; where no image was gained, at "
+        "least the exact binomial bound). A class is 'shown' if the bar ends before the margin. It is 'lost' "
+        "if the bar does not and the loss is more than chance (exact McNemar test with Holm's correction, p "
+        f"below {report.alpha:g}). Otherwise it is 'unresolved', and more images must decide. This margin "
+        f"needs at least {smallest_support(report.margin, report.alpha)} images of a class."
     )
     return html.section(
         "Class by class",
@@ -345,7 +350,7 @@ def _guards_section(report: ParityReport) -> Html:
     return html.section(
         "Guards",
         html.table((), rows),
-        lead="What can go wrong while every recall stands.",
+        lead="Checks of what can go wrong although each recall stays.",
     )
 
 
@@ -363,7 +368,7 @@ def _precision_section(report: ParityReport) -> Html:
     return html.section(
         "Precision",
         html.table(headers, rows, align="lrrr"),
-        lead="The share of the answers with this name that are right.",
+        lead="Precision is the share of the answers 'this class' that are right.",
     )
 
 
@@ -378,7 +383,7 @@ def _confusion_section(report: ParityReport) -> Html:
             html.heat_map(
                 after - before,
                 labels,
-                caption="Difference: orange more often, blue less often than the reference",
+                caption="Difference: orange cells are more frequent than in the reference, blue cells rarer",
                 diverging=True,
             ),
         ),
@@ -437,7 +442,7 @@ def _provenance_section(report: ParityReport) -> Html:
             rows += [
                 (role, f"{facts.file}, {facts.input_type} in, {facts.output_type} out"),
                 (f"{role}, SHA-256", html.code(facts.sha256)),
-                (f"{role}, made from", html.code(facts.reference_sha256 or "not said")),
+                (f"{role}, made from", html.code(facts.reference_sha256 or "not stated")),
             ]
         rows += [
             ("ties", _ties_sentence(provenance.candidate, report)),
@@ -465,7 +470,7 @@ def _shown_sentence(report: ParityReport) -> str:
     shown = report.with_verdict("shown")
     judged = [row for row in report.classes if row.verdict != "not judged"]
     if not shown:
-        return "Of no class is it shown that its loss is within the margin."
+        return "For no class is it shown that its loss is within the margin."
     worst = max(shown, key=lambda row: row.bound)
     if len(shown) < len(judged):
         which = "each of the other classes"
@@ -478,12 +483,12 @@ def _shown_sentence(report: ParityReport) -> str:
     )
 
 
-def _guards_failed(guards: Sequence[Guard]) -> str:
+def _guards_failed(guards: Sequence[GuardResult]) -> str:
     names = ", ".join(guard.name for guard in guards)
     return f"{'a guard' if len(guards) == 1 else f'{len(guards)} guards'} failed ({names})"
 
 
-def _guard_word(guard: Guard) -> str:
+def _guard_word(guard: GuardResult) -> str:
     return {True: "ok", False: "FAILED", None: "not judged"}[guard.passed]
 
 
@@ -492,7 +497,7 @@ def _verdict_text(row: ClassParity) -> str:
 
 
 def _remarks(report: ParityReport) -> list[str]:
-    """What is neither verdict nor guard."""
+    """Sentences on ties, kernels and photographs, which are not judged."""
     remarks = []
     if report.provenance and report.provenance.candidate.logit_ties:
         remarks.append(_ties_sentence(report.provenance.candidate, report))
@@ -503,7 +508,7 @@ def _remarks(report: ParityReport) -> list[str]:
     return remarks
 
 
-def _kernels_sentence(comparison: KernelComparison) -> str:
+def _kernels_sentence(comparison: OutputComparison) -> str:
     if not comparison.differing_images:
         return (
             f"On the runtime's reference kernels the outputs of all {comparison.images:,} images are the "
@@ -525,8 +530,8 @@ def _photographs_sentence(facts: PhotographFacts) -> str:
         by_label = Counter(one.label for one in facts.no_garment)
         listed = ", ".join(f"{label} {count:,}" for label, count in by_label.items())
         sentence += (
-            f" In {len(facts.no_garment):,} no garment was found ({listed}): no model is asked about them, "
-            "and they are not judged."
+            f" No garment was found in {len(facts.no_garment):,} of them ({listed}): no model is asked about "
+            "these, and they are not judged."
         )
     else:
         sentence += " A garment was found in each."
@@ -539,7 +544,7 @@ def _ties_sentence(facts: ModelFacts, report: ParityReport) -> str:
     return (
         f"For {_images(facts.logit_ties)} several classes share the largest output of {facts.file} and the "
         f"first of them is the answer; {facts.changed_on_ties:,} of the {len(report.changed_images):,} "
-        "changed answers are such."
+        "changed answers are on such images."
     )
 
 
@@ -582,10 +587,10 @@ def _p_text(p_value: float) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """A share in percent; "-" where it is not defined."""
+    """A share in percent, or "-" where it is not defined."""
     return "-" if share is None or math.isnan(share) else f"{share:.2%}"
 
 
 def _signed(share: float | None) -> str:
-    """A share in points with its sign; "-" where it is not defined."""
+    """A share in points with its sign, or "-" where it is not defined."""
     return "-" if share is None or math.isnan(share) else f"{100 * share:+.2f}"

@@ -1,9 +1,9 @@
 """The parity report as JUnit XML, which CI systems show as test results.
 
-One `testsuite` with a `testcase` for each class and each guard. A class that is lost or unresolved and a
-guard that failed are failures with their sentence; what is not judged is skipped. Only the elements and
-attributes are used that Jenkins, GitLab and GitHub's reporters all take, and no time stamp: the same report
-gives the same bytes.
+The file has one `testsuite` with a `testcase` for each class and each guard. A class that is lost or
+unresolved and a guard that failed are failures with their sentence; a class or guard that is not judged is
+skipped. Only elements and attributes that Jenkins, GitLab and GitHub's reporters all accept are used, and
+no time stamp, so that the same report gives the same bytes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from garmentlite.convert.parity import ClassParity, Guard, ParityReport
-from garmentlite.convert.verify_report import class_sentence, names_of, to_text
+from garmentlite.convert.report.verify_report import class_sentence, names_of, to_text
+from garmentlite.convert.verify.guards import GuardResult
+from garmentlite.convert.verify.parity_report import ClassParity, ParityReport
 
-# What XML 1.0 cannot hold even as a reference (its production [2], Char).
+# Characters that XML 1.0 cannot hold even as a reference (its production [2], Char).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -22,7 +23,7 @@ def to_junit(report: ParityReport) -> str:
     """The report as a JUnit XML document.
 
     Args:
-        report: What `verify` returned.
+        report: The result of `verify`.
 
     Returns:
         The text of the file, to be written as UTF-8.
@@ -61,7 +62,7 @@ def _case_of_class(row: ClassParity, report: ParityReport) -> ElementTree.Elemen
     return case
 
 
-def _case_of_guard(guard: Guard) -> ElementTree.Element:
+def _case_of_guard(guard: GuardResult) -> ElementTree.Element:
     case = _case("parity.guard", guard.name)
     if guard.passed is None:
         ElementTree.SubElement(case, "skipped", {"message": _allowed(guard.sentence)})

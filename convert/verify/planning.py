@@ -1,8 +1,8 @@
-"""How many images a wanted margin takes, said before anything is run; NumPy and the standard library only.
+"""How many images a margin takes, computed before anything is run; NumPy and the standard library only.
 
-A class is shown when the bound of its loss is below the margin. With `support` images of which each is lost
-with one probability and gained with another, the chance of that is a sum over all counts that can be met:
-nothing is simulated here.
+A class is shown when the bound of its loss is below the margin. Each of its `support` images is lost with one
+probability and gained with another. The chance that the class is shown is a sum over all counts of lost and
+gained images; nothing is simulated.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from garmentlite.convert.parity import is_shown, loss_score, require_ranges, smallest_support, z_of
+from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.statistics import is_shown, loss_score, smallest_support, z_of
 from garmentlite.edge.errors import OptionError
 
 PROBABILITIES = (0.8, 0.9)  # usual powers of a study
-_DEVIATIONS = 9  # counts further from their mean are left out: they come once in 10^17 cases
-_MOST_IMAGES = 1_000_000  # of a class; more are never had, and would take minutes to compute
+CHANGED = (0.0, 0.005, 0.01, 0.02)  # shares of changed images that are planned for by default
+
+_DEVIATIONS = 9  # counts further from their mean occur once in 10^17 cases and are left out
+_MOST_IMAGES = 1_000_000  # of a class; nobody has more, and the sums would take minutes
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,10 @@ class Plan:
     Attributes:
         margin: Largest loss of recall that is accepted.
         alpha: One-sided error rate of the bound.
-        changed: Share of the images of a class that one of the two models alone recognises, in [0, 1). Half
-            of them are lost and half gained: nothing is truly lost.
-        images: By probability, the number of images of the class from which on it is shown with at least that
-            probability; None where even a million are too few.
+        changed: Share of the images of a class that only one of the two models recognises, in [0, 1). Half
+            of them are lost and half gained, so that there is no true loss.
+        images: For each probability the smallest number of images of the class with which it is shown with at
+            least that probability; None where even a million are too few.
     """
 
     margin: float
@@ -41,7 +44,7 @@ class Plan:
     images: dict[float, int | None]
 
     def as_document(self) -> dict[str, Any]:
-        """The plan as JSON can hold it; probabilities are its keys, as text."""
+        """The plan for JSON, with the probabilities as keys, see docs/verify-json.md."""
         return asdict(self) | {"images": {f"{p:g}": n for p, n in self.images.items()}}
 
 
@@ -51,18 +54,18 @@ def plan(
     changed: float,
     probabilities: Sequence[float] = PROBABILITIES,
 ) -> Plan:
-    """Images of a class that the margin takes if nothing is truly lost.
+    """The images of a class that it takes to show the margin if there is no true loss.
 
     Args:
         margin: Largest loss of recall that is accepted, in (0, 1).
         alpha: One-sided error rate, in (0, 0.5).
-        changed: Share of the images that changes sides, in [0, 1).
-        probabilities: Wanted chances of being shown, each in (0, 1).
+        changed: Share of the images that only one model recognises, in [0, 1).
+        probabilities: Wanted probabilities of being shown, each in (0, 1).
 
     Raises:
         OptionError: If a number is out of its range.
     """
-    require_ranges(margin, alpha)
+    Criteria(margin, alpha)  # refuses a number out of its range
     if not 0 <= changed < 1:
         raise OptionError(
             f"The share of changed images must lie between 0 and 1, got {changed}; 0.01 is one in a hundred."
@@ -75,20 +78,20 @@ def plan(
 
 
 def images_needed(margin: float, alpha: float, changed: float, probability: float) -> int | None:
-    """Images of a class from which on it is shown with at least `probability` if nothing is truly lost.
+    """The number of images from which on a class is shown with at least `probability` without a true loss.
 
-    The chance rises with the number of images, but as a saw: counts are whole. The first number that reaches
-    it may be a quarter below the last that does not, so the search goes downwards from half as many more, in
-    steps of the third digit.
+    The chance rises with the number of images, but in a sawtooth, since counts are whole numbers. The
+    smallest number that reaches it may be a quarter below the largest that does not. So the search starts
+    at one and a half times a sufficient number and goes downwards, in steps of the third digit.
 
     Args:
         margin: Largest loss that is accepted.
         alpha: One-sided error rate.
-        changed: Share of the images that changes sides, half of it each way.
-        probability: Wanted chance, in (0, 1).
+        changed: Share of the images that only one model recognises, half of it each way.
+        probability: Wanted probability, in (0, 1).
 
     Returns:
-        Whole images, rounded up to three digits where they are more; None above a million.
+        The number, rounded up to three digits; None above a million.
     """
 
     def chance(support: int) -> float:
@@ -110,7 +113,7 @@ def images_needed(margin: float, alpha: float, changed: float, probability: floa
 def chance_of_shown(
     support: int, share_lost: float, share_gained: float, *, margin: float, alpha: float
 ) -> float:
-    """Probability that a class is shown, summed over all counts of lost and gained images.
+    """The probability that a class is shown, summed over all counts of lost and gained images.
 
     Args:
         support: Images of the class.

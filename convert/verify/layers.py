@@ -1,40 +1,40 @@
-"""Where the error enters: every layer of a candidate beside the same layer of its reference.
+"""Where the error enters: each layer of a candidate beside the same layer of its reference.
 
-Two errors are told apart. The *whole* error of a layer is what has gathered by then: both files run from the
-image on, and the outputs of the layer are compared. Its *own* error is what the layer itself adds: both files
-are cut apart into single operators, each is given what the reference computed (rounded to what the candidate
-can show), and the outputs are compared again. An error that enters early is carried into every later layer's
-whole error, so only the own error names its source.
+Two errors are told apart. The *whole* error of a layer is what has accumulated up to there: both files run
+from the image on, and the outputs of the layer are compared. Its *own* error is what the layer itself adds:
+both files are cut into single operators, both operators get what the reference computed (rounded to what
+the candidate can represent), and their outputs are compared. An error that enters early is part of the
+whole error of each later layer, so only the own error shows its source.
 
-This runs on the reference kernels of the runtime: the default ones fuse operators and hide what lies
-between them.
+This runs on the reference kernels of the runtime, because the default kernels fuse operators and hide the
+tensors between them.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import os
-import queue
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from garmentlite.edge.all_cores import OnProgress, num_workers, share_out
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter, operator_name, pack, unpack
 
-LAYER_IMAGES = 200  # a layer has thousands of outputs for each: errors are then known to 0.1 dB
-SNR_LIMIT = 120.0  # dB; what sums of float32 resolve, so that "no error" is this and not infinite
+LAYER_IMAGES = 200  # a layer has thousands of outputs for each image, so errors are known to 0.1 dB
+SNR_LIMIT = (
+    120.0  # dB; what sums of float32 can resolve. "No error" is this value and not infinity.
+)
 KERNELS: Kernels = "reference"
 
 _CHUNK = 10  # images between two reports of progress
-# They hand on the values they are given, in another type or shape: no layer of their own.
+# Operators that pass their values on in another type or shape; they are not layers.
 _SAME_VALUES = frozenset({"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 _COMMUTATIVE = frozenset({"ADD", "MUL", "MAXIMUM", "MINIMUM"})
 
@@ -45,17 +45,17 @@ class LayerError:
 
     Attributes:
         place: Its number among the layers, from 1, in the order in which the candidate computes them.
-        operator: The format's name of what it does, such as "CONV_2D".
-        output_shape: Without the batch, such as (14, 14, 64).
-        tensor_reference: The file's name of the reference's output of this layer.
-        tensor_candidate: Likewise of the candidate.
-        own_snr_db: Signal to noise of what this layer adds, 10 log10 of the sums of squares; noise is the
-            candidate's output less the reference's, signal the reference's. In [-120, 120].
-        own_cosine: Cosine similarity of the two outputs, in [-1, 1]; likewise of this layer alone.
-        snr_db: Signal to noise of all that has gathered up to here.
-        cosine: Cosine similarity, likewise.
-        clipped: Share of the reference's outputs that lie beyond what the candidate's type, scale and zero
-            point can show, in [0, 1].
+        operator: Name of its operator in the file format, such as "CONV_2D".
+        output_shape: Shape of its output without the batch, such as (14, 14, 64).
+        tensor_reference: Name of its output tensor in the reference file.
+        tensor_candidate: Name of its output tensor in the candidate file.
+        own_snr_db: Signal-to-noise ratio of this layer alone, 10 log10 of the ratio of the sums of squares.
+            The signal is the reference's output, the noise the candidate's output minus it. In [-120, 120].
+        own_cosine: Cosine similarity of the two outputs of this layer alone, in [-1, 1].
+        snr_db: Signal-to-noise ratio of everything that has accumulated up to this layer.
+        cosine: Cosine similarity of everything that has accumulated up to this layer.
+        clipped: Share of the reference's outputs that lie outside the range that the candidate's type, scale
+            and zero point can represent, in [0, 1].
     """
 
     place: int
@@ -71,7 +71,7 @@ class LayerError:
 
     @property
     def name(self) -> str:
-        """What a reader finds it by: number, operator and size of its output."""
+        """Number, operator and size of the output, by which a reader finds the layer."""
         return f"{self.place} {self.operator} {'x'.join(map(str, self.output_shape))}"
 
 
@@ -82,7 +82,7 @@ class LayersReport:
     Attributes:
         layers: The layers.
         images: How many images they were run on.
-        kernels: "reference"; see the module.
+        kernels: Always "reference"; see the module.
     """
 
     layers: tuple[LayerError, ...]
@@ -90,7 +90,7 @@ class LayersReport:
     kernels: Kernels = KERNELS
 
     def as_document(self) -> dict[str, Any]:
-        """The report as JSON can hold it."""
+        """The report for JSON, see docs/verify-json.md."""
         return asdict(self)
 
 
@@ -99,21 +99,20 @@ def compare_layers(
     candidate: Classifier,
     images_u8: np.ndarray,
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> LayersReport:
-    """Measures the error of every layer of a candidate.
+    """Measures the error of each layer of a candidate.
 
-    Layers are matched by what they are and where they stand: the operator, the shapes of its output and
-    its weights, and the layers it takes its inputs from. So neither names nor the order in which a
-    converter wrote parallel branches matter. Where several are alike in all that, they are paired in
-    their order.
+    Layers are matched by their operator, the shapes of their output and weights, and the layers that their
+    inputs come from. Names do not matter, nor does the order in which a converter wrote parallel branches.
+    Layers that are alike in all of these are paired in their order.
 
     Args:
         reference: Usually the float32 file.
-        candidate: Usually the int8 file. Any types; of one network.
+        candidate: Usually the int8 file, of the same network. Any types.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1); at most `LAYER_IMAGES` of them, evenly chosen,
             are run.
-        on_progress: Called with images done and all images, from the thread that called.
+        on_progress: Called with the number of images done and of all.
 
     Returns:
         The report.
@@ -125,28 +124,17 @@ def compare_layers(
     chosen = images_u8[np.arange(count) * len(images_u8) // count]
     pair = _match(reference, candidate)
     totals = [_Sums() for _ in pair.layers]
-    workers = os.cpu_count() or 1
-    free: queue.SimpleQueue[_Runner] = queue.SimpleQueue()
-    for _ in range(workers):
-        free.put(_Runner(pair))
-
-    def measure(chunk: np.ndarray) -> list[_Sums]:
-        runner = free.get()
-        try:
-            return runner.measure(chunk)
-        finally:
-            free.put(runner)
-
     chunks = [chosen[start : start + _CHUNK] for start in range(0, count, _CHUNK)]
-    done = 0
-    with ThreadPoolExecutor(workers) as pool:
-        # In the order of the chunks, so that the sums do not depend on the number of threads.
-        for chunk, parts in zip(chunks, pool.map(measure, chunks), strict=True):
-            for total, part in zip(totals, parts, strict=True):
-                total.add(part)
-            done += len(chunk)
-            if on_progress:
-                on_progress(done, count)
+    runners = [_Runner(pair) for _ in range(num_workers(len(chunks)))]
+
+    def on_done(done: int, _: int) -> None:
+        if on_progress:
+            on_progress(min(done * _CHUNK, count), count)
+
+    # Added in the order of the chunks, so that the sums do not depend on the number of threads.
+    for parts in share_out(runners, chunks, _Runner.measure, on_done):
+        for total, part in zip(totals, parts, strict=True):
+            total.add(part)
     rows = [
         LayerError(
             place=place,
@@ -176,14 +164,14 @@ class _Layer:
 
     Attributes:
         number: Its place among all operators of the file.
-        operator: Name.
-        name: Of its output tensor.
+        operator: Name of the operator.
+        name: Name of its output tensor.
         output: Number of its output tensor.
-        output_shape: Without the batch.
-        places: Which of the operator's inputs depend on the image; in an order that is the same in both
-            files where the operator does not care for it.
+        output_shape: Shape of its output without the batch.
+        places: Which of the operator's inputs depend on the image. The inputs of a commutative operator are
+            put into an order that is the same in both files.
         sources: Numbers of the tensors that are its inputs there.
-        key: The same number for layers of the two files that are the same.
+        key: A number that equal layers of the two files share.
     """
 
     number: int
@@ -211,8 +199,8 @@ class _Pair:
 
     Attributes:
         layers: Their layers paired, in the candidate's order.
-        whole: Their bytes.
-        cut: The bytes of both cut apart, see `_cut_apart`.
+        whole: The bytes of both files.
+        cut: The bytes of both files cut into single layers, see `_cut_apart`.
     """
 
     layers: tuple[tuple[_Layer, _Layer], ...]
@@ -221,7 +209,7 @@ class _Pair:
 
 
 def _match(reference: Classifier, candidate: Classifier) -> _Pair:
-    # One table of keys for both files: layers are the same if all they are made of is.
+    # Both files share one table of keys, so that equal layers get equal keys.
     keys: dict[Hashable, int] = {}
     before, after = (_read(one.path.read_bytes(), keys) for one in (reference, candidate))
     waiting: dict[int, list[_Layer]] = defaultdict(list)
@@ -249,8 +237,8 @@ def _unmatched(layer: _Layer, has: Classifier, lacks: Classifier) -> str:
     shape = "x".join(map(str, layer.output_shape))
     return (
         f"The layers cannot be compared one by one: {has.path} has a {layer.operator} to {shape} (operator "
-        f"{layer.number}) for which {lacks.path} has none; give two files of one network, as 'cli convert' "
-        "makes them, or leave --layers out."
+        f"{layer.number}) and {lacks.path} has no layer like it; give two files of one network, as 'cli "
+        "convert' makes them, or leave --layers out."
     )
 
 
@@ -264,7 +252,7 @@ def _read(flatbuffer: bytes, keys: dict[Hashable, int]) -> _Graph:
         given = [int(tensor) for tensor in operator.inputs]
         places = [place for place, tensor in enumerate(given) if tensor in key_of]
         if not places:
-            continue  # of constants alone, such as weights stored as float16
+            continue  # it computes with constants alone, such as weights stored as float16
         outputs = [int(tensor) for tensor in operator.outputs]
         if name in _SAME_VALUES:
             key_of[outputs[0]] = key_of[given[places[0]]]
@@ -272,7 +260,7 @@ def _read(flatbuffer: bytes, keys: dict[Hashable, int]) -> _Graph:
         if name in _COMMUTATIVE:
             places = [place for _, place in sorted((key_of[given[p]], p) for p in places)]
         sources = tuple(given[place] for place in places)
-        # Of the constants only those with rows and columns: a converter may leave out a bias of zeros.
+        # Only constants with rows and columns count, because a converter may leave out a bias of zeros.
         shapes = [
             tuple(graph.tensors[tensor].shape)
             for tensor in given
@@ -300,11 +288,11 @@ def _read(flatbuffer: bytes, keys: dict[Hashable, int]) -> _Graph:
 
 
 def _cut_apart(graph: _Graph, order: Sequence[_Layer]) -> bytes:
-    """A model in which every layer takes its inputs from outside and gives its output there.
+    """A model in which each layer takes its inputs from outside and returns its output.
 
     Args:
-        graph: The whole.
-        order: Its layers; the new model's inputs are theirs one after the other, its outputs likewise.
+        graph: The whole model.
+        order: Its layers; the new model's inputs and outputs are in this order.
     """
     model = unpack(graph.flatbuffer)
     parts = model.subgraphs[0]
@@ -314,7 +302,7 @@ def _cut_apart(graph: _Graph, order: Sequence[_Layer]) -> bytes:
         given = [int(tensor) for tensor in operator.inputs]
         for place in layer.places:
             outside = copy.copy(parts.tensors[given[place]])
-            outside.buffer = 0  # by the format's rule the empty one: the values come later
+            outside.buffer = 0  # the format's empty buffer: the values are set when it runs
             parts.tensors.append(outside)
             given[place] = len(parts.tensors) - 1
             inputs.append(given[place])
@@ -326,7 +314,7 @@ def _cut_apart(graph: _Graph, order: Sequence[_Layer]) -> bytes:
         if number in numbers or not graph.activations.intersection(operator.outputs)
     ]
     parts.inputs, parts.outputs = inputs, [layer.output for layer in order]
-    model.signatureDefs = []  # they name the old inputs
+    model.signatureDefs = []  # they would name the old inputs
     return pack(model)
 
 
@@ -334,7 +322,7 @@ def _cut_apart(graph: _Graph, order: Sequence[_Layer]) -> bytes:
 
 
 class _Sums:
-    """What is summed over the images for one layer."""
+    """The sums over the images for one layer."""
 
     def __init__(self) -> None:
         self.own, self.whole = _Comparison(), _Comparison()
@@ -348,7 +336,7 @@ class _Sums:
 
 
 class _Comparison:
-    """Sums of squares and products of two signals, of which the first is taken as right."""
+    """Sums of squares and products of two signals; the first is taken as right."""
 
     def __init__(self) -> None:
         self.signal = self.other = self.product = self.noise = 0.0
@@ -383,7 +371,7 @@ class _Comparison:
 
 
 def _dot(first: np.ndarray, second: np.ndarray) -> float:
-    # `@` would start BLAS's own threads within ours.
+    # `@` would start threads of BLAS within each of our threads.
     return float(np.einsum("i,i->", first, second))
 
 
@@ -408,7 +396,7 @@ class _Runner:
         reference, candidate = self.whole
         sources = [source for before, _ in self.layers for source in before.sources]
         for place, source in enumerate(sources):
-            # Both get the same numbers, those that the candidate can show.
+            # Both get the same numbers, namely those that the candidate can represent.
             self.cut[0].give(place, self.cut[1].give(place, reference.read(source)))
         for cut in self.cut:
             cut.run()
@@ -438,7 +426,7 @@ class _Interpreter:
         self._outputs = [one["index"] for one in self._interpreter.get_output_details()]
 
     def give(self, place: int, values: np.ndarray) -> np.ndarray:
-        """Sets an input; returns the values as this file can show them, float32."""
+        """Sets an input; returns the values as this file represents them, float32."""
         number = self._inputs[place]
         quantized = self._quantizations[number].quantize(values.reshape(self._shapes[number]))
         self._interpreter.set_tensor(number, quantized)
@@ -456,7 +444,7 @@ class _Interpreter:
         return self.read(self._outputs[place])
 
     def count_beyond(self, number: int, values: np.ndarray) -> int:
-        """How many of these values lie more than half a step outside of what a tensor can show."""
+        """How many of these values lie more than half a step outside of a tensor's range."""
         quantization = self._quantizations[number]
         if quantization.is_float:
             return 0

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from garmentlite.convert import html
-from garmentlite.convert.html import Html, Tone
+from garmentlite.convert.report import html
+from garmentlite.convert.report.html import Html, Tone
 from garmentlite.train.compare import STANDARD_ERRORS, Change, Difference, Measured, Paired
 
 
@@ -22,12 +22,12 @@ def to_html(
     """The page.
 
     Args:
-        runs: The first is what the others are compared with.
-        differences: Of each other run, in their order.
-        paired: By the name of the other run, counts on validation images; only where both networks are
-            at hand.
+        runs: The runs; the others are compared with the first.
+        differences: The difference of each other run, in their order.
+        paired: Counts on validation images by the name of the other run; only for runs whose networks are
+            available.
         class_id: The class whose trade-off is drawn.
-        trade_off_png: The picture by `plots.trade_off`.
+        trade_off_png: The picture that `plots.trade_off` drew.
 
     Returns:
         The text of an HTML file.
@@ -92,9 +92,9 @@ def _figures_section(
         "The figures",
         html.table(headers, rows, align="l" + "r" * (len(headers) - 1)),
         f"Grey differences are within {STANDARD_ERRORS:g} standard errors of two independent samples and "
-        "may be chance. That is a cautious rule: the runs saw the same images, so the true error is "
-        "smaller; and of ten classes that do not differ, one still passes it now and then.",
-        lead=f"Of {' and '.join(images)} test images, as stored when each run ended.",
+        "may be chance. This rule is cautious, because the runs were measured on the same images and the "
+        "true error is smaller. With ten classes, on the other hand, one difference may pass it by chance.",
+        lead=f"Measured on {' and '.join(images)} test images when each run ended.",
     )
 
 
@@ -134,8 +134,8 @@ def _paired_section(difference: Difference, rows: Sequence[Paired]) -> Html:
         f"{other} and {first} image by image",
         html.table(("class", "images", "lost", "gained", ""), cells, align="lrrrl"),
         lead=(
-            f"Validation images through both networks. Lost: only {first} is right; gained: only {other} "
-            "is. Here the same images are compared, so smaller differences can be told from chance "
+            f"Both networks answered the same validation images. Lost: only {first} is right; gained: only "
+            f"{other} is right. A comparison of the same images tells smaller differences from chance "
             "(McNemar's test, two standard errors)."
         ),
     )
@@ -157,7 +157,7 @@ def _confusion_section(first: Measured, last: Measured) -> Html:
             html.heat_map(
                 last.confusion - first.confusion,
                 first.labels,
-                caption="Difference: orange more often, blue less often than before",
+                caption="Difference: orange cells are more frequent than before, blue cells rarer",
                 diverging=True,
             )
         )
@@ -177,12 +177,13 @@ def _trade_off_section(label: str, png: bytes) -> Html:
         f"What recall of {label} costs",
         picture,
         f"A network can be moved along its line without training, by 'cli train --target-recall {label}=...' "
-        "or class weights of its last layer: what lies on one line is the same network with another "
-        "border. A line clearly above another is a better network. Fashion-MNIST validation lies above test: "
-        "those images were cut from the training set.",
+        "or by class weights of its last layer: all points of one line are the same network with another "
+        "decision boundary. A line clearly above another belongs to a better network. On Fashion-MNIST the "
+        "lines of validation images lie above the marks of test images, because validation images were taken "
+        "from the training set.",
         lead=(
-            "Lines and full marks: validation images, the output of this class moved by all offsets. Hollow "
-            "marks: the test images, as stored."
+            "The lines and filled marks are measured on validation images while an offset is added to the "
+            "output of this class. The hollow marks are measured on the test images when each run ended."
         ),
     )
 

@@ -1,19 +1,19 @@
-"""Photographs with known labels as images for the parity check, prepared as the device prepares them.
+"""Labelled photographs for the parity check, prepared as the device prepares them.
 
-Both models get the same 28x28 images. Where no garment is found, the device asks no model, so there is
-nothing to compare; those photographs are left out and counted.
+Both models get the same 28x28 images. A photograph in which no garment is found is left out and counted: the
+device does not ask a model about it, so there is nothing to compare.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from garmentlite.convert.parity import LeftOut, ParityReport, PhotographFacts
+from garmentlite.edge.all_cores import OnProgress
 from garmentlite.edge.errors import DataError, PictureError
 from garmentlite.edge.labels import nearest
 from garmentlite.edge.pictures import read_picture
@@ -24,8 +24,41 @@ from garmentlite.train.photo_set import LabelledPhoto
 if TYPE_CHECKING:
     from garmentlite.edge.segmentation import Segmenter
 
-# Called with the number of photographs done and of all.
-Progress = Callable[[int, int], None]
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One photograph that no model was asked about.
+
+    Attributes:
+        file: Its path below the folder.
+        label: Its true label.
+        reason: Why it was left out.
+    """
+
+    file: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhotographFacts:
+    """The photographs that the images were made from.
+
+    Attributes:
+        source: Name of the folder or table.
+        segmenter: How the garments were cut out.
+        preparation: Name and version of the preparation.
+        pictures: Number of all photographs.
+        no_garment: Those in which no garment was found.
+        unreadable: Those that could not be read as pictures.
+    """
+
+    source: str
+    segmenter: str
+    preparation: str
+    pictures: int
+    no_garment: tuple[LeftOut, ...]
+    unreadable: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True)
@@ -34,9 +67,9 @@ class Photographs:
 
     Attributes:
         images_u8: uint8, shape (N, 28, 28).
-        y_true: int64, shape (N,), numbers of the labels that were given.
-        files: Where each image came from, N paths below the folder.
-        facts: For the report.
+        y_true: Class numbers, int64, shape (N,).
+        files: The photograph of each image, N paths below the folder.
+        facts: The facts for the report.
     """
 
     images_u8: np.ndarray
@@ -51,20 +84,21 @@ def load_photographs(
     segmenter: Segmenter,
     *,
     warn: Callable[[str], None] = lambda sentence: None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Photographs:
     """Reads and prepares photographs whose labels are known.
 
     Args:
         source: A folder with a subfolder for each class, or a table, see `photo_set.read`.
-        labels: The labels of the models, in the order of their numbers. A subfolder, or a label in the table,
-            may differ in upper and lower case and in what stands between words ("t-shirt-top").
-        segmenter: How the garment is told from its background.
-        warn: Called with a sentence for each file that is no picture.
-        on_progress: Called with photographs done and all photographs.
+        labels: The labels of the models, in the order of their numbers. The name of a subfolder, or a label
+            in the table, may differ in upper and lower case and in the characters between words
+            ("t-shirt-top").
+        segmenter: Separates the garment from its background.
+        warn: Called with a sentence for each file that cannot be read as a picture.
+        on_progress: Called with the number of photographs done and of all.
 
     Returns:
-        The images of those in which a garment was found, in the order of the files.
+        The images of the photographs in which a garment was found, in the order of the files.
 
     Raises:
         DataError: If there is no such folder or table, it names an unknown class, or no garment was found
@@ -97,8 +131,8 @@ def load_photographs(
             on_progress(number, len(named))
     if not images:
         raise DataError(
-            f"In none of the {len(named):,} photographs of {source} a garment was found; try another way to "
-            "cut it out with --segment."
+            f"No garment was found in any of the {len(named):,} photographs of {source}; try another way of "
+            "cutting it out with --segment."
         )
     facts = PhotographFacts(
         source=source.name,
@@ -109,14 +143,6 @@ def load_photographs(
         unreadable=tuple(unreadable),
     )
     return Photographs(np.stack(images), np.array(y_true, np.int64), files, facts)
-
-
-def with_photographs(report: ParityReport, photographs: Photographs) -> ParityReport:
-    """A report on these photographs, with what they were and the file of every changed answer."""
-    changed = tuple(
-        replace(image, file=photographs.files[image.index]) for image in report.changed_images
-    )
-    return replace(report, changed_images=changed, photographs=photographs.facts)
 
 
 def _class_of(photo: LabelledPhoto, labels: Sequence[str]) -> int:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentlite.convert.photos import load_photographs, with_photographs
-from garmentlite.convert.verify import verify
-from garmentlite.convert.verify_report import to_html, to_text
+from garmentlite.convert.report.verify_report import to_html, to_text
+from garmentlite.convert.verify.check import verify
+from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.photographs import load_photographs
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import DataError
@@ -181,7 +182,7 @@ def test_load_photographs_of_nothing_says_what_is_expected(tmp_path, segmenter):
     with pytest.raises(DataError, match=r"There is no picture in .*Hose.*remove that subfolder"):
         load_photographs(tmp_path, LABELS, segmenter)
     Image.fromarray(np.full((80, 60, 3), 190, np.uint8)).save(tmp_path / "Hose" / "wall.png")
-    with pytest.raises(DataError, match="In none of the 1 photographs of"):
+    with pytest.raises(DataError, match="No garment was found in any of the 1 photographs of"):
         load_photographs(tmp_path, LABELS, segmenter)
 
 
@@ -193,20 +194,21 @@ def test_report_on_photographs_says_what_was_left_out_and_names_the_files(
 ):
     photographs = load_photographs(folder, LABELS, segmenter)
     images, y_true = photographs.images_u8, photographs.y_true
-    report = with_photographs(verify(*models, images, y_true, margin=MARGIN), photographs)
+    report = verify(*models, images, y_true, Criteria(MARGIN), photographs=photographs)
     assert report.passed
     assert {row.verdict for row in report.classes} == {"shown"}
     for text in (" ".join(to_text(report).split()), to_html(report, images)):
         assert "made from 32 photographs" in text
-        assert "In 1 no garment was found (Hose 1)" in text
+        assert "No garment was found in 1 of them (Hose 1)" in text
         assert "1 could not be read" in text
     blind = tmp_path / "blind_int8.tflite"
     kernel, bias = np.zeros((3, 784)), np.array([0.0, 1.0, 0.0])
     blind.write_bytes(
         attach(dense_model(kernel + 1e-3, bias, io="int8"), metadata_of(labels=LABELS))
     )
-    report = verify(models[0], Classifier(blind), images, y_true, margin=MARGIN)
-    report = with_photographs(report, photographs)
+    report = verify(
+        models[0], Classifier(blind), images, y_true, Criteria(MARGIN), photographs=photographs
+    )
     assert {row.label for row in report.with_verdict("lost")} == {"Tasche", "Hose"}
     for change in report.changed_images:
         assert change.file == photographs.files[change.index]

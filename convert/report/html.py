@@ -1,8 +1,8 @@
-"""Building blocks of self-contained HTML reports: one file, no scripts, no fonts, nothing fetched.
+"""Building blocks of self-contained HTML reports: one file without scripts, fonts or links to other files.
 
-Every function returns `Html`, text that is markup already. Plain strings given to them are escaped, `Html`
-is taken as it is; so labels and file names of anybody cannot break or enter a page. Charts are inline SVG
-that follow the page's light or dark colours.
+Each function returns `Html`, which is text that is markup already. Plain strings are escaped and `Html` is
+not, so that labels and file names cannot inject markup into a page. Charts are inline SVG in the page's light
+or dark colours.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Interval:
 
 
 def escape(content: object) -> Html:
-    """Any text as markup; `Html` stays as it is."""
+    """Any text as markup; `Html` is not escaped again."""
     return content if isinstance(content, Html) else Html(html.escape(str(content)))
 
 
@@ -168,7 +168,7 @@ def contents(headings: Iterable[str]) -> Html:
 
 
 def banner(heading: str, *sentences: str | Html, tone: Tone) -> Html:
-    """The one thing a reader must see: a coloured box with a heading and a few sentences."""
+    """A coloured box for the one thing a reader must see: a heading and a few sentences."""
     body = join(paragraph(sentence) for sentence in sentences)
     return Html(f'<section class="banner {tone}"><h2>{escape(heading)}</h2>{body}</section>')
 
@@ -179,7 +179,7 @@ def paragraph(content: str | Html) -> Html:
 
 
 def badge(text: str, tone: Tone) -> Html:
-    """A short coloured word, such as a verdict; the word says what the colour says."""
+    """A short coloured word, such as a verdict; the word carries the meaning without the colour."""
     return Html(f'<span class="badge {tone}">{escape(text)}</span>')
 
 
@@ -202,7 +202,7 @@ def table(
     Args:
         headers: Names of the columns; none for a list of name and value.
         rows: Cells, text or `Html`.
-        align: "l" or "r" for every column, such as "lrr"; left where it says nothing.
+        align: "l" or "r" for each column, such as "lrr"; columns beyond its end are set to the left.
         caption: A line above it.
 
     Returns:
@@ -246,11 +246,11 @@ def heat_map(
     Args:
         matrix: Integer counts, shape (C, C); with `diverging` differences of counts, signed.
         labels: The C class names.
-        caption: What it shows.
-        diverging: Two colours for above and below 0 in place of one.
+        caption: A line above it.
+        diverging: Whether values above and below 0 have two colours.
 
     Returns:
-        The table. The colour follows the square root of the count, so that rare mistakes are seen beside
+        The table. The colour follows the square root of the count, so that rare mistakes stay visible beside
         a full diagonal.
     """
     counts = np.asarray(matrix)
@@ -283,11 +283,11 @@ def line_chart(
 
     Args:
         series: Values by name; a NaN leaves a gap. At most six keep their own colour.
-        title: What it shows, above the chart and for those who cannot see it.
+        title: Title above the chart, and its text alternative.
         x_label: Name of the horizontal axis.
         y_label: Name of the vertical axis, with its unit.
         first_x: Where the horizontal axis starts.
-        marked_x: Where a dashed line stands, such as at the epoch that was kept.
+        marked_x: Place of a dashed vertical line, such as the epoch that was kept; None for none.
 
     Returns:
         The chart.
@@ -346,11 +346,11 @@ def line_chart(
 def interval_chart(
     intervals: Sequence[Interval], *, title: str, x_label: str, limit: float, limit_label: str
 ) -> Html:
-    """For every row what was observed (dot), its upper bound (end of the bar), and a limit for all.
+    """A row for each interval: the observed value (dot) and its upper bound (end of the bar), and a limit.
 
     Args:
         intervals: Rows from top to bottom.
-        title: What it shows, for those who cannot see it.
+        title: Text alternative for those who cannot see the chart.
         x_label: Name and unit of the axis.
         limit: Where the limit is drawn.
         limit_label: What is written above it.
@@ -407,7 +407,7 @@ def bar_chart(
     Args:
         bars: Values by the name of their row, from top to bottom; finite, 0 or more, one for each series.
         series: Names of the values; at most six.
-        title: What it shows, for those who cannot see it.
+        title: Text alternative for those who cannot see the chart.
         x_label: Name and unit of the axis.
 
     Returns:
@@ -451,7 +451,7 @@ def picture(image_u8: np.ndarray, *, alt: str, scale: int = 4) -> Html:
 
     Args:
         image_u8: uint8, grey of shape (H, W) or (H, W, 1), or RGB of shape (H, W, 3).
-        alt: What it shows, in words.
+        alt: Text alternative.
         scale: Pixels of the page for one of the picture.
 
     Returns:
@@ -474,7 +474,7 @@ def photograph(rgb: np.ndarray, *, alt: str, longest: int = 200) -> Html:
 
     Args:
         rgb: uint8, shape (H, W, 3).
-        alt: What it shows, in words.
+        alt: Text alternative.
         longest: Pixels of the longest side, at most.
 
     Returns:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import textwrap
 
-from garmentlite.convert import html
-from garmentlite.convert.html import Html
-from garmentlite.convert.layers import SNR_LIMIT, LayerError, LayersReport
+from garmentlite.convert.report import html
+from garmentlite.convert.report.html import Html
+from garmentlite.convert.verify.layers import SNR_LIMIT, LayerError, LayersReport
+from garmentlite.edge.text_table import text_table
 
 TEXT_WIDTH = 100
-NOTABLE_CLIPPING = 0.01  # share of a layer's outputs above which it is said
+NOTABLE_CLIPPING = 0.01  # share of clipped outputs from which a sentence names the layer
 
 _METHOD = (
-    "Own: what the layer adds by itself, both files given what the reference computed before it. Whole: all "
-    "that has gathered since the image. SNR: signal to noise in dB, 6 more is half the error; "
-    f"{SNR_LIMIT:g} is no error at all. Clipped: outputs of the reference beyond the range that the "
-    "candidate can show. This part ran on the reference kernels of the runtime, since the default ones "
-    "(XNNPACK) hide what lies between layers they fuse; their outputs differ by a few steps at most."
+    "Own error: what the layer adds by itself, when both files get what the reference computed before it. "
+    "Whole error: all that has accumulated since the image. SNR: signal-to-noise ratio in dB; 6 dB more is "
+    f"half the error, {SNR_LIMIT:g} dB is no error at all. Clipped: share of the reference's outputs outside "
+    "the range that the candidate can represent. The layers ran on the reference kernels of the runtime, "
+    "because the default kernels (XNNPACK) fuse layers and hide the tensors between them; the outputs of the "
+    "two differ by a few steps at most."
 )
 
 
 def findings(report: LayersReport) -> list[str]:
-    """What stands out, in sentences."""
+    """The layers that stand out, in sentences."""
     worst = report.layers[0]
     if worst.own_snr_db == SNR_LIMIT:
         return ["No layer adds any error."]
@@ -31,13 +33,13 @@ def findings(report: LayersReport) -> list[str]:
     ]
     clipping = [row for row in report.layers if row.clipped >= NOTABLE_CLIPPING]
     sentences += [
-        f"Layer {row.name} cuts off {row.clipped:.1%} of its outputs. {_on_clipping(row, report)}"
+        f"Layer {row.name} clips {row.clipped:.1%} of its outputs. {_on_clipping(row, report)}"
         for row in clipping
     ]
     within = [row for row in report.layers if row.clipped < NOTABLE_CLIPPING]
     if worst in clipping and within:
         sentences.append(
-            f"Of the layers that cut off less than {NOTABLE_CLIPPING:.0%}, {within[0].name} adds most: "
+            f"Among the layers that clip less than {NOTABLE_CLIPPING:.0%}, {within[0].name} adds most error: "
             f"{within[0].own_snr_db:.1f} dB."
         )
     return sentences
@@ -46,10 +48,13 @@ def findings(report: LayersReport) -> list[str]:
 def _on_clipping(row: LayerError, report: LayersReport) -> str:
     if row.place == len(report.layers):
         return (
-            "Of logits far below the answer that is harmless, and 'cli convert' does it so as to spend the "
-            "steps where classes compete."
+            "Clipping is harmless for logits far below the answer; 'cli convert' clips them on purpose, to "
+            "have finer steps where classes compete."
         )
-    return "Its range was calibrated too narrow for these images: calibrate on more, or on others."
+    return (
+        "Its quantization range is too narrow for these images: convert with more, or with other, images "
+        "that set the ranges."
+    )
 
 
 # --- plain text
@@ -57,16 +62,21 @@ def _on_clipping(row: LayerError, report: LayersReport) -> str:
 
 def to_text(report: LayersReport) -> str:
     """The table, worst first, for a terminal, at most 100 characters wide; no line end at the end."""
-    width = max(len("layer"), *(len(row.name) for row in report.layers))
+    rows = [
+        (
+            row.name,
+            f"{row.own_snr_db:.1f}",
+            f"{row.own_cosine:.5f}",
+            f"{row.snr_db:.1f}",
+            f"{row.cosine:.5f}",
+            f"{row.clipped:.2%}",
+        )
+        for row in report.layers
+    ]
+    head = ("layer", "own SNR", "own cosine", "whole SNR", "whole cosine", "clipped")
     lines = [
         f"Layers, worst first: {report.images:,} images, {report.kernels} kernels",
-        f"{'layer':<{width}}  {'own SNR':>8}  {'own cosine':>10}  {'whole SNR':>9}  {'cosine':>8}  "
-        f"{'clipped':>7}",
-    ]
-    lines += [
-        f"{row.name:<{width}}  {row.own_snr_db:>8.1f}  {row.own_cosine:>10.5f}  {row.snr_db:>9.1f}  "
-        f"{row.cosine:>8.5f}  {row.clipped:>7.2%}"
-        for row in report.layers
+        text_table(head, rows),
     ]
     for sentence in (*findings(report), _METHOD):
         lines += textwrap.wrap(sentence, TEXT_WIDTH)
@@ -77,7 +87,7 @@ def to_text(report: LayersReport) -> str:
 
 
 def to_section(report: LayersReport) -> Html:
-    """A section with what stands out, a bar chart and the table, worst first."""
+    """A section with the findings, a bar chart and the table, worst first."""
     headers = (
         "layer", "own SNR, dB", "own cosine", "whole SNR, dB", "whole cosine", "clipped",
         "tensor of the candidate",
@@ -111,7 +121,7 @@ def to_section(report: LayersReport) -> Html:
 
 
 def _percent(snr_db: float) -> float:
-    """The error over the signal, root mean squares, in percent; 200 where it is more."""
+    """The root mean square of the error over that of the signal in percent, at most 200."""
     if snr_db == SNR_LIMIT:
         return 0.0
     return min(200.0, 100 * 10 ** (-snr_db / 20))
