@@ -99,8 +99,7 @@ class Classifier:
             ) from error
         self.labels = self._settle_labels(labels)
         self.name = self.metadata.name if self.metadata else self.path.stem
-        training = self.metadata.training if self.metadata else {}
-        self.knows_mirrored = bool(training.get("augmentation", {}).get("flip"))
+        self.knows_mirrored = bool(self.metadata and model_metadata.MIRRORED in self.metadata.views)
         # A foreign file may end in a softmax: its outputs are probabilities, and their logarithms
         # are logits. Logits do not sum to 1 with none below 0, so one image tells.
         self.outputs_probabilities = False

@@ -22,6 +22,16 @@ FASHION_MNIST_LABELS: tuple[str, ...] = (
     "Ankle boot",
 )
 
+# Answers that stand for no class, so no class may be called like them.
+UNKNOWN = "unknown"  # the network is not sure enough
+NO_GARMENT = "no garment"  # there is nothing in the picture to ask the network about
+RESERVED = (UNKNOWN, NO_GARMENT)
+
+
+def is_reserved(label: str) -> bool:
+    """Whether a class name could be mistaken for one of the answers that stand for no class."""
+    return " ".join(label.split()).casefold() in RESERVED
+
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name most like a mistyped one, or None where none is like it."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.preparation import Prepared, preparations
 
 if TYPE_CHECKING:
     from garmentlite.edge.pictures import Picture
     from garmentlite.edge.segmentation import Segmenter
 
-UNKNOWN = "unknown"
-NO_GARMENT = "no garment"
 # Confidence from which no second opinion is asked for, which takes time: such answers are right as often
 # without it (`benchmarks/real_garments.py`).
 SURE = 0.9
