@@ -24,6 +24,7 @@ try:
     import typer
     from typer.core import TyperGroup
 
+    from garmentlite.convert.formats import FORMATS
     from garmentlite.edge.errors import (
         GarmentliteError,
         MissingPartError,
@@ -110,6 +111,11 @@ SegmentOption = Annotated[
     ),
 ]
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to list.")]
+
+
+def _format_option(name: str) -> Any:
+    """The option of an export format, from its entry in the registry."""
+    return typer.Option(FORMATS[name].option, help=FORMATS[name].help)
 
 
 @app.callback(invoke_without_command=True)
@@ -515,74 +521,76 @@ def compare(
 
 @app.command()
 def convert(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(help="A run's folder or a .keras file.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Integers throughout.")] = False,
-    int8_weights: Annotated[
-        bool, typer.Option("--int8-weights", help="Int8 weights, activations found image by image.")
-    ] = False,
-    float16: Annotated[bool, typer.Option("--float16", help="Half-precision weights.")] = False,
-    float32: Annotated[
-        bool, typer.Option("--float32", help="The reference, which is always made.")
-    ] = False,
-    int16x8: Annotated[
-        bool, typer.Option("--int16x8", help="Int16 activations, int8 weights; no fast kernels.")
-    ] = False,
+    int8: Annotated[bool, _format_option("int8")] = False,
+    int8_weights: Annotated[bool, _format_option("int8-weights")] = False,
+    float16: Annotated[bool, _format_option("float16")] = False,
+    float32: Annotated[bool, _format_option("float32")] = False,
+    int16x8: Annotated[bool, _format_option("int16x8")] = False,
     ptq: Annotated[
-        bool, typer.Option("--ptq", help="Int8 by calibration alone, without fine-tuning: seconds.")
+        bool,
+        typer.Option("--ptq", help="Make int8 by post-training quantization alone, in seconds."),
     ] = False,
     io: Annotated[
         str | None,
-        typer.Option(help="Input and output of the int8 file: int8 (default), uint8 or float32."),
+        typer.Option(
+            help="Type of input and output of the int8 file: int8 (default), uint8 or float32."
+        ),
     ] = None,
     allow_float: Annotated[
         bool,
         typer.Option(
-            "--allow-float", help="Accept operators that have no integer kernel as float."
+            "--allow-float",
+            help="Accept operators without an integer kernel; they compute in float32.",
         ),
     ] = False,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of grey pictures of the network's size, one a class if known, in place of "
-            "Fashion-MNIST."
+            help="Folder of grey pictures of the network's size that set the quantization ranges, with a "
+            "subfolder for each class if known; Fashion-MNIST is used otherwise."
         ),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="With --calibration: text file with a label a line, as the outputs are."),
+        typer.Option(
+            help="With --calibration: text file with a label on each line, in the order of the outputs."
+        ),
     ] = None,
     held_out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Run on another fold of the photographs (repeatable): those it holds out say from what "
-            "confidence on an answer holds; the run's own otherwise."
+            help="Run on another fold of the photographs (repeatable): its held-out photographs fit the "
+            "temperature and the 'unknown' threshold. The run's own are used otherwise."
         ),
     ] = None,
     c_array: Annotated[
         bool,
         typer.Option(
             "--c-array",
-            help="Write the int8 file as .cc and .h too, for TFLite Micro; a .tflite file: only these.",
+            help="Also write the int8 file as .cc and .h, for TFLite Micro. With a .tflite file as source, "
+            "only these are written.",
         ),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for the files; the run's otherwise."),
+        typer.Option("--output", "-o", help="Folder for the files; that of the source otherwise."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="What to call them; the network's name otherwise.")
+        str | None, typer.Option(help="Name of the files; the network's name otherwise.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the fine-tuning.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of calibration and fine-tuning.")] = 0,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Number of epochs of the fine-tuning towards int8.")
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the fine-tuning and of the images that set ranges.")
+    ] = 0,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make the float32 reference and the formats asked for, and a table to choose one of them by."""
-    asked = {
-        "int8": int8, "int8-weights": int8_weights, "float16": float16, "float32": float32,
-        "int16x8": int16x8,
-    }  # fmt: skip
-    wanted = tuple(format_name for format_name, is_asked in asked.items() if is_asked)
+    """Write the float32 reference and the formats asked for, with a table to choose one by."""
+    wanted = tuple(one.name for one in FORMATS.values() if context.params[one.parameter])
     if source.suffix == ".tflite":
         if wanted or ptq or not c_array:
             raise OptionError(
@@ -592,73 +600,23 @@ def convert(
         return
     if (ptq or io or c_array) and not int8:
         option = "--ptq" if ptq else "--io" if io else "--c-array"
-        raise OptionError(f"{option} belongs to the int8 file; say --int8 too.")
-    if labels and not calibration:
-        raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
-    from garmentlite.convert import material, pipeline
+        raise OptionError(f"{option} applies to the int8 file; give --int8 too.")
+    from garmentlite.convert import pipeline
+    from garmentlite.convert.report import conversion_text
 
-    request = pipeline.Request(
-        formats=wanted,
-        fine_tune=not ptq,
-        epochs=epochs,
-        seed=seed,
-        io=io or "int8",
-        allow_float=allow_float,
+    request = pipeline.Request(wanted, not ptq, epochs, seed, io or "int8", allow_float)
+    known = _read_labels(labels) if labels else None
+    inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir)
+    job = pipeline.prepare(
+        source, request, inputs, folder=output, name=name, force=force, c_array=c_array
     )
-    found_source = pipeline.find_source(source, name)
-    folder = output or found_source.keras_path.parent
-    paths = pipeline.output_paths(folder, found_source.name, wanted)
-    if found_source.keras_path == paths["keras"]:
-        del paths["keras"]  # it stays where it is
-    if c_array:
-        from garmentlite.convert.c_array import file_names
-
-        paths |= {end: folder / end for end in file_names(paths["int8"].stem)}
-    pipeline.require_place_for(paths, force=force)
-    if calibration:
-        known = found_source.labels or FASHION_MNIST_LABELS
-        names = _read_labels(labels) if labels else known
-        images = material.from_folder(calibration, names)
     _start_backend("tf_keras", "tensorflow_model_optimization")
-    if not calibration and found_source.is_on_own_photos:
-        images = material.from_run(source, found_source.labels)
-    elif not calibration:
-        images = material.from_fashion_mnist(_load_data(data_dir))
-    confidence = pipeline.find_confidence(found_source, held_out or [], _say)
     with _progress() as show:
-        done = pipeline.convert(
-            found_source,
-            folder,
-            images,
-            request,
-            confidence=confidence,
-            on_progress=show,
-            say=_say,
-        )
-    if done.candidates:
-        typer.echo(
-            "Ways to int8, on validation images (changed: float and int8 give another class):"
-        )
-        _print_table(
-            ["way", "changed", "accuracy", "class that lost most (lost/gained)"],
-            [
-                [
-                    ("* " if one is done.chosen else "  ") + one.way,
-                    f"{one.changed} of {one.images:,}",
-                    f"{one.accuracy_change * 100:+.2f} points" if images.is_labelled else "-",
-                    _worst_class(one.lost, one.gained, images.labels),
-                ]
-                for one in done.candidates
-            ],
-        )
-        typer.echo("* chosen.\n")
-    _print_formats(done.table, len(images.test.y), images.name)
+        done = pipeline.run(job, on_progress=show, say=_say)
+    typer.echo(conversion_text.to_text(done))
     if c_array:
-        _write_c_array(done.paths["int8"], folder, done.paths["int8"].stem, force=True)
-    reference, *others = done.paths.values()
-    if others:
-        on = f" --photos {source / 'held_out.csv'}" if found_source.is_on_own_photos else ""
-        typer.echo(f"Next: cli verify {reference} {done.paths.get('int8', others[0])}{on}")
+        _write_c_array(done.paths["int8"], job.folder, done.paths["int8"].stem, force=True)
+    typer.echo(conversion_text.next_step(job, done))
 
 
 @app.command()
@@ -1051,18 +1009,9 @@ def _print_parity(outcome: ParityReport, as_json: bool) -> None:
 
 
 def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
-    from garmentlite.convert.c_array import file_names, to_c_array
-    from garmentlite.edge.files import write_text
-    from garmentlite.edge.metadata import split
+    from garmentlite.convert.c_array import write_files
 
-    classifier = _open_model(model, None)
-    source, header = (folder / one for one in file_names(name))
-    for path in (source, header):
-        _refuse_to_overwrite(path, force)
-    flatbuffer, _ = split(model.read_bytes())
-    array = to_c_array(name, flatbuffer, classifier.labels)
-    write_text(source, array.source)
-    write_text(header, array.header)
+    source, header = write_files(_open_model(model, None), folder, name, force=force)
     typer.echo(f"For TFLite Micro: {source} and {header}")
 
 
@@ -1394,44 +1343,6 @@ def _print_price(outcome: dict[str, Any]) -> None:
     _print_table(["class", "target", "before", "after", "change"], rows)
     for sentence in outcome["in_words"]:
         typer.echo(sentence)
-
-
-def _print_formats(rows: list[Any], images: int, data: str) -> None:
-    """The files side by side; a class is named where a figure is that of one class."""
-
-    def of_class(share: float | None, label: str | None, sign: str = "") -> str:
-        return "-" if share is None else f"{label} {share * 100:{sign}.1f}"
-
-    typer.echo(f"Files side by side, on {images:,} test images ({data}):")
-    _print_table(
-        ["format", "kB", "changed", "accuracy", "lowest recall", "largest loss", "ms", "MB", "kernels",
-         "parity"],
-        [
-            [
-                row.format,
-                f"{row.bytes / 1000:,.0f}",
-                "-" if row.changed is None else str(row.changed),
-                "-" if row.accuracy is None else f"{row.accuracy:.2%}",
-                of_class(row.lowest_recall, row.lowest_recall_label),
-                of_class(row.largest_loss, row.largest_loss_label, "+"),
-                f"{row.latency_ms:.3f}",
-                "-" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.1f}",
-                row.kernels,
-                row.verdict,
-            ]
-            for row in rows
-        ],
-    )  # fmt: skip
-    typer.echo(
-        "changed: answers unlike float32's; recall in %, loss in points; ms: median of one answer on one "
-        "thread of\nthis machine; MB: memory of a process from before the file is read to its worst "
-        "moment."
-    )
-
-
-def _worst_class(lost: Any, gained: Any, labels: Sequence[str]) -> str:
-    worst = int((lost - gained).argmax())
-    return f"{labels[worst]} ({lost[worst]}/{gained[worst]})"
 
 
 def _in_words(recognition: Any, top_k: int) -> str:

@@ -69,13 +69,14 @@ def main() -> None:
             cli("train", *these, "--fold", str(number), *(arguments.options or OPTIONS),
                 "-o", run, "--resume")  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from garmentlite.convert import folding, int8, material, pipeline
+    from garmentlite.convert import folding, int8, material
+    from garmentlite.convert.source import load_keras
 
     images = material.from_fashion_mnist(load(arguments.data_dir)).training
     for number in range(1, arguments.folds + 1):
         run = Path(f"{arguments.output}-{number}")
-        model = pipeline.load_keras(run / runs.MODEL)
-        flatbuffer, _ = int8.post_training(folding.fold(model), images, seed=0)
+        model = load_keras(run / runs.MODEL)
+        flatbuffer = int8.post_training(folding.fold(model), images, seed=0)
         write_bytes(run / "fold_int8.tflite", flatbuffer)
         print(f"{run / 'fold_int8.tflite'}: {len(flatbuffer):,} bytes")
 

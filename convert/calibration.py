@@ -1,4 +1,4 @@
-"""The calibration images that a model file names: are they what it says, and is none a test image?"""
+"""Checks the record of the images that set a file's quantization ranges: none may be a test image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from garmentlite.train.data import FashionMnist
 
 @dataclass(frozen=True)
 class CalibrationCheck:
-    """What became of a manifest when it was held against the data set.
+    """The outcome of a comparison of the record with the data set.
 
     Attributes:
-        passed: Whether the images are those of the manifest and none selects or tests; None where that
-            could not be checked.
+        passed: Whether the images are those of the record and none is a validation or test image; None where
+            that could not be checked.
         sentence: The same in words.
     """
 
@@ -25,48 +25,50 @@ class CalibrationCheck:
     sentence: str
 
     def as_document(self) -> dict[str, Any]:
-        """For JSON."""
+        """The outcome for JSON."""
         return {"passed": self.passed, "sentence": self.sentence}
 
 
 def check_alone(manifest: Any) -> CalibrationCheck | None:
-    """What can be said of a manifest without its images; None where they have to be looked at."""
+    """The outcome where the record alone decides; None where the images must be compared."""
     if not isinstance(manifest, dict):
-        return CalibrationCheck(False, "the manifest is broken (no object)")
+        return CalibrationCheck(False, "the record is broken (it is not an object)")
     counted = manifest.get("also_in_test")  # by `cli convert`, when the file was made
     if counted:
         return CalibrationCheck(
-            False, f"{counted} of the images were test images too when it was made"
+            False, f"{counted} of the images were test images too when the file was made"
         )
-    # Files that do not count are older than calibration on anything but Fashion-MNIST.
+    # A file without this count is older than conversions with other images than Fashion-MNIST's.
     if manifest.get("data", FASHION_MNIST if counted is None else None) != FASHION_MNIST:
-        counting = "none was a test image when it was made" if counted == 0 else "nothing is known"
+        counting = (
+            "none was a test image when the file was made" if counted == 0 else "nothing is known"
+        )
         return CalibrationCheck(
-            None, f"not checked here, the images are not from Fashion-MNIST; {counting}"
+            None, f"not checked here, because the images are not from Fashion-MNIST; {counting}"
         )
     return None
 
 
 def check_manifest(manifest: dict[str, Any], data: FashionMnist) -> CalibrationCheck:
-    """Looks up the images of a manifest and compares them with those that choose and those that test.
+    """Looks up the images of a record and compares them with the validation and the test images.
 
-    They are compared pixel by pixel, so that a copy of a test image is seen wherever it lies. A manifest
-    without `indices` is drawn again from its seed.
+    They are compared pixel by pixel, so that a copy of a test image is found too. The images of a record
+    without `indices` are drawn again from its seed.
 
     Args:
-        manifest: What the file says: `count`, `seed`, `indices_sha256`, `images_sha256`.
+        manifest: The record: `count`, `seed`, `indices_sha256`, `images_sha256`.
         data: Fashion-MNIST.
     """
     material = from_fashion_mnist(data)
     try:
         used = _images_of(manifest, material.training, data)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        return CalibrationCheck(False, f"the manifest is broken ({error!r})")
-    said = used.manifest("", 0)
-    if said["indices_sha256"] != manifest.get("indices_sha256"):
-        return CalibrationCheck(False, "the indices are not those of its checksum")
-    if said["images_sha256"] != manifest.get("images_sha256"):
-        return CalibrationCheck(False, "the images at these indices are not those of its checksum")
+        return CalibrationCheck(False, f"the record is broken ({error!r})")
+    actual = used.manifest("", 0)
+    if actual["indices_sha256"] != manifest.get("indices_sha256"):
+        return CalibrationCheck(False, "the indices do not match their checksum")
+    if actual["images_sha256"] != manifest.get("images_sha256"):
+        return CalibrationCheck(False, "the images at these indices do not match their checksum")
     for part, others in (("test", material.test), ("validation", material.validation)):
         there = {image.tobytes() for image in others.images_u8}
         shared = sum(image.tobytes() in there for image in used.images_u8)

@@ -66,6 +66,7 @@ folding = _module_fixture("garmentlite.convert.folding")
 keras2 = _module_fixture("garmentlite.convert.keras2")
 export = _module_fixture("garmentlite.convert.export")
 int8 = _module_fixture("garmentlite.convert.int8")
+int8_ways = _module_fixture("garmentlite.convert.int8_ways")
 pipeline = _module_fixture("garmentlite.convert.pipeline")
 
 

@@ -939,7 +939,7 @@ def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
     assert "are other classes" not in trained.stderr
     converted = run("convert", folder, "--int8")
     assert "Ways to int8" in converted.stdout
-    assert "too few to say from what confidence on an answer holds" in converted.stderr
+    assert "too few to fit an 'unknown' threshold" in converted.stderr
     assert f"--photos {folder / 'held_out.csv'}" in converted.stdout
     pair = folder / "tiny_float32.tflite", folder / "tiny_int8.tflite"
     verdict = CliRunner().invoke(
@@ -1027,7 +1027,7 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     assert {row["label"] for row in held_out} == {"Dress"}  # a group is no class
     converted = run("convert", folder, "--int8", "--ptq", "--data-dir", made_data_dir)
     assert "on 200 test images (Fashion-MNIST)" in converted.stdout
-    assert "too few to say from what confidence on an answer holds" in converted.stderr
+    assert "too few to fit an 'unknown' threshold" in converted.stderr
 
 
 @pytest.mark.parametrize(
@@ -1126,9 +1126,9 @@ def test_convert_into_a_place_that_takes_no_files_is_said_before_the_work(
             (), "Say what to make, one or several of --int8, --int8-weights", id="nothing"
         ),
         pytest.param(
-            ("--float16", "--ptq"), "--ptq belongs to the int8 file; say --int8", id="ptq"
+            ("--float16", "--ptq"), "--ptq applies to the int8 file; give --int8", id="ptq"
         ),
-        pytest.param(("--float16", "--io", "int8"), "--io belongs to the int8 file", id="io"),
+        pytest.param(("--float16", "--io", "int8"), "--io applies to the int8 file", id="io"),
         pytest.param(("--int8", "--io", "int4"), "--io is int8, uint8 or float32", id="io-unknown"),
         pytest.param(("--int8", "--labels", "x.txt"), "--labels names the classes of", id="labels"),
         pytest.param(("--int8", "--calibration", "none"), "There is no picture none", id="folder"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from garmentlite.convert import material
-from garmentlite.edge.errors import DataError, PictureError
+from garmentlite.edge.errors import DataError, OptionError, PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train.data import validation_split
 
@@ -103,8 +103,8 @@ def test_from_folder_takes_a_picture_that_is_there_twice_once(write):
     [
         pytest.param({"dress": 8, "t-shirt-top": 3}, "holds 3 different pictures of 'T-shirt/top'", id="few"),
         pytest.param({".": 3}, "holds 3 different pictures, at least 4", id="few-unlabelled"),
-        pytest.param({"dress": 8, "Coat": 8}, r"Coat/.* in no folder of a class.*--labels", id="unknown"),
-        pytest.param({"dress": 8, ".": 1}, "in no folder of a class", id="mixed"),
+        pytest.param({"dress": 8, "Coat": 8}, r"Coat/.* not in the folder of a class.*--labels", id="unknown"),
+        pytest.param({"dress": 8, ".": 1}, "is not in the folder of a class", id="mixed"),
     ],
 )  # fmt: skip
 def test_from_folder_that_cannot_serve_says_why(write, counts, message):
@@ -128,3 +128,11 @@ def test_from_folder_of_colour_says_what_the_network_sees(write, channels):
 def test_from_folder_without_pictures_is_said(tmp_path):
     with pytest.raises(PictureError, match="no picture in"):
         material.from_folder(tmp_path, LABELS)
+
+
+@pytest.mark.parametrize("name", ["unknown", "No Garment"])
+def test_from_folder_of_a_class_called_like_no_class_is_refused(write, name):
+    with pytest.raises(OptionError, match=rf"A class cannot be called '{name}'.*--labels"):
+        material.from_folder(write({"dress": 8, "shirt": 8}), ("dress", name))
+    with pytest.raises(DataError, match=rf"is in the folder '{name}', but no class"):
+        material.from_folder(write({"dress": 8, name: 8}), ("dress", "shirt"))

@@ -39,6 +39,8 @@ MIRRORS = (
 TIMEOUT_S = 10  # without an answer by then, the next place is tried
 LARGEST_DOWNLOAD = 64 << 20  # bytes; the largest file has 26 MB
 VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
+# The seed of every split that is the same for all runs: the date of the data set's release.
+SPLIT_SEED = 20170825
 
 Say = Callable[[str], None]
 
@@ -152,7 +154,7 @@ def validation_split(y_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Sorted indices of the images to train on, and of those to validate on; int64.
     """
-    rng = np.random.default_rng(20170825)  # the release of the data set; any fixed number serves
+    rng = np.random.default_rng(SPLIT_SEED)
     chosen = []
     for class_id in np.unique(y_train):
         members = np.flatnonzero(y_train == class_id)

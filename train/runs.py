@@ -19,7 +19,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from garmentlite.edge.files import (
     write_text,
 )
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import MIRRORED, PLAIN
 from garmentlite.train.keras_file import read_network
 
 if TYPE_CHECKING:
@@ -84,6 +85,28 @@ def model_file(path: Path) -> Path:
 def write_config(folder: Path, document: dict[str, Any]) -> None:
     """Writes config.json: the configuration, and what it ran with (data, versions, device)."""
     write_json(folder / CONFIG, document)
+
+
+def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of a run in the order of the outputs; empty for an empty document.
+
+    Args:
+        config: The document of config.json. Version 0.1.0 wrote no list of labels; they are then the keys
+            of the class weights, in their order.
+    """
+    return tuple(config["labels"] if "labels" in config else config.get("class_weights", ()))
+
+
+def views_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The views of an image that a network is asked about: "plain", then "mirrored" if it knows them.
+
+    Args:
+        config: The document of config.json. Version 0.1.0 wrote no views; they then follow from whether the
+            augmentation mirrored images.
+    """
+    if "views" in config:
+        return tuple(config["views"])
+    return (PLAIN, MIRRORED) if config.get("augmentation", {}).get("flip") else (PLAIN,)
 
 
 def write_history(

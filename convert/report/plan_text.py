@@ -26,10 +26,10 @@ def to_text(plans: Sequence[Plan]) -> str:
     head = ("images changed", *(f"shown in {p:.0%} of cases" for p in PROBABILITIES))
     return "\n".join(
         [
-            f"Images of a class that show a margin of {points(first.margin)} points at alpha {first.alpha:g}, "
-            "if as many images are gained as lost:",
+            f"Images of a class that show a margin of {points(first.margin)} points at alpha "
+            f"{first.alpha:g}, if as many images are gained as lost:",
             text_table(head, rows),
-            f"The table is for one class. Ten such classes are all shown in {likely:.0%} to the power of ten, "
-            f"{likely**10:.0%} of cases.",
+            f"The table is for one class. Ten such classes are all shown in {likely:.0%} to the power of "
+            f"ten, {likely**10:.0%} of cases.",
         ]
     )

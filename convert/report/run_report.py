@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from garmentlite.convert import pipeline
+from garmentlite.convert import int8_ways
 from garmentlite.convert.report import html, verify_report
 from garmentlite.convert.report.html import Html, Tone
 from garmentlite.convert.run_results import (
@@ -35,10 +35,10 @@ HEADINGS = (_SHORT, _LEARNING, _WAYS_TRIED, _PARITY, _SAMPLES, _MISTAKES, _PICTU
 
 _TONES_OF_PARITY: dict[Tone, str] = {"good": "passed", "bad": "not passed", "open": "not decided"}
 _WAYS = {
-    pipeline.WAY_PLAIN: "rounds weights and activations, with ranges measured on training images",
-    pipeline.WAY_CORRECTED: "does the same, then restores the mean score of each class",
-    pipeline.WAY_CUT: "has the finest steps where two classes compete, and ties that favour no class",
-    pipeline.WAY_FINE_TUNED: "does the same, then trains on to answer as the float network does",
+    int8_ways.WAY_PLAIN: "rounds weights and activations, with ranges measured on training images",
+    int8_ways.WAY_CORRECTED: "does the same, then restores the mean score of each class",
+    int8_ways.WAY_CUT: "has the finest steps where two classes compete, and ties that favour no class",
+    int8_ways.WAY_FINE_TUNED: "does the same, then trains on to answer as the float network does",
 }
 
 _LONGER = (
