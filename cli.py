@@ -622,18 +622,25 @@ def convert(
 @app.command()
 def verify(
     reference: Annotated[
-        Path, typer.Argument(help="The model taken as right; alone with the two options below.")
+        Path,
+        typer.Argument(
+            help="The model that is taken as right; the only model with --save-reference or --against."
+        ),
     ],
-    candidate: Annotated[Path | None, typer.Argument(help="The model to be proved.")] = None,
+    candidate: Annotated[
+        Path | None, typer.Argument(help="The model that is to be proved.")
+    ] = None,
     margin: Annotated[
-        float, typer.Option(help="Largest loss of recall that is accepted, as a share.")
+        float, typer.Option(help="Largest loss of recall that is accepted; 0.02 is two points.")
     ] = 0.02,
-    alpha: Annotated[float, typer.Option(help="One-sided error rate.")] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(help="One-sided error rate of the confidence bounds.")
+    ] = 0.05,
     classes: Annotated[
         list[str] | None, typer.Option(help="Judge this class and no other (repeatable).")
     ] = None,
     min_support: Annotated[
-        int | None, typer.Option(min=1, help="Do not judge classes with fewer images.")
+        int | None, typer.Option(min=1, help="Do not judge classes with fewer images than this.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first LIMIT test images.")
@@ -641,21 +648,27 @@ def verify(
     photos: Annotated[
         Path | None,
         typer.Option(
-            help="Photographs in place of test images: a folder for each class, or a CSV of file,label."
+            help="Use photographs in place of the test images: a folder with a subfolder for each class, or "
+            "a CSV with the columns file and label."
         ),
     ] = None,
     segment: SegmentOption = "network",
     kernels: Annotated[
-        bool, typer.Option("--kernels", help="Compare with the reference kernels too: slow.")
+        bool,
+        typer.Option(
+            "--kernels", help="Also run the candidate on the runtime's reference kernels (slow)."
+        ),
     ] = False,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Show in which layer the error enters: seconds.")
+        bool,
+        typer.Option("--layers", help="Also measure in which layer the error enters (seconds)."),
     ] = False,
     corruptions: Annotated[
         bool,
         typer.Option(
             "--corruptions",
-            help="Compare under noise, blur, light, JPEG too: on 2,000 images, or on LIMIT.",
+            help="Also compare the models on noisy, blurred, brighter, paler, shifted and JPEG-compressed "
+            "images: 2,000 of each kind, or LIMIT.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -669,7 +682,10 @@ def verify(
         Path | None, typer.Option(help="Store the outputs of one model in this .npz file.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(help="Compare one model's outputs with those stored elsewhere.")
+        Path | None,
+        typer.Option(
+            help="Compare the outputs of one model with those that another machine stored in this file."
+        ),
     ] = None,
     labels: LabelsOption = None,
     data_dir: DataDir = None,
@@ -710,19 +726,21 @@ def verify(
 @app.command()
 def plan(
     margin: Annotated[
-        float, typer.Option(help="Largest loss of recall that is accepted, as a share.")
+        float, typer.Option(help="Largest loss of recall that is accepted; 0.02 is two points.")
     ] = 0.02,
     changed: Annotated[
         list[float] | None,
         typer.Option(
             help="Share of a class's images that only one of the models recognises (repeatable); "
-            "0, 0.005, 0.01 and 0.02 otherwise."
+            "0, 0.005, 0.01 and 0.02 are used otherwise."
         ),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="One-sided error rate.")] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(help="One-sided error rate of the confidence bounds.")
+    ] = 0.05,
     as_json: AsJson = False,
 ) -> None:
-    """Say how many images of a class 'cli verify' takes to show a margin; no models are needed."""
+    """Compute how many images of a class 'cli verify' needs to show a margin, without any model."""
     from garmentlite.convert.report import plan_text
     from garmentlite.convert.verify import planning
 
@@ -836,7 +854,7 @@ def card(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Print what a model file holds and says of itself; exit status 1 if the two do not fit."""
+    """Print the content of a model file and its metadata; exit status 1 if the two do not match."""
     from garmentlite.convert.card import read_card
     from garmentlite.edge.shipped import default_model
 
@@ -883,14 +901,22 @@ def draw(
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished, converted run.")],
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder of photographs, or of pictures from 'cli draw'.")
+        Path | None,
+        typer.Option(
+            help="Folder of photographs, or of pictures that 'cli draw' made, to recognise."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The HTML file; RUN/report.html otherwise."),
     ] = None,
     segment: SegmentOption = "network",
-    margin: Annotated[float, typer.Option(help="Of the parity check, as a share.")] = 0.02,
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="Largest loss of recall that the parity check accepts; 0.02 is two points."
+        ),
+    ] = 0.02,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from garmentlite.convert.calibration import CalibrationCheck, check_alone, check_manifest
+from garmentlite.convert.range_images import RangeImagesCheck, check_alone, check_manifest
 from garmentlite.edge.contents import Contents, Tensor, read_contents
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
@@ -33,7 +33,7 @@ class Card:
         flatbuffer_sha256: Checksum of the model without its metadata.
         contents: The tensors and operators of the model.
         metadata: The metadata in the file; None where it has none.
-        calibration: The check of the images that set the quantization ranges; None where none are recorded.
+        range_images: The check of the images that set the quantization ranges; None where none are recorded.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Card:
     flatbuffer_sha256: str
     contents: Contents
     metadata: Metadata | None
-    calibration: CalibrationCheck | None
+    range_images: RangeImagesCheck | None
 
     @property
     def unchanged(self) -> bool | None:
@@ -67,9 +67,9 @@ class Card:
                 f"{self.path} has {len(self.metadata.labels)} labels, but its output has shape "
                 f"{self.contents.outputs[0].shape}."
             )
-        if self.calibration and self.calibration.passed is False:
+        if self.range_images and self.range_images.passed is False:
             found.append(
-                f"{self.path}: images that set the quantization ranges: {self.calibration.sentence}."
+                f"{self.path}: images that set the quantization ranges: {self.range_images.sentence}."
             )
         return found
 
@@ -85,14 +85,14 @@ class Card:
             "unchanged": self.unchanged,
             "warnings": self.warnings,
             "contents": self.contents.as_document(),
-            "calibration_check": self.calibration.as_document() if self.calibration else None,
+            "calibration_check": self.range_images.as_document() if self.range_images else None,
         }
 
     def as_text(self) -> str:
         """The card for a terminal."""
         blocks = [self._head(), _text_of_contents(self.contents)]
         if self.metadata:
-            blocks += _text_of_metadata(self.metadata, self.calibration)
+            blocks += _text_of_metadata(self.metadata, self.range_images)
         text = "\n\n".join(blocks)
         # The metadata may come from anybody; it must not control the terminal.
         return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
@@ -144,11 +144,11 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
         flatbuffer_sha256=sha256(flatbuffer),
         contents=contents,
         metadata=metadata,
-        calibration=_check_calibration(manifest, data_dir) if manifest else None,
+        range_images=_check_range_images(manifest, data_dir) if manifest else None,
     )
 
 
-def _check_calibration(manifest: Any, data_dir: Path | None) -> CalibrationCheck:
+def _check_range_images(manifest: Any, data_dir: Path | None) -> RangeImagesCheck:
     alone = check_alone(manifest)
     if alone:
         return alone
@@ -156,13 +156,13 @@ def _check_calibration(manifest: Any, data_dir: Path | None) -> CalibrationCheck
         # The data set is not downloaded for this, because printing a card must not take minutes.
         there = [folder for folder in (data.DEBIAN_FOLDER, data.cache_folder()) if folder.is_dir()]
         if not there:
-            return CalibrationCheck(
+            return RangeImagesCheck(
                 None, "not checked, because Fashion-MNIST is not on this machine; see --data-dir"
             )
         try:
             return check_manifest(manifest, data.load(there[0]))
         except DataError as error:
-            return CalibrationCheck(None, f"not checked: {error}")
+            return RangeImagesCheck(None, f"not checked: {error}")
     return check_manifest(manifest, data.load(data_dir))
 
 
@@ -192,7 +192,7 @@ def _text_of_contents(contents: Contents) -> str:
     return "\n".join(lines)
 
 
-def _text_of_metadata(metadata: Metadata, calibration: CalibrationCheck | None) -> list[str]:
+def _text_of_metadata(metadata: Metadata, range_images: RangeImagesCheck | None) -> list[str]:
     threshold = metadata.unknown_threshold
     blocks = [
         _section(
@@ -214,7 +214,7 @@ def _text_of_metadata(metadata: Metadata, calibration: CalibrationCheck | None) 
         manifest = stated.pop("calibration", {})
         stated["candidates"] = _ways(stated.get("candidates", []))
         blocks.append(_section("quantization", stated))
-        checked = {"disjoint": calibration.sentence} if calibration else {}
+        checked = {"disjoint": range_images.sentence} if range_images else {}
         blocks.append(
             _section("images that set the quantization ranges", {**_as_dict(manifest), **checked})
         )

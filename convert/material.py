@@ -24,8 +24,8 @@ FASHION_MNIST = "Fashion-MNIST"
 
 FEWEST_PER_CLASS = 4  # pictures: two set the quantization ranges, one chooses, one measures
 _AS_THE_NETWORK_SEES = (
-    "--calibration takes pictures as the network sees them, grey and of its size; 'cli classify ... "
-    "--save-inputs DIR' writes such"
+    "--calibration takes grey pictures of the size of the network's input; 'cli classify ... --save-inputs "
+    "DIR' writes such pictures"
 )
 
 

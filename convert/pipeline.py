@@ -157,14 +157,14 @@ class Inputs:
     """What a conversion takes beside the network.
 
     Attributes:
-        calibration: Folder of pictures in place of Fashion-MNIST.
+        pictures: Folder of pictures in place of Fashion-MNIST.
         labels: The classes of these pictures in the order of the outputs; None where the network's are
             known.
         held_out: See `Job`.
         data_dir: See `Job`.
     """
 
-    calibration: Path | None = None
+    pictures: Path | None = None
     labels: Sequence[str] | None = None
     held_out: tuple[Path, ...] = field(default=())
     data_dir: Path | None = None
@@ -194,7 +194,7 @@ def prepare(
     Raises:
         GarmentliteError: If the network, the pictures or the folder cannot be used; nothing was written then.
     """
-    if inputs.labels and not inputs.calibration:
+    if inputs.labels and not inputs.pictures:
         raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
     source = find_source(path, name)
     folder = folder or source.keras_path.parent
@@ -205,9 +205,9 @@ def prepare(
         paths |= {one: folder / one for one in file_names(paths["int8"].stem)}
     require_place_for(paths, force=force)
     pictures = None
-    if inputs.calibration:
+    if inputs.pictures:
         labels = inputs.labels or source.labels or FASHION_MNIST_LABELS
-        pictures = material.from_folder(inputs.calibration, labels)
+        pictures = material.from_folder(inputs.pictures, labels)
     return Job(source, folder, request, pictures, inputs.held_out, inputs.data_dir)
 
 

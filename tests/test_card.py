@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
-from garmentlite.convert.calibration import check_alone, check_manifest
 from garmentlite.convert.card import read_card
 from garmentlite.convert.material import from_fashion_mnist
+from garmentlite.convert.range_images import check_alone, check_manifest
 from garmentlite.edge import shipped
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256

@@ -103,7 +103,7 @@ def test_from_folder_takes_a_picture_that_is_there_twice_once(write):
     [
         pytest.param({"dress": 8, "t-shirt-top": 3}, "holds 3 different pictures of 'T-shirt/top'", id="few"),
         pytest.param({".": 3}, "holds 3 different pictures, at least 4", id="few-unlabelled"),
-        pytest.param({"dress": 8, "Coat": 8}, r"Coat/.* not in the folder of a class.*--labels", id="unknown"),
+        pytest.param({"dress": 8, "Coat": 8}, "not in the folder of a class.*--labels", id="unknown"),
         pytest.param({"dress": 8, ".": 1}, "is not in the folder of a class", id="mixed"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a parity check asks for: the margin, the error rate, and which classes are judged."""
+"""The criteria of a parity check: the margin, the error rate, and the classes to judge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Criteria:
-    """What must be shown, of which classes, and with what certainty.
+    """The margin to show, the classes to judge, and the error rate.
 
     Attributes:
         margin: The largest loss of recall that is accepted, in (0, 1).

@@ -138,7 +138,7 @@ def chance_of_shown(
         log_shares = np.log([share_gained, share_lost, 1 - share_gained - share_lost])
     log_probability = log_factorials[support]
     for counts, log_share in zip((rows, columns, np.maximum(neither, 0)), log_shares, strict=True):
-        # 0 images of a share of 0 are certain, although 0 * -inf is no number.
+        # A count of 0 at a share of 0 has probability 1, although 0 * -inf is NaN.
         logarithms = np.where(counts > 0, counts, 1) * log_share
         log_probability = (
             log_probability - log_factorials[counts] + np.where(counts > 0, logarithms, 0.0)

@@ -12,7 +12,7 @@ from garmentlite.train.data import FashionMnist
 
 
 @dataclass(frozen=True)
-class CalibrationCheck:
+class RangeImagesCheck:
     """The outcome of a comparison of the record with the data set.
 
     Attributes:
@@ -29,13 +29,13 @@ class CalibrationCheck:
         return {"passed": self.passed, "sentence": self.sentence}
 
 
-def check_alone(manifest: Any) -> CalibrationCheck | None:
+def check_alone(manifest: Any) -> RangeImagesCheck | None:
     """The outcome where the record alone decides; None where the images must be compared."""
     if not isinstance(manifest, dict):
-        return CalibrationCheck(False, "the record is broken (it is not an object)")
+        return RangeImagesCheck(False, "the record is broken (it is not an object)")
     counted = manifest.get("also_in_test")  # by `cli convert`, when the file was made
     if counted:
-        return CalibrationCheck(
+        return RangeImagesCheck(
             False, f"{counted} of the images were test images too when the file was made"
         )
     # A file without this count is older than conversions with other images than Fashion-MNIST's.
@@ -43,13 +43,13 @@ def check_alone(manifest: Any) -> CalibrationCheck | None:
         counting = (
             "none was a test image when the file was made" if counted == 0 else "nothing is known"
         )
-        return CalibrationCheck(
+        return RangeImagesCheck(
             None, f"not checked here, because the images are not from Fashion-MNIST; {counting}"
         )
     return None
 
 
-def check_manifest(manifest: dict[str, Any], data: FashionMnist) -> CalibrationCheck:
+def check_manifest(manifest: dict[str, Any], data: FashionMnist) -> RangeImagesCheck:
     """Looks up the images of a record and compares them with the validation and the test images.
 
     They are compared pixel by pixel, so that a copy of a test image is found too. The images of a record
@@ -63,18 +63,18 @@ def check_manifest(manifest: dict[str, Any], data: FashionMnist) -> CalibrationC
     try:
         used = _images_of(manifest, material.training, data)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        return CalibrationCheck(False, f"the record is broken ({error!r})")
+        return RangeImagesCheck(False, f"the record is broken ({error!r})")
     actual = used.manifest("", 0)
     if actual["indices_sha256"] != manifest.get("indices_sha256"):
-        return CalibrationCheck(False, "the indices do not match their checksum")
+        return RangeImagesCheck(False, "the indices do not match their checksum")
     if actual["images_sha256"] != manifest.get("images_sha256"):
-        return CalibrationCheck(False, "the images at these indices do not match their checksum")
+        return RangeImagesCheck(False, "the images at these indices do not match their checksum")
     for part, others in (("test", material.test), ("validation", material.validation)):
         there = {image.tobytes() for image in others.images_u8}
         shared = sum(image.tobytes() in there for image in used.images_u8)
         if shared:
-            return CalibrationCheck(False, f"{shared:,} of the images are {part} images too")
-    return CalibrationCheck(
+            return RangeImagesCheck(False, f"{shared:,} of the images are {part} images too")
+    return RangeImagesCheck(
         True, f"checked: none of the {len(used.y):,} images is a test or a validation image"
     )
 
