@@ -601,6 +601,8 @@ def convert(
     if (ptq or io or c_array) and not int8:
         option = "--ptq" if ptq else "--io" if io else "--c-array"
         raise OptionError(f"{option} applies to the int8 file; give --int8 too.")
+    if labels and not calibration:
+        raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
     from garmentlite.convert import pipeline
     from garmentlite.convert.report import conversion_text
 

@@ -158,8 +158,7 @@ class Inputs:
 
     Attributes:
         pictures: Folder of pictures in place of Fashion-MNIST.
-        labels: The classes of these pictures in the order of the outputs; None where the network's are
-            known.
+        labels: The classes of these pictures in the order of the outputs; None for the network's own.
         held_out: See `Job`.
         data_dir: See `Job`.
     """
@@ -194,8 +193,6 @@ def prepare(
     Raises:
         GarmentliteError: If the network, the pictures or the folder cannot be used; nothing was written then.
     """
-    if inputs.labels and not inputs.pictures:
-        raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
     source = find_source(path, name)
     folder = folder or source.keras_path.parent
     paths = output_paths(folder, source.name, request.formats)

@@ -98,10 +98,10 @@ def test_error_of_the_program_keeps_its_traceback(run, monkeypatch):
 
 
 def test_ctrl_c_anywhere_exits_2_and_not_as_a_failed_check(run, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_open_model", interrupted)
+    monkeypatch.setattr("garmentlite.convert.verify.check.run", interrupted)
     assert run("verify", "a.tflite", "b.tflite", expect=2).stderr == "Interrupted.\n"
 
 
