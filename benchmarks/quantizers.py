@@ -54,7 +54,7 @@ def main() -> None:
     from garmentlite.edge.contents import read_contents
     from garmentlite.edge.labels import class_id_of
     from garmentlite.train.data import as_input, load
-    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.prediction import predict_logits
 
     source = pipeline.find_source(arguments.run, None)
     model = pipeline.load_keras(source.keras_path)

@@ -80,7 +80,8 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
     fold_of: dict[str, int] = {}
     for number, run in enumerate(found):
         stored = runs.read_photos(run)
-        fold_of |= dict.fromkeys(stored["files"][stored["is_held_out"]].tolist(), number)
+        held = zip(stored.files, stored.is_held_out, strict=True)
+        fold_of |= {name: number for name, is_held_out in held if is_held_out}
     with (folder / "images.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["image"] in fold_of]
     order = np.random.default_rng(1).permutation(len(rows))[:limit]

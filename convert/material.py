@@ -17,12 +17,11 @@ from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, folder_name_of
 from garmentlite.edge.pictures import find_pictures, read_picture
 from garmentlite.train import runs
-from garmentlite.train.data import FashionMnist, validation_split
+from garmentlite.train.data import SPLIT_SEED, FashionMnist, validation_split
 
 FASHION_MNIST = "Fashion-MNIST"
 
 FEWEST_PER_CLASS = 4  # pictures: two calibrate, one chooses, one measures
-_SPLIT_SEED = 20170825  # as that of Fashion-MNIST's validation split; any fixed number serves
 _AS_THE_NETWORK_SEES = (
     "--calibration takes pictures as the network sees them, grey and of its size; 'cli classify ... "
     "--save-inputs DIR' writes such"
@@ -136,8 +135,8 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
         DataError: If the run does not hold its photographs, or none is held out.
     """
     stored = runs.read_photos(run)
-    tiles, y = stored["tiles_u8"], stored["y"]
-    is_used, is_held_out = stored["found"] & (y >= 0), stored["is_held_out"]
+    tiles, y = stored.tiles.tiles_u8, stored.y
+    is_used, is_held_out = stored.tiles.found & (y >= 0), stored.is_held_out
     variants = tiles.shape[1]
     first = np.flatnonzero(is_used & ~is_held_out) * variants
     places = (first[:, np.newaxis] + np.arange(variants)).ravel()
@@ -186,7 +185,7 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
     places = np.array(list(first_with.values()))
     every = Images(np.stack(images), np.array(class_ids), np.arange(len(paths))).take(places)
     parts: list[list[np.ndarray]] = [[], [], []]
-    rng = np.random.default_rng(_SPLIT_SEED)
+    rng = np.random.default_rng(SPLIT_SEED)
     for class_id in np.unique(every.y):
         members = rng.permutation(np.flatnonzero(every.y == class_id))
         if len(members) < FEWEST_PER_CLASS:

@@ -23,7 +23,7 @@ from garmentlite.edge import metrics
 from garmentlite.edge.contents import read_contents
 from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
 from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
-from garmentlite.edge.metadata import MIRRORED, PLAIN, Metadata, attach
+from garmentlite.edge.metadata import MIRRORED, Metadata, attach
 from garmentlite.edge.preparation import PREPARATION, TILE
 from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
@@ -84,7 +84,7 @@ class Source:
     @property
     def labels(self) -> tuple[str, ...]:
         """Its classes in the order of the outputs, as far as they are known."""
-        return tuple(self.training.get("class_weights", ()))
+        return runs.labels_of(self.training)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -215,7 +215,7 @@ def find_confidence(
     if not folders:
         return None
     for folder in held_out:
-        classes = tuple(runs.read_json(folder, runs.CONFIG)["class_weights"])
+        classes = runs.labels_of(runs.read_json(folder, runs.CONFIG))
         if source.labels and classes != source.labels:
             raise DataError(
                 f"--held-out {folder} knows other classes ({', '.join(classes)}) than {source.keras_path}; "
@@ -224,7 +224,7 @@ def find_confidence(
     found = confidence.read_held_out(
         folders,
         lambda path, images_u8: _predict(load_keras(path), images_u8),
-        mirrored=source.augmentation.flip > 0,
+        mirrored=MIRRORED in runs.views_of(source.training),
     )
     count = int(found.is_garment.sum())
     if not held_out and count < confidence.FEWEST:
@@ -336,7 +336,7 @@ def convert(
             training=source.training,
             quantization=quantization[name],
             measured=_short(measured[name]),
-            views=(PLAIN, MIRRORED) if source.augmentation.flip > 0 else (PLAIN,),
+            views=runs.views_of(source.training),
         )
         write_bytes(paths[name], attach(flatbuffer, metadata))
     if paths["keras"].resolve() != source.keras_path.resolve():
@@ -592,7 +592,7 @@ def _require_logits(path: Path, outputs: np.ndarray) -> None:
 
 
 def _predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
-    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.prediction import predict_logits
 
     return predict_logits(model, images_u8)
 

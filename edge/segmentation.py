@@ -45,6 +45,7 @@ class Segmenter(Protocol):
     """Finds the garment in a picture."""
 
     name: str  # under which it is registered and reported
+    version: int  # raised by one whenever the same picture gives another mask
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """Where the garment is.
@@ -81,6 +82,7 @@ class PlainSegmenter:
     """
 
     name = "plain"
+    version = 1
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""
@@ -95,6 +97,7 @@ class BorderSegmenter:
     """
 
     name = "border"
+    version = 1
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""
@@ -109,6 +112,7 @@ class GrabCutSegmenter:
     """
 
     name = "grabcut"
+    version = 1
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""
@@ -126,6 +130,7 @@ class NetworkSegmenter:
     """
 
     name = "network"
+    version = 1
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the network, once for all pictures.

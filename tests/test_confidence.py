@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from garmentlite.edge.errors import DataError
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import SURE, mean_over_views
 from garmentlite.train import confidence, runs
+from garmentlite.train.collection import Collection, LabelledPhoto
 from garmentlite.train.confidence import HeldOut
+from garmentlite.train.labelling import Labelling
+from garmentlite.train.tiles import Tiles
 
 CLASSES = 4
 EVERY = np.eye(CLASSES, dtype=bool)  # photographs are labelled with classes
@@ -265,28 +269,31 @@ MEMBERS = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], bool)
 def make_run(tmp_path):
     """A run's photographs: six, whose tiles are full of their number from 1 on, in two folds.
 
-    The second is of no class, of the fourth nothing was found, and of the fifth a piece of its ground was
-    taken for a garment.
+    The second is of no class, in the fourth no garment was found, and in a piece of the ground of the fifth
+    one was found by mistake.
     """
 
-    def make(name, held, **changes):
+    def make(name, held, *, second_u8=None, members=MEMBERS):
         tiles = np.zeros((6, 1, 28, 28), np.uint8)
         tiles += np.arange(1, 7, dtype=np.uint8).reshape(6, 1, 1, 1)
         tiles[3] = 0
         tiles[:, :, :, :14] *= 10  # brighter on the left
         grounds = np.zeros((6, 3, 28, 28), np.uint8)
         grounds[4, 1] = 99
-        arrays = {
-            "tiles_u8": tiles, "grounds_u8": grounds, "y": np.array([0, -1, 1, 2, 2, 1]),
-            "found": tiles.any(axis=(1, 2, 3)), "is_held_out": np.isin(np.arange(6), held),
-            "members": MEMBERS, "groups": np.array(NAMES),
-            "files": np.array([f"{number}.png" for number in range(6)]),
-        } | changes  # fmt: skip
-        folder = tmp_path / name
-        folder.mkdir()
-        without = {key for key, value in changes.items() if value is None}
-        np.savez(folder / runs.PHOTOS, **{k: v for k, v in arrays.items() if k not in without})
-        return folder
+        second_u8 = tiles[:, 0] if second_u8 is None else second_u8
+        found = np.arange(6) != 3
+        made = Tiles(
+            tiles_u8=tiles, second_u8=second_u8, grounds_u8=grounds, readable=np.ones(6, bool),
+            found=found, second_found=second_u8.any(axis=(1, 2)), grounds_found=grounds.any(axis=(2, 3)),
+        )  # fmt: skip
+        y = np.array([0, -1, 1, 2, 2, 1])
+        labelling = Labelling(tuple("abcd"), NAMES, members, y, own=False)
+        photos = [
+            LabelledPhoto(Path(f"{number}.png"), f"{number}.png", "", "") for number in range(6)
+        ]
+        collection = Collection(photos, [""] * 6, labelling, np.isin(np.arange(6), held))
+        runs.write_photos(tmp_path / name, collection, made, variants=True)
+        return tmp_path / name
 
     return make
 
@@ -361,13 +368,6 @@ def test_read_held_out_without_any_garment_gives_none(make_run, held):
     assert asked.files == []
     with pytest.raises(DataError, match=r"^0 photographs of garments were held out"):
         confidence.fit(found)
-
-
-def test_read_held_out_of_a_run_from_before_there_were_grounds_has_none(make_run):
-    found = confidence.read_held_out(
-        [make_run("older", [2, 4], grounds_u8=None)], Asked(), mirrored=True
-    )
-    assert found.is_empty.tolist() == [False, False]
 
 
 def test_read_held_out_of_a_run_without_photographs_is_one_sentence(tmp_path):

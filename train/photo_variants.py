@@ -1,7 +1,7 @@
-"""What cameras and segmenters do to a garment: light, blur, noise, JPEG, a mask that is not quite right.
+"""Variants of a photograph: how other takes, with another light, distance and mask, would have come out.
 
-One photograph teaches one light and one outline. These variants are made at the photograph's own size, before
-the steps that lead to 28x28, so that they arrive there as the real ones do.
+A photograph shows one light and one outline. The variants are made at the photograph's own size, before the
+steps that lead to 28x28, so that they pass through these steps as real photographs do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from garmentlite.edge.preparation import box_of, why_no_garment
 from garmentlite.edge.segmentation import load_opencv
 
-VERSION = 1  # of the amounts below
+VERSION = 1  # raised whenever the same seed gives other variants
 
 # Longest side in pixels of the garment and its surroundings: from near to across the room.
 SIDE_RANGE = (64, 192)
@@ -43,19 +43,19 @@ _ODDS = {
 }
 
 
-def photographed(
+def another_take(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same garment as another photograph and another segmentation might show it.
+    """The garment as another photograph and another segmentation of it might show it.
 
     Args:
         rgb: uint8, shape (H, W, 3). Not changed.
         mask: bool, shape (H, W), True on the garment; at least one pixel.
-        rng: Where all amounts are drawn from; the same state gives the same picture.
+        rng: Source of all random amounts; the same state gives the same picture.
 
     Returns:
         rgb, uint8 of shape (h, w, 3), and the mask, bool of shape (h, w), of the garment and a little of
-        what is around it. The mask is always one in which a garment is seen, if that given was.
+        its surroundings. If the preparation accepts the given mask as a garment, it accepts this one too.
     """
     rgb, mask = _near(rgb, mask, rng)
     rgb, mask = _turned(rgb, mask, rng)
@@ -99,12 +99,12 @@ def _turned(
         degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0
     )
     turned = np.asarray(outline) >= 128
-    # Of what is a pixel wide, nothing may be left.
+    # A mask that is a pixel wide may be lost by turning it.
     return (np.array(picture), turned) if turned.any() else (rgb, mask)
 
 
 def _exposed(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Through lens, sensor and file: light and its colour, gamma, blur, noise, JPEG."""
+    """The picture after lens, sensor and file: light and its colour, gamma, blur, noise, JPEG."""
     from PIL import Image
 
     cv2 = load_opencv()
