@@ -942,7 +942,7 @@ def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
     trained = run(*train)
     assert "so the labels are the classes (Hose, Kleid, Tasche)" in trained.stderr
     assert "broken.jpg is not a picture" in trained.stderr
-    assert "in 1 no garment was found" in trained.stderr
+    assert "In 1 no garment was found" in trained.stderr
     assert "photographs held out" in trained.stdout
     assert sorted(os.listdir(folder)) == [
         "config.json", "confusion_matrix.png", "held_out.csv", "history.csv", "history.json",
