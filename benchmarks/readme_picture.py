@@ -17,7 +17,7 @@ from garmentlite.edge.files import replacing
 from garmentlite.edge.pictures import Picture
 from garmentlite.edge.preparation import naive_tile
 from garmentlite.edge.recognition import recognize
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER, default_model
 
 UNTRAINED = FOLDER / "weighted-cnn_int8.tflite"  # that never saw a photograph
@@ -50,7 +50,7 @@ def main() -> None:
         picture = Picture(draw_scene(label, rng).rgb)
         naive = naive_tile(picture.rgb)
         ours = recognize(picture, shipped, segmenter)
-        tiles = (picture.rgb, naive, ours.prepared.image_u8)
+        tiles = (picture.rgb, naive, ours.image_u8)
         answers = (label, untrained.predict(naive).label, ours.label)
         for top, tile, answer in zip(tops, tiles, answers, strict=True):
             if tile is not None:

@@ -19,6 +19,7 @@ from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import sha256
 
 FORMAT_VERSION = 1
+PLAIN, MIRRORED = "plain", "mirrored"  # the views that a device can ask a network about
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
 _LARGEST_ENTRY = 1 << 20  # bytes; a card is a few kB, more is a broken or hostile file
 # How the zip begins: version 2.0 of the format, no flags, deflated, the fixed date, as `attach` writes it.
