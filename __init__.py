@@ -49,13 +49,17 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"garmentlite.{_MODULES[name]}"), name)
-    globals()[name] = value  # found at once from now on
-    return value
+if (
+    not TYPE_CHECKING
+):  # type checkers, which read the imports above, report a name that does not exist
+
+    def __getattr__(name: str) -> Any:
+        """Imports a public name when it is first used."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"garmentlite.{_MODULES[name]}"), name)
+        globals()[name] = value  # from now on Python finds it without this function
+        return value
 
 
 def __dir__() -> list[str]:

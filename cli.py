@@ -93,21 +93,26 @@ DataDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="A .tflite file; the best shipped one otherwise.")
+    Path | None,
+    typer.Option("--model", help="Use this .tflite file instead of the best shipped one."),
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option("--labels", help="Text file with a label a line, for a model that carries none."),
+    typer.Option(
+        "--labels",
+        help="Read the class names from this text file, one on each line, for a model without metadata.",
+    ),
 ]
 SegmentOption = Annotated[
     str,
     typer.Option(
-        "--segment", help=f"How the garment is cut out of a photograph: {', '.join(SEGMENTERS)}."
+        "--segment",
+        help=f"Cut the garment out of a photograph with this segmenter: {', '.join(SEGMENTERS)}.",
     ),
 ]
-TopK = Annotated[int, typer.Option(min=1, help="Number of classes to list.")]
+TopK = Annotated[int, typer.Option(min=1, help="List this number of classes.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -857,7 +862,7 @@ def plan(
 @app.command()
 def classify(
     paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders or patterns such as '*.jpg'.")
+        list[str], typer.Argument(help="Look at these files, folders or patterns such as '*.jpg'.")
     ],
     model: ModelOption = None,
     labels: LabelsOption = None,
@@ -896,8 +901,8 @@ def webcam(
     source: Annotated[
         str,
         typer.Option(
-            help="Where frames come from: the number of a camera, a video file, a folder of pictures, or "
-            "test-pattern."
+            help="Take frames from this source: the number of a camera, a video file, a folder of pictures, "
+            "or test-pattern."
         ),
     ] = "0",
     model: ModelOption = None,
@@ -960,12 +965,15 @@ def card(
 
 @app.command()
 def draw(
-    output: Annotated[Path, typer.Argument(help="Folder in which the pictures are saved.")],
+    output: Annotated[Path, typer.Argument(help="Save the pictures in this folder.")],
     count: Annotated[
-        int, typer.Option(min=1, help="Number of pictures of each of the ten classes.")
+        int, typer.Option(min=1, help="Draw this number of pictures of each of the ten classes.")
     ] = 3,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of all random choices; the same seed draws the same.")
+        int,
+        typer.Option(
+            min=0, help="Seed the random generator; the same seed draws the same pictures."
+        ),
     ] = 0,
     force: Force = False,
 ) -> None:
