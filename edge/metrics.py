@@ -100,7 +100,7 @@ def recall_per_class(matrix: np.ndarray) -> np.ndarray:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        float64, shape (C,), each in [0, 1]. NaN where a class has no true sample: such a recall is
+        float64, shape (C,), each in [0, 1]. NaN if a class has no true sample: such a recall is
         unknown and must not be read as zero.
     """
     return _shares(np.diagonal(matrix), matrix.sum(axis=1))
@@ -113,7 +113,7 @@ def precision_per_class(matrix: np.ndarray) -> np.ndarray:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        float64, shape (C,), each in [0, 1]. NaN where a class was never predicted.
+        float64, shape (C,), each in [0, 1]. NaN if a class was never predicted.
     """
     return _shares(np.diagonal(matrix), matrix.sum(axis=0))
 
@@ -125,7 +125,7 @@ def f1_per_class(matrix: np.ndarray) -> np.ndarray:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        float64, shape (C,), each in [0, 1]. NaN where a class has neither a sample nor a prediction.
+        float64, shape (C,), each in [0, 1]. NaN if a class has neither a sample nor a prediction.
     """
     return _shares(2 * np.diagonal(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
 

@@ -1,4 +1,4 @@
-"""OpenCV: loading it with a sentence where it is missing or broken, and how many threads it may use."""
+"""Loads OpenCV, says what to do if it is missing or broken, and sets the number of its threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUILT_FOR_OTHER_NUMPY = ("numpy.core.multiarray failed to import", "_ARRAY_API 
 
 
 def load_opencv() -> Any:
-    """Imports `cv2` when it is first needed, since not every installation has it.
+    """Imports `cv2`, which not every installation has.
 
     Returns:
         The module `cv2`.

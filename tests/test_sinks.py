@@ -84,11 +84,10 @@ def virtual_display():
 
 WINDOW_APP = f"""
 import sys
-from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.segmenters.plain import PlainSegmenter
-from garmentlite.edge.sources.registry import open_source
+from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.sinks.window import WindowSink
-from garmentlite.edge.stream import run
+from garmentlite.edge.sources.registry import open_source
+from garmentlite.edge.stream import GarmentStream, run
 limit = int(sys.argv[1]) or None
 source = open_source("test-pattern", resolution_wh=(320, 240))
 stream = GarmentStream(source, Recognizer({str(MODEL)!r}, "plain"))

@@ -28,7 +28,7 @@ def recognizer():
 
 
 class ListSource:
-    """Frames from a list; an exception in it is raised in its turn."""
+    """Gives the frames of a list; an exception in the list is raised when its turn comes."""
 
     is_live = False
 
@@ -50,7 +50,7 @@ class ListSource:
 
 
 class ListSink:
-    """Keeps what it is shown, and has enough after some."""
+    """Keeps the answers, and has enough after a number of them."""
 
     def __init__(self, enough=None):
         self.sightings, self.enough, self.is_open = [], enough, False

@@ -49,9 +49,7 @@ class WindowSink:
         self._cv2 = load_opencv()
         # The value of time.monotonic at which a frame of time 0 was shown, or would have been.
         self._time_zero: float | None = None
-        self._draw_ms: float | None = (
-            None  # of the last frame, since that of this frame is not known yet
-        )
+        self._draw_ms: float | None = None  # time to draw the last frame; shown in the next one
         return self
 
     def __exit__(
