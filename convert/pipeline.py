@@ -23,7 +23,7 @@ from garmentlite.edge import metrics
 from garmentlite.edge.contents import read_contents
 from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
 from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
-from garmentlite.edge.metadata import Metadata, attach
+from garmentlite.edge.metadata import MIRRORED, PLAIN, Metadata, attach
 from garmentlite.edge.preparation import PREPARATION, TILE
 from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
@@ -336,6 +336,7 @@ def convert(
             training=source.training,
             quantization=quantization[name],
             measured=_short(measured[name]),
+            views=(PLAIN, MIRRORED) if source.augmentation.flip > 0 else (PLAIN,),
         )
         write_bytes(paths[name], attach(flatbuffer, metadata))
     if paths["keras"].resolve() != source.keras_path.resolve():

@@ -111,12 +111,10 @@ class Classifier:
     def views(self) -> tuple[str, ...]:
         """The versions of an image that the network is asked about; their probabilities are averaged.
 
-        It is ("plain",) or ("plain", "mirrored"): a network that was trained on mirrored images answers
-        better if it is asked about the mirrored image too.
+        It is ("plain",) or ("plain", "mirrored"), and ("plain",) for a file without metadata. A network that
+        was trained on mirrored images answers better if it is asked about the mirrored image too.
         """
-        training = self.metadata.training if self.metadata else {}
-        is_mirrored = bool(training.get("augmentation", {}).get("flip"))
-        return (model_metadata.PLAIN, model_metadata.MIRRORED)[: 1 + is_mirrored]
+        return self.metadata.views if self.metadata else (model_metadata.PLAIN,)
 
     @property
     def unknown_threshold(self) -> float | None:

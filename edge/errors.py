@@ -4,6 +4,17 @@ The command line prints the sentence of such an error and exits with status 2. A
 of the program and keeps its traceback.
 """
 
+import struct
+import zipfile
+import zlib
+
+# What zipfile, zlib, NumPy, Pillow and json raise for a damaged or hostile file, depending on the format
+# and the place. A reader turns them into one of the errors below.
+READ_ERRORS = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError,
+    MemoryError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
 
 class GarmentliteError(Exception):
     """An expected error: the message names what is wrong, what was expected, and the next step."""

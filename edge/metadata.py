@@ -1,4 +1,4 @@
-"""What a model file says of itself: a small zip behind the flatbuffer, in the same file.
+"""The metadata inside a model file: a small zip behind the flatbuffer, in the same file.
 
 The zip holds `metadata.json` and `labels.txt`; `unzip model.tflite` reads it, and the LiteRT runtime
 ignores it, because a flatbuffer is addressed from its start and a zip from its end. Dates in the zip are
@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import zipfile
-import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from garmentlite.edge.errors import ModelError
+from garmentlite.edge.documents import Document, DocumentError, parse
+from garmentlite.edge.errors import READ_ERRORS, ModelError
 from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import is_reserved
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PLAIN, MIRRORED = "plain", "mirrored"  # the views that a device can ask a network about
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
 _LARGEST_ENTRY = 1 << 20  # bytes; a card is a few kB, more is a broken or hostile file
 # How the zip begins: version 2.0 of the format, no flags, deflated, the fixed date, as `attach` writes it.
 _FIRST_ENTRY = b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00\x21\x00"
-# What a broken zip or document is met with, depending on the place.
-_READ_ERRORS = (
-    ValueError, TypeError, KeyError, EOFError, NotImplementedError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,16 +32,18 @@ class Metadata:
 
     Attributes:
         name: Name of the model, such as "weighted-cnn".
-        labels: The class names in the order of the outputs.
+        labels: The class names in the order of the outputs; all different.
         preparation: Name and version of the picture preparation it was made for.
-        temperature: Logits are divided by this before softmax; fitted on validation data.
-        unknown_threshold: Confidence below which the answer is "unknown"; None where none was chosen.
+        temperature: Logits are divided by this before softmax; above 0, fitted on validation data.
+        unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; None for never.
         reference_sha256: Checksum of the float `.keras` file the model came from.
         flatbuffer_sha256: Checksum of the flatbuffer in front of the zip.
         training: How the float model was trained: network, seed, protocol, class weights, versions.
         quantization: How the integers were found: way, calibration manifest, changed images of each way.
         measured: Recall and precision per class and accuracy, by data set.
-        format_version: Of this document.
+        views: The versions of an image that the network is asked about; their probabilities are averaged.
+            "plain" is the image itself and comes first, "mirrored" is it mirrored left for right.
+        format_version: Version of the document that was read; `attach` writes `FORMAT_VERSION`.
     """
 
     name: str
@@ -59,6 +56,7 @@ class Metadata:
     training: dict[str, Any] = field(default_factory=dict)
     quantization: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
+    views: tuple[str, ...] = (PLAIN,)
     format_version: int = FORMAT_VERSION
 
 
@@ -67,13 +65,20 @@ def attach(flatbuffer: bytes, metadata: Metadata) -> bytes:
 
     Args:
         flatbuffer: A TFLite model without metadata.
-        metadata: What it says of itself; `flatbuffer_sha256` is filled in here.
+        metadata: What the file says about the model; `flatbuffer_sha256` and `format_version` are
+            filled in here.
 
     Returns:
         The whole file; the same arguments give the same bytes.
+
+    Raises:
+        ValueError: If `split` would refuse the metadata.
     """
-    document = asdict(metadata) | {"flatbuffer_sha256": sha256(flatbuffer)}
+    document = asdict(metadata) | {
+        "flatbuffer_sha256": sha256(flatbuffer), "format_version": FORMAT_VERSION,
+    }  # fmt: skip
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    _from_document(parse(text, _LARGEST_ENTRY))
     buffer = io.BytesIO(flatbuffer)
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -95,7 +100,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
     """Takes a model file apart.
 
     Args:
-        content: The bytes of a `.tflite` file, anybody's.
+        content: The bytes of a `.tflite` file from any program.
 
     Returns:
         The flatbuffer, and the metadata behind it; None where there is none of ours.
@@ -105,7 +110,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile:
+    except READ_ERRORS:
         if _FIRST_ENTRY in content[-_LARGEST_ENTRY:]:
             raise ModelError("its end is missing or broken, and its metadata with it") from None
         return content, None
@@ -114,50 +119,87 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         if "metadata.json" not in entries:
             return content, None
         flatbuffer = content[: min(entry.header_offset for entry in entries.values())]
-        if entries["metadata.json"].file_size > _LARGEST_ENTRY:
-            raise ModelError("its metadata is larger than 1 MiB")
         try:
-            document = json.loads(archive.read("metadata.json"), parse_constant=_refuse_constant)
-            version = document["format_version"]
-            if not isinstance(version, int) or version > FORMAT_VERSION:
+            document = parse(_read_entry(archive, entries["metadata.json"]), _LARGEST_ENTRY)
+            version = document.integer("format_version", 1, 1 << 31)
+            if version > FORMAT_VERSION:
                 raise ModelError(
                     f"its metadata is of format {version}, this program reads up to {FORMAT_VERSION}; "
                     "update garmentlite"
                 )
-            metadata = Metadata(**document)
-            _require_usable(metadata)
-        except _READ_ERRORS as error:
+            return flatbuffer, _from_document(document)
+        except READ_ERRORS as error:
             raise ModelError(f"its metadata cannot be read ({error})") from error
-        return flatbuffer, metadata
-
-
-def _require_usable(metadata: Metadata) -> None:
-    """Raises ValueError if a field is not of the type or range that the program relies on."""
-    if not isinstance(metadata.labels, list) or not all(
-        isinstance(label, str) for label in metadata.labels
-    ):
-        raise ValueError("labels must be a list of names")
-    for name in ("name", "reference_sha256", "flatbuffer_sha256"):
-        if not isinstance(getattr(metadata, name), str):
-            raise ValueError(f"{name} must be a text, got {getattr(metadata, name)!r:.40}")
-    for name in ("preparation", "training", "quantization", "measured"):
-        if not isinstance(getattr(metadata, name), dict):
-            raise ValueError(f"{name} must be an object, got {getattr(metadata, name)!r:.40}")
-    temperature, threshold = metadata.temperature, metadata.unknown_threshold
-    if not _is_number(temperature) or not temperature > 0:
-        raise ValueError(f"temperature must be a number above 0, got {temperature}")
-    if threshold is not None and not _is_number(threshold):
-        raise ValueError(f"unknown_threshold must be a number or null, got {threshold}")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def is_unchanged(flatbuffer: bytes, metadata: Metadata) -> bool:
     """Whether the flatbuffer is still the one that the metadata was written for."""
     return sha256(flatbuffer) == metadata.flatbuffer_sha256
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The bytes of an entry, of which no more are unpacked than may be used."""
+    # Python unpacks the other methods of compression without a limit.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DocumentError(f"it is compressed with method {entry.compress_type}, expected deflate")
+    with archive.open(entry) as packed:
+        return packed.read(_LARGEST_ENTRY + 1)
+
+
+def _from_document(document: Document) -> Metadata:
+    """The metadata of a document of any format up to `FORMAT_VERSION`, every field checked."""
+    version = document.integer("format_version", 1, FORMAT_VERSION)
+    names = [one.name for one in fields(Metadata) if version > 1 or one.name != "views"]
+    document.require_fields(
+        [name for name in names if name not in ("training", "quantization", "measured")], names
+    )
+    threshold = (
+        None
+        if document.is_null("unknown_threshold")
+        else document.number("unknown_threshold", 0, 1)
+    )
+    given = document.fields
+    provenance = {
+        name: document.object(name) if name in given else {}
+        for name in ("training", "quantization", "measured")
+    }
+    return Metadata(
+        name=document.line("name"),
+        labels=_labels_of(document),
+        preparation=document.object("preparation"),
+        temperature=document.positive_number("temperature"),
+        unknown_threshold=threshold,
+        reference_sha256=document.text("reference_sha256"),
+        flatbuffer_sha256=document.text("flatbuffer_sha256"),
+        **provenance,
+        views=_views_of(document) if version > 1 else _views_of_format_1(provenance["training"]),
+        format_version=version,
+    )
+
+
+def _labels_of(document: Document) -> list[str]:
+    labels = document.texts("labels")
+    if not labels or not all(label.strip() for label in labels):
+        raise DocumentError("labels must name at least one class, and none may be empty")
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise DocumentError(f"labels must be different, got {twice!r:.40} twice")
+    reserved = next((label for label in labels if is_reserved(label)), None)
+    if reserved is not None:
+        raise DocumentError(f"no class may be called {reserved!r:.40}, which stands for no class")
+    return labels
+
+
+def _views_of(document: Document) -> tuple[str, ...]:
+    views = tuple(document.texts("views"))
+    if views not in ((PLAIN,), (PLAIN, MIRRORED)):
+        raise DocumentError(
+            f"views must be ['{PLAIN}'] or ['{PLAIN}', '{MIRRORED}'], got {list(views)!r:.40}"
+        )
+    return views
+
+
+def _views_of_format_1(training: dict[str, Any]) -> tuple[str, ...]:
+    """The views of a file of format 1, where they hang on whether the augmentation mirrored images."""
+    augmentation = Document({"augmentation": training.get("augmentation", {})})
+    return (PLAIN, MIRRORED) if augmentation.object("augmentation").get("flip") else (PLAIN,)

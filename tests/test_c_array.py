@@ -27,7 +27,7 @@ AWKWARD_LABELS = (
     "back\\slash",
     "what??/",
     "??=??'",
-    "tab\tbell\a7",
+    "é7",
     "Größe 38",
     "シャツ",
     "%d*/",

@@ -21,7 +21,7 @@ from garmentlite.train import data
 
 CARD_FIELDS = {
     "name", "labels", "preparation", "temperature", "unknown_threshold", "reference_sha256",
-    "flatbuffer_sha256", "training", "quantization", "measured", "format_version",
+    "flatbuffer_sha256", "training", "quantization", "measured", "views", "format_version",
     "file", "flatbuffer", "unchanged", "warnings", "contents", "calibration_check",
 }  # fmt: skip
 
@@ -205,8 +205,8 @@ def test_card_shows_what_another_program_wrote_as_it_is(run, write_model, fields
     assert "made" in run("card", write_model(**fields)).stdout
 
 
-def test_card_of_a_hostile_label_does_not_steer_the_terminal(run, write_model):
-    text = run("card", write_model(labels=["\x1b[2J", "b\rc", "c", "d"])).stdout
+def test_card_of_a_hostile_text_does_not_steer_the_terminal(run, write_model):
+    text = run("card", write_model(training={"command": "\x1b[2J a\rb"})).stdout
     assert "\x1b" not in text
     assert "\r" not in text
     assert "?[2J" in text

@@ -75,6 +75,56 @@ def test_split_gives_back_what_was_attached(flatbuffer, metadata_of):
     assert is_unchanged(back, found)
 
 
+@pytest.mark.parametrize("views", [("plain",), ("plain", "mirrored")])
+def test_split_gives_back_the_views(flatbuffer, metadata_of, views):
+    _, found = split(attach(flatbuffer, metadata_of(views=views)))
+    assert found.views == views
+
+
+@pytest.mark.parametrize(
+    ("training", "views"),
+    [
+        pytest.param({}, ("plain",), id="no-augmentation"),
+        pytest.param({"augmentation": {"rotation": 5}}, ("plain",), id="no-flip"),
+        pytest.param({"augmentation": {"flip": 0.0}}, ("plain",), id="flip-zero"),
+        pytest.param({"augmentation": {"flip": 0.5}}, ("plain", "mirrored"), id="flip"),
+    ],
+)
+def test_split_of_format_1_takes_the_views_from_the_augmentation(
+    flatbuffer, model_file, training, views
+):
+    document = document_of(model_file) | {"format_version": 1, "training": training}
+    del document["views"]
+    _, found = split(with_document(flatbuffer, json.dumps(document)))
+    assert (found.views, found.format_version) == (views, 1)
+    _, written_again = split(attach(flatbuffer, found))
+    assert (written_again.views, written_again.format_version) == (views, FORMAT_VERSION)
+
+
+def test_split_of_format_1_with_a_broken_augmentation_is_a_model_error(flatbuffer, model_file):
+    document = document_of(model_file) | {"format_version": 1, "training": {"augmentation": None}}
+    del document["views"]
+    with pytest.raises(ModelError, match="augmentation must be an object, got None"):
+        split(with_document(flatbuffer, json.dumps(document)))
+
+
+@pytest.mark.parametrize("name", ["labels", "temperature", "views"])
+def test_split_of_a_document_without_a_field_names_it(flatbuffer, model_file, name):
+    document = document_of(model_file)
+    del document[name]
+    with pytest.raises(ModelError, match=f"'{name}' is missing"):
+        split(with_document(flatbuffer, json.dumps(document)))
+
+
+def test_split_of_deeply_nested_metadata_is_a_model_error(flatbuffer, model_file):
+    nested = {}
+    for _ in range(100):
+        nested = {"a": nested}
+    text = json.dumps(document_of(model_file) | {"training": nested})
+    with pytest.raises(ModelError, match="nested deeper"):
+        split(with_document(flatbuffer, text))
+
+
 def test_attach_of_nan_is_refused(flatbuffer, metadata_of):
     with pytest.raises(ValueError, match="JSON"):
         attach(flatbuffer, metadata_of(temperature=float("nan")))
@@ -88,7 +138,10 @@ def test_split_of_a_foreign_file_has_no_metadata(flatbuffer):
 
 def test_split_of_a_newer_format_says_to_update(flatbuffer, model_file):
     newer = json.dumps(document_of(model_file) | {"format_version": FORMAT_VERSION + 1, "more": 1})
-    with pytest.raises(ModelError, match=r"of format 2, this program reads up to 1; update"):
+    with pytest.raises(
+        ModelError,
+        match=rf"of format {FORMAT_VERSION + 1}, this program reads up to {FORMAT_VERSION}; update",
+    ):
         split(with_document(flatbuffer, newer))
 
 
@@ -116,6 +169,21 @@ def test_split_of_broken_json_is_a_model_error(flatbuffer, text):
     [
         pytest.param({"labels": "Shirt"}, "labels must be", id="labels-text"),
         pytest.param({"labels": [1, 2, 3, 4]}, "labels must be", id="labels-numbers"),
+        pytest.param({"labels": []}, "at least one class", id="labels-none"),
+        pytest.param({"labels": ["a", "b", "a", "c"]}, "different, got 'a' twice", id="labels-twice"),
+        pytest.param({"labels": ["a", "b", "Unknown", "c"]}, "no class may be called", id="unknown"),
+        pytest.param({"labels": ["a", "b", "no  garment", "c"]}, "no class may be", id="no-garment"),
+        pytest.param({"labels": ["a", "b\x1b[2J", "c", "d"]}, "control characters", id="label-escape"),
+        pytest.param({"labels": ["a", "b\nc", "c", "d"]}, "control characters", id="label-newline"),
+        pytest.param({"views": []}, "views must be", id="views-none"),
+        pytest.param({"views": "plain"}, "views must be", id="views-text"),
+        pytest.param({"views": ["mirrored"]}, "views must be", id="views-without-plain"),
+        pytest.param({"views": ["plain", "turned"]}, "views must be", id="views-unknown"),
+        pytest.param({"views": ["plain", "plain"]}, "views must be", id="views-twice"),
+        pytest.param({"temperature": 10**400}, "temperature must be", id="temperature-huge"),
+        pytest.param({"temperature": True}, "temperature must be", id="temperature-true"),
+        pytest.param({"unknown_threshold": 1.5}, "unknown_threshold must be", id="threshold-above-1"),
+        pytest.param({"unknown_threshold": -0.1}, "unknown_threshold must be", id="threshold-below-0"),
         pytest.param({"temperature": 0}, "temperature must be", id="temperature-zero"),
         pytest.param({"temperature": "1"}, "temperature must be", id="temperature-text"),
         pytest.param({"unknown_threshold": "low"}, "unknown_threshold must be", id="threshold-text"),

@@ -655,6 +655,7 @@ def test_converted_files_carry_temperature_and_threshold_and_call_the_unsure_unk
         metadata = Classifier(path).metadata
         assert metadata.temperature == found.temperature
         assert metadata.unknown_threshold == found.unknown_threshold
+        assert metadata.views == ("plain", "mirrored")  # `photo_run` trains on mirrored images
     assert done.card["unknown_threshold"] == found.unknown_threshold
     assert done.card["temperature"] == found.temperature
     assert done.card["photographs"] == json.loads(json.dumps(found.measured))
