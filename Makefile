@@ -1,8 +1,9 @@
 # make demo    everything set up, then the whole road: data, training, int8, parity check, pictures, report
 # make test    everything set up, then the tests
+# make test-fast    the tests that need no TensorFlow and take no more than a few seconds each
 # make lint    style, formatting and types
 # make reproduce    the shipped models from nothing, by the commands their cards name (hours on a CPU);
-#                   garment-net-photo too with PHOTOS=folder, see the README
+#                   garment-net-photo too with PHOTOS=folder, see docs/photographs.md
 #
 # PHOTOS=folder      photographs for the demo's report instead of drawn pictures
 # DATA_DIR=folder    Fashion-MNIST's four files, if they are somewhere unusual
@@ -24,7 +25,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lint setup reproduce clean
+.PHONY: demo test test-fast lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -51,6 +52,9 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 
 test: $(VENV)/ready-for-tests
 	@$(BIN)/python -m pytest -q $(TESTS)
+
+test-fast: $(VENV)/ready-for-tests
+	@$(BIN)/python -m pytest -q -m 'not tf and not slow' $(TESTS)
 
 lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
