@@ -120,7 +120,7 @@ def missing_targets(text: str) -> list[str]:
 def missing_paths(text: str) -> list[str]:
     """Files and folders of the project that a page names and that are not there."""
     top = r"(?:\.github|benchmarks|convert|docs|edge|models|tests|train)"
-    words = re.findall(rf"(?<![\w./-]){top}/[\w./-]*", "\n".join(code_spans(text)))
+    words = re.findall(rf"(?<![\w./-]){top}/[\w./-]*(?![\w./<-])", "\n".join(code_spans(text)))
     return [word for word in words if "NAME" not in word and not (ROOT / word).exists()]
 
 
@@ -272,7 +272,10 @@ def test_missing_targets_names_what_the_makefile_lacks():
 
 
 def test_missing_paths_names_what_is_not_there():
-    text = "`edge/` `python benchmarks/gone.py` `benchmarks/cards.py` `models/NAME_int8.tflite`"
+    text = (
+        "`edge/` `python benchmarks/gone.py` `benchmarks/cards.py` `models/NAME_int8.tflite` "
+        "`tests/test_<module>.py`"
+    )
     assert missing_paths(text) == ["benchmarks/gone.py"]
 
 
