@@ -4,7 +4,7 @@
 # make test-device    what a device needs, without TensorFlow, on each Python from 3.11 to 3.13 that is found
 # make lint    style, formatting and types
 # make reproduce    the shipped models from nothing, by the commands their cards name (hours on a CPU);
-#                   garment-net-photo too with PHOTOS=folder, see the README
+#                   garment-net-photo too with PHOTOS=folder, see docs/photographs.md
 #
 # PHOTOS=folder      photographs for the demo's report instead of drawn pictures
 # DATA_DIR=folder    Fashion-MNIST's four files, if they are somewhere unusual
@@ -76,6 +76,9 @@ test-device-%:
 	if .venv-device-$*/bin/python -c 'import tensorflow' 2>/dev/null; then \
 		echo "TensorFlow got into the device's environment." >&2; exit 1; fi; \
 	.venv-device-$*/bin/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
+
+test-fast: $(VENV)/ready-for-tests
+	@$(BIN)/python -m pytest -q -m 'not tf and not slow' $(TESTS)
 
 lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
