@@ -227,6 +227,17 @@ def test_make_tiles_finds_a_photograph_and_its_grounds_in_the_cache(photos, dott
     assert asked_for(every, cache=cache, variants=1) == asked_for(every, variants=1) >= 15
 
 
+def test_make_tiles_says_when_the_cache_is_of_no_use(photos, tmp_path):
+    cache, said = tmp_path / "tiles.npz", []
+    tiles_of(photos[:2], cache=cache, warn=said.append)
+    tiles_of(photos[:3], cache=cache, warn=said.append)
+    assert not said
+    tiles_of(photos[:3], cache=cache, warn=said.append, seed=5)
+    (sentence,) = said
+    assert str(cache) in sentence
+    assert "prepared again" in sentence
+
+
 def test_make_tiles_broken_off_keeps_what_is_done(photos, tmp_path):
     cache = tmp_path / "tiles.npz"
 

@@ -87,7 +87,7 @@ def make_tiles(
         seed: Of the variants and pieces.
         variants: How many, beside the tile that the device makes.
         cache: File in which finished tiles are kept and found again, 784 bytes for each tile.
-        warn: Called with a sentence for each file that is no picture.
+        warn: Called with a sentence for each file that is no picture, and where the cache is of no use.
         on_progress: Called with photographs done and all.
 
     Raises:
@@ -95,7 +95,14 @@ def make_tiles(
         MissingPartError: If OpenCV is needed and not installed.
     """
     about = _about(segmenter, seed, variants)
-    known = _read_cache(cache, about) if cache and cache.exists() else {}
+    known: dict[str, np.ndarray] = {}
+    if cache and cache.exists():
+        known = _read_cache(cache, about)
+        if not known:
+            warn(
+                f"The images in {cache} were prepared with other options or by another version of "
+                "garmentlite; all photographs are prepared again."
+            )
     at_hand, saved = len(known), time.monotonic()
     readable = np.ones(len(photos), bool)
     try:
