@@ -23,7 +23,7 @@ from own_process import in_own_process
 ROOT = Path(__file__).resolve().parent.parent
 
 from garmentlite.edge.files import write_bytes
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.train import collection, runs, session
 from garmentlite.train.data import load
 from garmentlite.train.tiles import make_tiles

@@ -23,7 +23,7 @@ from garmentlite.edge import metrics
 from garmentlite.edge.contents import read_contents
 from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
 from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
-from garmentlite.edge.metadata import MIRRORED, Metadata, attach
+from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.preparation import PREPARATION, TILE
 from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
@@ -224,7 +224,7 @@ def find_confidence(
     found = confidence.read_held_out(
         folders,
         lambda path, images_u8: _predict(load_keras(path), images_u8),
-        mirrored=MIRRORED in runs.views_of(source.training),
+        views=runs.views_of(source.training),
     )
     count = int(found.is_garment.sum())
     if not held_out and count < confidence.FEWEST:

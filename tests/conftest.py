@@ -22,7 +22,7 @@ from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import Metadata
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
-from garmentlite.edge.segmentation import BorderSegmenter
+from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import data
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.collection import read_collection

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.errors import DataError
+from garmentlite.edge.metadata import MIRRORED, PLAIN
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import SURE, mean_over_views
 from garmentlite.train import confidence, runs
@@ -17,6 +18,7 @@ from garmentlite.train.labelling import Labelling
 from garmentlite.train.tiles import Tiles
 
 CLASSES = 4
+BOTH = (PLAIN, MIRRORED)
 EVERY = np.eye(CLASSES, dtype=bool)  # photographs are labelled with classes
 
 
@@ -312,7 +314,7 @@ class Asked:
 def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     first, second = make_run("first", [0, 1, 3]), make_run("second", [2, 4, 5])
     asked = Asked()
-    found = confidence.read_held_out([first, second], asked, mirrored=True)
+    found = confidence.read_held_out([first, second], asked, BOTH)
     assert asked.files == [first / "model.keras", second / "model.keras"]  # once each
     # In order: what was found of the first run, of the second, and the ground taken for a garment.
     assert found.logits[0, 0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
@@ -328,7 +330,7 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
 
 
 def test_read_held_out_for_a_network_that_knows_nothing_mirrored_shows_it_nothing_so(make_run):
-    found = confidence.read_held_out([make_run("one", [0, 2])], Asked(), mirrored=False)
+    found = confidence.read_held_out([make_run("one", [0, 2])], Asked(), (PLAIN,))
     assert found.logits[:, :, :, 0].tolist() == [[[10, 30]], [[10, 30]]]
 
 
@@ -336,7 +338,7 @@ def test_read_held_out_asks_about_second_opinions_where_there_are_any(make_run):
     second = np.zeros((6, 28, 28), np.uint8)
     second[2, :, :14], second[2, :, 14:] = 200, 7
     run = make_run("doubtful", [0, 1, 2, 4], second_u8=second)
-    found = confidence.read_held_out([run], Asked(), mirrored=True)
+    found = confidence.read_held_out([run], Asked(), BOTH)
     assert found.logits[:, :, :, 0].tolist() == [
         [[10, 20, 30, 50, 99], [1, 2, 3, 5, 99]],
         # Of the first, second and fifth photograph no garment is found; the ground is judged once.
@@ -349,21 +351,21 @@ def test_read_held_out_of_runs_that_share_photographs_is_refused(make_run):
     with pytest.raises(
         DataError, match=r"second holds out photographs that another run holds out too, .* 2\.png;"
     ):
-        confidence.read_held_out([first, second], Asked(), mirrored=True)
+        confidence.read_held_out([first, second], Asked(), BOTH)
     with pytest.raises(DataError, match="another run holds out too"):
-        confidence.read_held_out([first, first], Asked(), mirrored=True)
+        confidence.read_held_out([first, first], Asked(), BOTH)
 
 
 def test_read_held_out_of_runs_with_other_labels_is_refused(make_run):
     other = make_run("other", [1], members=np.eye(3, dtype=bool))
     with pytest.raises(DataError, match=r"other are labelled otherwise than those of .*first;"):
-        confidence.read_held_out([make_run("first", [0]), other], Asked(), mirrored=True)
+        confidence.read_held_out([make_run("first", [0]), other], Asked(), BOTH)
 
 
 @pytest.mark.parametrize("held", [[], [3]])
 def test_read_held_out_without_any_garment_gives_none(make_run, held):
     asked = Asked()
-    found = confidence.read_held_out([make_run("all", held)], asked, mirrored=True)
+    found = confidence.read_held_out([make_run("all", held)], asked, BOTH)
     assert found.logits.shape == (2, 2, 0, CLASSES)
     assert asked.files == []
     with pytest.raises(DataError, match=r"^0 photographs of garments were held out"):
@@ -372,4 +374,4 @@ def test_read_held_out_without_any_garment_gives_none(make_run, held):
 
 def test_read_held_out_of_a_run_without_photographs_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"photos\.npz cannot be read"):
-        confidence.read_held_out([tmp_path], Asked(), mirrored=True)
+        confidence.read_held_out([tmp_path], Asked(), BOTH)

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from garmentlite.edge import recognition
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.metrics import calibration_error, confidence_bins, defined
 from garmentlite.edge.probabilities import softmax
-from garmentlite.edge.recognition import after_second_opinion, mean_over_views, views
+from garmentlite.edge.recognition import after_second_opinion, mean_over_views
 from garmentlite.train import runs
 from garmentlite.train.photo_figures import group_cross_entropy
 
@@ -93,13 +94,13 @@ class Confidence:
         )
 
 
-def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) -> HeldOut:
+def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str]) -> HeldOut:
     """Asks the network of every run about the photographs that it was not trained on.
 
     Args:
         folders: Folders of finished runs on photographs, at least one; each holds out other photographs.
         predict: Computes the logits of a `.keras` file.
-        mirrored: Whether the device will ask the network about the mirrored image too.
+        views: The views of an image that the device will ask the network about.
 
     Raises:
         DataError: If a run has no photographs, two runs hold out the same ones, or their labels differ.
@@ -124,13 +125,12 @@ def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) 
             )
         y, groups = stored.y, stored.members
         shown = held & tiles.found
-        grounds = tiles.grounds_taken_for_garments(
-            held
-        )  # they are judged once, without second opinion
+        # Pieces of ground are judged once, without a second opinion.
+        grounds = tiles.grounds_taken_for_garments(held)
         images = np.concatenate([tiles.tiles_u8[shown, 0], grounds])
         second = np.concatenate([tiles.second_u8[shown], grounds])
         second_found = np.concatenate([tiles.second_found[shown], np.ones(len(grounds), bool)])
-        ways = [view for each in (images, second) for view in (views(each) if mirrored else [each])]
+        ways = [way for each in (images, second) for way in recognition.views(each, views)]
         shape = (2, len(ways) // 2, len(images), groups.shape[1])
         if len(images):  # in one call, since the network is read and compiled for each
             answers = predict(runs.model_file(folder), np.concatenate(ways)).reshape(shape)

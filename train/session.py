@@ -16,7 +16,8 @@ import numpy as np
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.segmentation import load_opencv, make_segmenter
+from garmentlite.edge.opencv import load_opencv, use_one_thread
+from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, make_segmenter
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import (
     backend,
@@ -36,7 +37,7 @@ from garmentlite.train.photo_set import PhotoSet
 from garmentlite.train.recipe import Recipe, recipe_for_photographs
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
     from garmentlite.train.config import TrainConfig
     from garmentlite.train.distillation import Teacher
     from garmentlite.train.distribution import Devices
@@ -80,7 +81,7 @@ class PhotoRequest:
     own_classes: bool = False
     folds: int = 5
     fold: int | None = 1
-    segmenter: str = "network"
+    segmenter: str = DEFAULT_SEGMENTER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,9 +398,8 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
 
 
 def _read_photographs(request: PhotoRequest, say: Say) -> _Photographs:
-    # A missing package and a wrong name are reported before the work. Pictures of this size are not worth
-    # sharing out: OpenCV's other threads wait by spinning, which takes CPU and saves no time.
-    load_opencv().setNumThreads(1)
+    load_opencv()  # a missing package and a wrong name are reported before the work
+    use_one_thread()
     segmenter = make_segmenter(request.segmenter)
     found = collection.read_collection(
         request.source,

@@ -16,13 +16,13 @@ from garmentlite.edge.files import sha256
 from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import PREPARATION, TILE, fit_to_tile, preparations, prepare
-from garmentlite.edge.segmenter_net import FILE
+from garmentlite.edge.segmenters.network_file import FILE
 from garmentlite.train import empty_scenes, photo_variants
 from garmentlite.train.collection import LabelledPhoto, Say
 from garmentlite.train.older_files import read_0_1_0
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
 GROUNDS = 3  # pieces of the ground around each garment; the device finds no garment in most of them
@@ -208,15 +208,16 @@ def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
 
 def _read_cache(path: Path, about: dict[str, Any], warn: Say) -> dict[str, _PhotoTiles]:
     """Tiles by the checksum of their photograph; none if they were made in another way."""
-    if read_0_1_0(path, "tiles") is not None:
-        warn(f"{path} was written by version 0.1.0; its photographs are prepared again.")
-        return {}
-    archive = read_npz(path, _PURPOSE, "delete it, and the photographs are prepared again")
-    if {name: archive.about[name] for name in about if name in archive.about} != about:
-        return {}
-    arrays = archive.arrays
-    rows = map(_PhotoTiles, arrays["tiles"], arrays["is_made"])
-    return dict(zip(archive.about["checksums"], rows, strict=True))
+    if read_0_1_0(path, "tiles") is None:
+        archive = read_npz(path, _PURPOSE, "delete it, and the photographs are prepared again")
+        if {name: archive.about.get(name) for name in about} == about:
+            rows = map(_PhotoTiles, archive.arrays["tiles"], archive.arrays["is_made"])
+            return dict(zip(archive.about["checksums"], rows, strict=True))
+    warn(
+        f"The images in {path} were prepared with other options or by another version of garmentlite; all "
+        "photographs are prepared again."
+    )
+    return {}
 
 
 def _write_cache(path: Path, about: dict[str, Any], known: dict[str, _PhotoTiles]) -> None:
