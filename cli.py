@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import shlex
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 try:
     import typer
-    from typer.core import TyperGroup
+    from typer.core import TyperCommand, TyperGroup
 
     from garmentlite.convert.formats import FORMATS
     from garmentlite.edge.errors import (
         GarmentliteError,
-        MissingPartError,
-        ModelError,
         OptionError,
-        OutputError,
-        PictureError,
     )
-    from garmentlite.edge.labels import FASHION_MNIST_LABELS
+    from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, SEGMENTERS
     from garmentlite.edge.version import __version__
 except ModuleNotFoundError as missing:
     if __name__ != "__main__":
@@ -48,12 +42,8 @@ if TYPE_CHECKING:
     from garmentlite.convert.verify.check import ImageSource
     from garmentlite.convert.verify.parity_report import ParityReport
     from garmentlite.edge.classifier import Classifier
-    from garmentlite.edge.segmentation import Segmenter
-    from garmentlite.train.adapt import Collection, PhotoSet
-    from garmentlite.train.compare import Change, Difference, Measured
+    from garmentlite.edge.segmenters.interface import Segmenter
     from garmentlite.train.data import FashionMnist
-    from garmentlite.train.fit import Epoch
-    from garmentlite.train.tiles import Tiles
 
 CHECK_FAILED = 1
 COULD_NOT = 2
@@ -79,6 +69,22 @@ class _SentenceGroup(TyperGroup):
             raise typer.Exit(0) from error
 
 
+class _GroupedCommand(TyperCommand):
+    """A command whose help shows its options in groups, without the time it takes to import rich."""
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record:
+                others = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                title = getattr(parameter, "rich_help_panel", None) or others
+                groups.setdefault(title, []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
 app = typer.Typer(
     cls=_SentenceGroup,
     no_args_is_help=True,
@@ -96,21 +102,26 @@ DataDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="A .tflite file; the best shipped one otherwise.")
+    Path | None,
+    typer.Option("--model", help="Use this .tflite file instead of the best shipped one."),
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option("--labels", help="Text file with a label a line, for a model that carries none."),
+    typer.Option(
+        "--labels",
+        help="Read the class names from this text file, one on each line, for a model without metadata.",
+    ),
 ]
 SegmentOption = Annotated[
     str,
     typer.Option(
-        "--segment", help="How the garment is cut out: network, grabcut, border or plain."
+        "--segment",
+        help=f"Cut the garment out of a photograph with this segmenter: {', '.join(SEGMENTERS)}.",
     ),
 ]
-TopK = Annotated[int, typer.Option(min=1, help="How many classes to list.")]
+TopK = Annotated[int, typer.Option(min=1, help="List this number of classes.")]
 
 
 def _format_option(name: str) -> Any:
@@ -131,349 +142,254 @@ def _options(
 
 @app.command()
 def data(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Find or obtain Fashion-MNIST, check it, and say what is in it."""
+    """Find or download Fashion-MNIST, check its files, and count its images."""
     from dataclasses import asdict
 
-    from garmentlite.train.data import MD5, inspect
+    from garmentlite.train.data import inspect
 
     report = inspect(_load_data(data_dir))
-    if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
-        return
-    typer.echo(f"Fashion-MNIST in {report.folder}: {len(MD5)} files, MD5 as released")
-    _print_table(
-        ["class", "train", "test"],
-        [[label, f"{train:,}", f"{test:,}"] for label, (train, test) in report.counts.items()],
-    )
-    typer.echo(
-        f"{report.duplicates_train} duplicates in training, {report.duplicates_test} in test, "
-        f"{report.overlap} test images also in training"
-    )
+    typer.echo(json.dumps(asdict(report), indent=2) if as_json else report.as_text())
 
 
-@app.command()
+_DATA, _NETWORK, _SCHEDULE = "Data", "Network", "Schedule"
+_PHOTOGRAPHS, _HARDWARE = "Photographs", "Hardware"
+
+
+@app.command(cls=_GroupedCommand)
 def train(
-    network: Annotated[
-        str | None,
-        typer.Option(help="Name in the registry; that of --init, or weighted-cnn otherwise."),
-    ] = None,
-    class_weight: Annotated[
-        list[str] | None,
+    data_dir: Annotated[
+        Path | None,
         typer.Option(
-            help="NAME=FACTOR (repeatable), 'balanced' or 'none'; the network's own otherwise."
+            rich_help_panel=_DATA,
+            help="Folder with the four files of Fashion-MNIST; by default it is found or downloaded.",
         ),
     ] = None,
-    target_recall: Annotated[
-        list[str] | None,
+    output: Annotated[
+        Path | None,
         typer.Option(
-            help="NAME=RECALL (repeatable; all=RECALL for the others): reach it on validation images by an "
-            "offset of that output."
+            "--output", "-o", rich_help_panel=_DATA,
+            help="Folder of the run; runs/NETWORK by default, runs/NETWORK-photo with photographs.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=_DATA,
+            help="Continue an unfinished run in the folder; without one, begin a new run.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", rich_help_panel=_DATA,
+            help="Replace a run in the folder. The older run is kept until the new one is finished.",
+        ),
+    ] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", rich_help_panel=_DATA,
+            help="Write the history for TensorBoard, too, to RUN/tensorboard.",
+        ),
+    ] = False,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_NETWORK,
+            help="Name of the network; by default that of --init, or weighted-cnn.",
+        ),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_NETWORK,
+            help="Run or .keras file with trained weights to begin with; the run is then short, with a low "
+            "learning rate.",
         ),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Run or .keras file whose answers are learned with the labels (repeatable: their mean)."
+            metavar="PATH",
+            rich_help_panel=_NETWORK,
+            help="Run or .keras file whose answers are learned together with the labels (distillation). "
+            "If it is given several times, the mean of the answers is learned.",
         ),
     ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(help="Run or .keras file whose weights to begin with: few, small steps."),
+    class_weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FACTOR",
+            rich_help_panel=_NETWORK,
+            help="NAME=FACTOR multiplies the loss of a class (repeatable); 'balanced' gives every class the "
+            "same total weight, 'none' weighs all images alike. The network's own weights by default.",
+        ),
+    ] = None,
+    target_recall: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RECALL",
+            rich_help_panel=_NETWORK,
+            help="NAME=RECALL (repeatable; all=RECALL for the other classes): after training, shift the "
+            "decision boundary until the class has this recall on the validation images.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, rich_help_panel=_NETWORK,
+            help="Seed of the initial weights, the order of the images, augmentation and dropout.",
+        ),
+    ] = 0,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=_SCHEDULE,
+            help="Maximum number of epochs; the network's own by default.",
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=_SCHEDULE,
+            help="Highest learning rate of the schedule; the network's own by default.",
+        ),
     ] = None,
     photos: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled photographs to train on too: a folder for each class, or a CSV of file,label. "
-            "Where no label is one of Fashion-MNIST's, they are the classes."
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Labelled photographs to train on, too: a folder with a subfolder for each class, or a CSV "
+            "with the columns file and label. If no label is one of Fashion-MNIST's, the labels are the "
+            "classes and Fashion-MNIST is not used.",
         ),
     ] = None,
     label_column: Annotated[
-        str, typer.Option(help="With --photos CSV: the column of the labels.")
+        str,
+        typer.Option(rich_help_panel=_PHOTOGRAPHS, help="Column of the label in the CSV."),
     ] = "label",
     split_by: Annotated[
         str | None,
         typer.Option(
-            help="With --photos CSV: the column of who sent them, so that none is on both sides."
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Column of the contributor in the CSV; no contributor is both trained on and held out.",
         ),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=CLASS,CLASS (repeatable): a label that is one of several classes."),
+        typer.Option(
+            metavar="NAME=CLASS,...",
+            rich_help_panel=_PHOTOGRAPHS,
+            help="NAME=CLASS,CLASS (repeatable): the label NAME stands for any of these classes.",
+        ),
     ] = None,
     own_classes: Annotated[
         bool,
-        typer.Option("--own-classes", help="Make every label of the photographs a class."),
+        typer.Option(
+            "--own-classes", rich_help_panel=_PHOTOGRAPHS,
+            help="Make every label of the photographs a class.",
+        ),
     ] = False,
-    folds: Annotated[int, typer.Option(help="Parts that photographs are dealt into.")] = 5,
-    fold: Annotated[int, typer.Option(help="Part that is held out to validate, from 1.")] = 1,
+    folds: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=_PHOTOGRAPHS, help="Number of parts that the photographs are dealt to."
+        ),
+    ] = 5,
+    fold: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Part that is held out, from 1: the run is validated on it and not trained on it.",
+        ),
+    ] = 1,
     all_photos: Annotated[
         bool,
-        typer.Option("--all-photos", help="Hold none out; the weights of the last epoch are kept."),
-    ] = False,
-    segment: SegmentOption = "network",
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="The largest; the network's own otherwise.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    output: Annotated[
-        Path | None,
         typer.Option(
-            "--output", "-o", help="Folder of the run; runs/NETWORK otherwise (NETWORK-photo)."
+            "--all-photos", rich_help_panel=_PHOTOGRAPHS,
+            help="Hold no photograph out; the weights of the last epoch are kept.",
         ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with a run that was broken off, if there is one."),
     ] = False,
+    segment: Annotated[
+        str,
+        typer.Option(
+            "--segment", rich_help_panel=_PHOTOGRAPHS,
+            help=f"Segmenter that cuts out the garment: {', '.join(SEGMENTERS)}.",
+        ),
+    ] = DEFAULT_SEGMENTER,
     distribute: Annotated[
-        bool, typer.Option("--distribute", help="Split each batch between all GPUs.")
+        bool,
+        typer.Option(
+            "--distribute", rich_help_panel=_HARDWARE, help="Split each batch among all GPUs."
+        ),
     ] = False,
     mixed_precision: Annotated[
         bool,
         typer.Option(
-            "--mixed-precision",
-            help="Compute in bfloat16, for GPUs that have it; most CPUs take longer with it.",
+            "--mixed-precision", rich_help_panel=_HARDWARE,
+            help="Compute in bfloat16, which is faster on GPUs that support it and slower on most CPUs.",
         ),
     ] = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write RUN/tensorboard, for TensorBoard.")
-    ] = False,
-    force: Force = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Train a network on Fashion-MNIST, photographs or both; Ctrl-C keeps the best weights so far."""
-    names = (network, "photo") if photos else (network or "weighted-cnn",)
-    folder = output or Path("runs") / "-".join(name for name in names if name)
-    if resume and (folder / "metrics.json").exists():
-        typer.echo(f"{folder} is finished; nothing to resume.")
-        return
+) -> None:  # fmt: skip
+    """Train a network on Fashion-MNIST, on photographs or on both.
+
+    Training stops with a diagnosis when it cannot succeed (loss is NaN, accuracy at chance). Ctrl-C keeps
+    the best weights so far.
+    """
+    from garmentlite.train import session
+
     if not photos and (split_by or group or own_classes or all_photos):
         raise OptionError(
             "--split-by, --group, --own-classes and --all-photos belong to --photos; name a folder with it."
         )
-    labels: Sequence[str] = FASHION_MNIST_LABELS
-    collection = None
+    chosen = None
     if photos:
-        from garmentlite.edge.segmentation import load_opencv
-        from garmentlite.train import adapt
-
-        load_opencv()  # what is missing, and a wrong name, are said before the work
-        segmenter = _segmenter(segment)
-        collection = adapt.read_collection(
-            photos,
-            labels,
-            label_column=label_column,
-            contributor_column=split_by,
-            groups=group or [],
-            own_classes=own_classes,
-            folds=folds,
-            fold=None if all_photos else fold,
-            say=lambda sentence: _say(f"Photographs: {sentence}"),
-        )
-        labels = collection.labelling.classes
-    alone = collection is not None and collection.labelling.own
-    if alone and (all_photos or teacher):
-        raise OptionError(
-            "--all-photos and --teacher need Fashion-MNIST, which photographs of other classes are trained "
-            "without; leave them away."
-        )
-    _start_backend(distribute=distribute)
-    from dataclasses import asdict, replace
-
-    from garmentlite.train import (
-        adapt,
-        class_weights,
-        diagnosis,
-        distillation,
-        distribution,
-        fit,
-        runs,
-    )
-    from garmentlite.train import target_recall as targets
-    from garmentlite.train.data import MD5, validation_split
-    from garmentlite.train.networks import network_named
-    from garmentlite.train.tensorboard import Log as TensorBoardLog
-
-    start = adapt.start_from(init, network, labels) if init else None
-    network = start.network if start else network or "weighted-cnn"
-    protocol = network_named(network)
-    wanted = targets.parse(target_recall or [], labels)
-    found = None if alone else _load_data(data_dir)
-    if found:
-        training, validation = validation_split(found.y_train)
-        x, y = found.x_train[training], found.y_train[training]
-        x_validation, y_validation = found.x_train[validation], found.y_train[validation]
-    elif collection:
-        y = collection.y_training
-    asked: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
-    recipe = protocol.recipe
-    if start or collection:
-        recipe = adapt.recipe_for(recipe, adapts=start is not None, alone=alone)
-    recipe = replace(recipe, **{k: v for k, v in asked.items() if v is not None})
-    teachers = distillation.load(teacher, len(labels)) if teacher else None
-    weights = class_weights.parse(class_weight or [], protocol.class_weights, labels, y)
-    runs.prepare_folder(folder, resume=resume, force=force)
-    about_photos: dict[str, Any] = {}
-    photo_set = None
-    if collection:
-        tiles = _make_tiles(collection, segmenter, seed, folder / runs.TILES)
-        photo_set = adapt.make_set(collection, tiles, len(x) if found else 0)
-        about_photos = {
-            "source": str(photos),
-            "segmenter": segment,
-            "split_by": split_by,
-            "folds": folds,
-            "fold": None if all_photos else fold,
-            "alone": alone,
-            **adapt.facts(collection, tiles, photo_set),
-        }
-        if alone:
-            x, y = photo_set.clean_u8, photo_set.y
-            x_validation, y_validation = photo_set.validation_u8, photo_set.y_validation
-    config = fit.TrainConfig(
-        network=network,
-        class_weights=weights,
-        seed=seed,
-        teacher=teachers.sha256 if teachers else (),
-        mixed_precision=mixed_precision,
-        init_sha256=start.sha256 if start else "",
-        photos_sha256=photo_set.sha256 if photo_set else "",
-        **vars(recipe),
-    )
-    devices = distribution.all_devices() if distribute else distribution.ONE_DEVICE
-    log = TensorBoardLog(folder / runs.TENSORBOARD, labels) if tensorboard else None
-    if (folder / runs.CHECKPOINT).exists():  # before config.json is written anew
-        fit.require_resumable(config, folder / runs.CHECKPOINT)
-    together = f", each batch split in {devices.count}" if distribute else ""
-    _say(f"Training {network} on {fit.device_description()}{together}")
-    if start and start.sentence:
-        _say(start.sentence)
-    if photo_set:
-        _say(_photos_in_words(about_photos))
-    if class_weight == ["balanced"] and not alone:
-        _say(
-            "Every class has 6,000 images here, so balanced weights are all 1: the same as 'none'."
-        )
-    surroundings = {
-        "target_recall": wanted,
-        "command": shlex.join(["cli", *sys.argv[1:]]),
-        "images": {"training": len(x), "validation": len(x_validation)},
-        "data_md5": {} if alone else MD5,
-        "photos": about_photos,
-        "device": fit.device_description() + together,
-        "versions": fit.versions(),
-    }
-    runs.write_config(folder, asdict(config) | surroundings)
-    if collection:
-        runs.write_photos(folder, collection, tiles, variants=alone)
-    groups = photo_set.groups if photo_set else ()
+        chosen = session.PhotoRequest(
+            source=photos, label_column=label_column, split_by=split_by, groups=tuple(group or ()),
+            own_classes=own_classes, folds=folds, fold=None if all_photos else fold, segmenter=segment,
+        )  # fmt: skip
+    request = session.TrainRequest(
+        network=network, class_weights=tuple(class_weight or ()), target_recall=tuple(target_recall or ()),
+        teachers=tuple(teacher or ()), init=init, photos=chosen, epochs=epochs,
+        learning_rate=learning_rate, seed=seed, output=output, resume=resume, force=force,
+        distribute=distribute, mixed_precision=mixed_precision, tensorboard=tensorboard,
+        data_dir=data_dir, command=_command_line(),
+    )  # fmt: skip
     with _progress() as show:
-
-        def on_epoch(history: list[Epoch]) -> None:
-            runs.write_history(folder, history, labels, groups)
-            epoch = history[-1]
-            if log:
-                log.write(epoch)
-            mark = "  best so far" if epoch.best and config.schedule != "cosine" else ""
-            more = ""
-            if epoch.photo_loss is not None:
-                more = f", photographs {epoch.photo_loss:.4f}, {epoch.photo_accuracy:.2%}"
-            _say(
-                f"epoch {epoch.epoch:3d}: loss {epoch.loss:.4f}, validation loss {epoch.val_loss:.4f}, "
-                f"accuracy {epoch.val_accuracy:.2%}{more}, {epoch.seconds:.0f} s{mark}"
-            )
-
-        try:
-            soft = None
-            if teachers:
-                soft = distillation.soft_targets(
-                    teachers,
-                    x,
-                    y,
-                    cache=folder / runs.TEACHER,
-                    on_progress=lambda done, of: show("asking the teacher", done, of),
-                )
-            result = fit.train(
-                config,
-                x,
-                y,
-                x_validation,
-                y_validation,
-                teacher=soft,
-                photos=photo_set,
-                init=start.weights if start else (),
-                checkpoint=folder / runs.CHECKPOINT,
-                devices=devices,
-                on_step=lambda epoch, step, steps: show(
-                    f"epoch {epoch} of at most {config.epochs}", step, steps
-                ),
-                on_epoch=on_epoch,
-                on_doubt=lambda sentence: _say(f"Warning: {sentence}"),
-            )
-        except KeyboardInterrupt:
-            _say("Interrupted before the first epoch was done: nothing to keep.")
-            raise typer.Exit(COULD_NOT) from None
-    validated = (x_validation, y_validation)
-    if result.ended == "interrupted":
-        _finish_run(folder, result, labels, validated, None, None, photo_set, final=False)
-        _say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
+        outcome = session.run(request, say=_say, on_progress=show)
+    if not outcome.is_finished:
         raise typer.Exit(COULD_NOT)
-    _say(diagnosis.overfitting(result.history).sentence)
-    once = "" if alone else " The test set is read once now, with the weights kept."
-    _say(f"Ended: {result.ended}.{once}")
-    tested = (found.x_test, found.y_test) if found else None
-    document = _finish_run(folder, result, labels, validated, tested, wanted, photo_set, final=True)
-    _print_metrics(document["test" if tested else "validation"])
-    if "photos" in document:
-        _print_photos(document["photos"])
-    if wanted:
-        _print_price(document["target_recall"])
-    typer.echo(f"Run written to {folder}; next: cli convert {folder} --int8")
+    typer.echo(outcome.text)
 
 
 @app.command()
 def rebalance(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, which is not changed.")],
     target_recall: Annotated[
         list[str],
         typer.Option(
-            help="NAME=RECALL (repeatable; all=RECALL for the others), as for 'cli train'."
+            metavar="NAME=RECALL",
+            help="NAME=RECALL (repeatable; all=RECALL for the other classes): shift the decision boundary "
+            "until the class has this recall on the validation images.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new run.")],
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Move the borders between the classes of a finished run; trains nothing, takes seconds."""
-    _start_backend()
-    from garmentlite.train import fit, runs
-    from garmentlite.train import target_recall as targets
-    from garmentlite.train.data import validation_split
+    """Shift the decision boundaries between the classes of a finished run; trains nothing, takes seconds."""
+    from garmentlite.train import session
 
-    finished = runs.read_finished(run)
-    wanted = targets.parse(target_recall, FASHION_MNIST_LABELS)
-    found = _load_data(data_dir)
-    _, validation = validation_split(found.y_train)
-    runs.prepare_folder(output, resume=False, force=force)
-    changed = {
-        "target_recall": wanted,
-        "weights_of": finished.model_sha256,
-        "command": shlex.join(["cli", *sys.argv[1:]]),
-    }
-    runs.write_config(output, finished.config | changed)
-    history = [fit.Epoch(**epoch) for epoch in finished.history]
-    runs.write_history(output, history, FASHION_MNIST_LABELS)
-    result = fit.TrainResult(finished.model, history, f"weights of {run}")
-    _say("The test set is read once now, with the outputs raised.")
-    validated = (found.x_train[validation], found.y_train[validation])
-    tested = (found.x_test, found.y_test)
-    document = _finish_run(
-        output, result, FASHION_MNIST_LABELS, validated, tested, wanted, None, final=True
+    outcome = session.rebalance(
+        run,
+        target_recall,
+        output,
+        force=force,
+        data_dir=data_dir,
+        command=_command_line(),
+        say=_say,
     )
-    _print_metrics(document["test"])
-    _print_price(document["target_recall"])
-    typer.echo(f"Run written to {output}; next: cli convert {output} --int8")
+    typer.echo(outcome.text)
 
 
 @app.command()
@@ -485,38 +401,32 @@ def compare(
         ),
     ],
     class_name: Annotated[
-        str, typer.Option("--class", help="The class whose precision and trade-off are shown.")
+        str, typer.Option("--class", help="Class whose precision and trade-off are shown.")
     ] = "Shirt",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for pictures, JSON and a page of it all."),
+        typer.Option("--output", "-o", help="Folder for pictures, a JSON document and a page."),
     ] = None,
     as_json: AsJson = False,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Set runs side by side: who gains, who pays, what may be chance; with -o the trade-off curves too."""
-    from garmentlite.edge.labels import class_id_of
-    from garmentlite.train import compare as comparing
+    """Compare runs: which class gains, which pays for it, and which difference may be chance.
 
-    if len(paths) < 2:
-        raise OptionError("cli compare takes two runs or more; the first is the baseline.")
-    measured = comparing.read(paths)
-    class_id = class_id_of(class_name, measured[0].labels)
-    differences = [comparing.compare(measured[0], other) for other in measured[1:]]
-    document: dict[str, Any] = {
-        "runs": [run.as_document() for run in measured],
-        "differences": [difference.as_document() for difference in differences],
-    }
+    With -o, trade-off curves are drawn as well.
+    """
+    from garmentlite.train.compare import compare_runs
+
+    comparison = compare_runs(paths, class_name)
+    document = comparison.as_document()
     if output:
-        _refuse_to_overwrite(output / "compare.html", force)
-        document["paired"] = _write_comparison(
-            output, measured, differences, document, class_id, data_dir
-        )
-    if as_json:
-        typer.echo(_as_json(document))
-        return
-    _print_comparison(measured, differences, class_id)
+        from garmentlite.convert.compare_runs import write_comparison
+
+        with _progress() as show:
+            document = write_comparison(
+                comparison, output, data_dir=data_dir, force=force, say=_say, on_progress=show
+            )
+    typer.echo(_as_json(document) if as_json else comparison.as_text())
 
 
 @app.command()
@@ -654,7 +564,7 @@ def verify(
             "a CSV with the columns file and label."
         ),
     ] = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     kernels: Annotated[
         bool,
         typer.Option(
@@ -754,55 +664,36 @@ def plan(
 @app.command()
 def classify(
     paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders or patterns such as '*.jpg'.")
+        list[str], typer.Argument(help="Look at these files, folders or patterns such as '*.jpg'.")
     ],
     model: ModelOption = None,
     labels: LabelsOption = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     top_k: TopK = 3,
     as_json: AsJson = False,
     save_inputs: Annotated[
-        Path | None, typer.Option(help="Folder for the 28x28 images that the network saw.")
+        Path | None,
+        typer.Option(
+            help="Save the 28x28 image that the network saw of each picture in this folder."
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Say which garment is in each picture."""
-    from garmentlite.edge.pictures import find_pictures, read_picture
-    from garmentlite.edge.recognition import recognize
+    """Name the garment in each picture."""
+    from garmentlite.edge.batch import recognize_files
+    from garmentlite.edge.recognizer import Recognizer
 
-    classifier = _open_model(model, labels)
-    segmenter = _segmenter(segment)
-    failed = 0
-    found: list[Path] = []
-    for named in paths:
-        try:
-            found += find_pictures([named])
-        except GarmentliteError as error:
-            failed += 1
-            _say(f"Error: {error}")
-    found = list(dict.fromkeys(found))  # none twice, in the order of the arguments
-    names = _names_of_inputs(found) if save_inputs else {}
-    for name in names.values():
-        _refuse_to_overwrite(Path(save_inputs or "", name), force)
-    for path in found:
-        try:
-            start = time.perf_counter()
-            picture = read_picture(path)
-            read_ms = (time.perf_counter() - start) * 1000
-            recognition = recognize(picture, classifier, segmenter)
-        except (PictureError, ModelError) as error:
-            failed += 1
-            _say(f"Error: {error}")
-            continue
-        image = recognition.prepared.image_u8
-        if save_inputs and image is not None:
-            _save_input(save_inputs / names[path], image)
-        recognition.latency_ms["read"] = read_ms
-        if as_json:
-            line = {"path": str(path), **recognition.as_document(top_k)}
-            typer.echo(json.dumps(line, ensure_ascii=False))
+    recognizer = Recognizer(_open_model(model, labels), segment)
+    failed = False
+    for answer in recognize_files(paths, recognizer, save_inputs=save_inputs, force=force):
+        if isinstance(answer.result, GarmentliteError):
+            failed = True
+            _say(f"Error: {answer.result}")
+        elif as_json:
+            document = {"path": str(answer.path), **answer.result.as_document(top_k)}
+            typer.echo(json.dumps(document, ensure_ascii=False))
         else:
-            typer.echo(f"{path}: {_in_words(recognition, top_k)}")
+            typer.echo(f"{answer.path}: {answer.result.in_words(top_k)}")
     if failed:
         raise typer.Exit(COULD_NOT)
 
@@ -810,22 +701,29 @@ def classify(
 @app.command()
 def webcam(
     source: Annotated[
-        str, typer.Option(help="Camera number, video file, folder of pictures, or test-pattern.")
+        str,
+        typer.Option(
+            help="Take frames from this source: the number of a camera, a video file, a folder of pictures, "
+            "or test-pattern."
+        ),
     ] = "0",
     model: ModelOption = None,
     labels: LabelsOption = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     headless: Annotated[
-        bool, typer.Option("--headless", help="JSON lines instead of a window.")
+        bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
     ] = False,
     top_k: TopK = 3,
     max_frames: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many frames.")
+        int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
 ) -> None:
-    """Classify what a camera sees, in a window or as JSON lines; q or Ctrl-C ends it."""
-    from garmentlite.edge.sources import open_source
-    from garmentlite.edge.webcam import JsonLinesSink, WindowSink, run, why_no_window
+    """Name what a camera sees, in a window or as JSON lines; press q or Ctrl-C to stop."""
+    from garmentlite.edge.recognizer import Recognizer
+    from garmentlite.edge.sinks.json_lines import JsonLinesSink
+    from garmentlite.edge.sinks.window import WindowSink, why_no_window
+    from garmentlite.edge.sources.registry import open_source
+    from garmentlite.edge.stream import GarmentStream, run
 
     broken: list[str] = []
 
@@ -834,16 +732,15 @@ def webcam(
         _say(f"Error: {sentence}")
 
     frames = open_source(source, warn=warn)
-    classifier = _open_model(model, labels)
-    segmenter = _segmenter(segment)
+    recognizer = Recognizer(_open_model(model, labels), segment)
     obstacle = None if headless else why_no_window()
     if obstacle:
         _say(f"No window: {obstacle} Printing JSON lines.")
     sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
     try:
-        looked_at = run(frames, classifier, segmenter, sink, max_frames=max_frames)
+        looked_at = run(GarmentStream(frames, recognizer), [sink], max_frames=max_frames)
     except KeyboardInterrupt:
-        return  # the usual way to end; camera and window are closed already
+        return  # the usual way to stop; the camera and the window are closed by now
     if broken or not looked_at:
         raise typer.Exit(COULD_NOT)
 
@@ -870,33 +767,23 @@ def card(
 
 @app.command()
 def draw(
-    output: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
-    count: Annotated[int, typer.Option(min=1, help="Pictures of each of the ten classes.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    output: Annotated[Path, typer.Argument(help="Save the pictures in this folder.")],
+    count: Annotated[
+        int, typer.Option(min=1, help="Draw this number of pictures of each of the ten classes.")
+    ] = 3,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seed the random generator; the same seed draws the same pictures."
+        ),
+    ] = 0,
     force: Force = False,
 ) -> None:
-    """Draw made-up pictures of garments on textured grounds, to try things without photographs."""
-    import csv
+    """Draw pictures of garments on textured backgrounds, to try the commands without photographs."""
+    from garmentlite.edge.drawn_folder import draw_folder
 
-    import numpy as np
-    from PIL import Image
-
-    from garmentlite.edge.drawing import draw_scene
-    from garmentlite.edge.files import replacing, write_text
-
-    _refuse_to_overwrite(output / "labels.csv", force)
-    rng = np.random.default_rng(seed)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["image", "label"])
-    for number in range(count):
-        for label in FASHION_MNIST_LABELS:
-            name = f"{label.replace('/', ' ').replace(' ', '-').lower()}-{number}.png"
-            with replacing(output / name) as temporary:
-                Image.fromarray(draw_scene(label, rng).rgb).save(temporary)
-            writer.writerow([name, label])
-    write_text(output / "labels.csv", table.getvalue())
-    typer.echo(f"{count * len(FASHION_MNIST_LABELS)} pictures drawn in {output}.")
+    drawn = draw_folder(output, count, seed, force=force)
+    typer.echo(f"{drawn} pictures drawn in {output}.")
 
 
 @app.command()
@@ -912,7 +799,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The HTML file; RUN/report.html otherwise."),
     ] = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     margin: Annotated[
         float,
         typer.Option(
@@ -1043,21 +930,6 @@ def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
     typer.echo(f"For TFLite Micro: {source} and {header}")
 
 
-def _make_tiles(collection: Collection, segmenter: Segmenter, seed: int, cache: Path) -> Tiles:
-    from garmentlite.train import tiles
-
-    with _progress() as show:
-        return tiles.make_tiles(
-            collection.photos,
-            collection.checksums,
-            segmenter,
-            seed,
-            cache=cache,
-            warn=lambda sentence: _say(f"Photographs: {sentence}"),
-            on_progress=lambda done, of: show("Preparing photographs", done, of),
-        )
-
-
 def _read_labels(path: Path) -> list[str]:
     try:
         labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
@@ -1071,162 +943,29 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _segmenter(name: str) -> Segmenter:
-    from garmentlite.edge.segmentation import load_opencv, make_segmenter
+    from garmentlite.edge.opencv import use_one_thread
+    from garmentlite.edge.segmenters.registry import make_segmenter
 
-    segmenter = make_segmenter(name)
-    # Pictures of 128 pixels are not worth sharing out: OpenCV's other threads wait by spinning, which takes
-    # CPU and saves no time. What is missing is said when needed.
-    with suppress(MissingPartError):
-        load_opencv().setNumThreads(1)
-    return segmenter
+    use_one_thread()
+    return make_segmenter(name)
 
 
-def _start_backend(*more: str, distribute: bool = False) -> None:
-    """Imports what training and converting need, without its start-up chatter.
+def _start_backend(*more: str) -> None:
+    """Starts what training and converting need; a missing part of `more`, too, is one sentence."""
+    from garmentlite.train import backend
 
-    What is missing, of those and of the modules named in `more`, is said before the work begins. Other
-    machines are joined before a device is looked for, where the training is to be distributed.
-    """
-    from importlib.util import find_spec
-
-    from garmentlite.edge import native_log
-
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    missing = [name for name in ("keras", "matplotlib", backend, *more) if find_spec(name) is None]
-    if missing:
-        raise MissingPartError(
-            f"Training and converting need {', '.join(missing)}, which is not installed; "
-            "run: pip install 'garmentlite[train]'"
-        )
-    _say("Starting the training backend ...")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with native_log.held_back():
-        if distribute:
-            from garmentlite.train.distribution import join_machines
-
-            join_machines()
-        from garmentlite.train.fit import device_description
-
-        device_description()  # looks for accelerators, and says so
-    # TensorFlow warns of what is compiled again and again, as every further network is.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    backend.start(more=more, say=_say)
 
 
-def _finish_run(
-    folder: Path,
-    result: Any,
-    labels: Sequence[str],
-    validated: tuple[Any, Any],
-    tested: tuple[Any, Any] | None,
-    wanted: dict[str, float] | None,
-    photos: PhotoSet | None,
-    *,
-    final: bool,
-) -> dict[str, Any]:
-    """Writes a run's results; the test images, if there are any, are read only when the run is over."""
-    from garmentlite.edge import metrics
-    from garmentlite.train import adapt, diagnosis, plots, runs, target_recall
-    from garmentlite.train.fit import predict_logits
-
-    x, y = validated
-    document: dict[str, Any] = {
-        "ended": result.ended,
-        "overfitting": diagnosis.overfitting(result.history).as_document(),
-    }
-    logits = predict_logits(result.model, x)
-    if wanted:
-        outcome = target_recall.apply(wanted, result.model, y, logits, labels)
-        document["target_recall"] = outcome.as_document()
-        logits = predict_logits(result.model, x)
-    document["validation"] = metrics.summary(y, logits, labels)
-    if photos and len(photos.y_validation):
-        logits = predict_logits(result.model, photos.validation_u8)
-        document["photos"] = adapt.measure(photos, logits).as_document(photos.groups)
-    runs.write_model(folder, result.model)
-    plots.learning_curves(result.history, folder / "learning_curves.png")
-    if final:
-        if tested:
-            logits = predict_logits(result.model, tested[0])
-            document["test"] = metrics.summary(tested[1], logits, labels)
-        plots.of_metrics(document["test" if tested else "validation"], folder)
-        runs.write_metrics(folder, document)
-    return document
-
-
-def _write_comparison(
-    folder: Path,
-    measured: list[Measured],
-    differences: list[Difference],
-    document: dict[str, Any],
-    class_id: int,
-    data_dir: Path | None,
-) -> dict[str, Any]:
-    """Writes pictures, JSON and page; returns the paired counts by run, made on validation images."""
-    _start_backend()
-    from garmentlite.convert.report import compare_report
-    from garmentlite.edge.files import write_json, write_text
-    from garmentlite.train import compare as comparing
-    from garmentlite.train import plots
-    from garmentlite.train.data import validation_split
-    from garmentlite.train.fit import predict_logits
-    from garmentlite.train.keras_file import read_network
-
-    found = _load_data(data_dir)
-    _, validation = validation_split(found.y_train)
-    x, y = found.x_train[validation], found.y_train[validation]
-    first, last = measured[0], measured[-1]
-    kept = {run.name: run.model for run in measured if run.model}
-    logits = {}
-    with _progress() as show:
-        for number, (name, path) in enumerate(kept.items(), start=1):
-            show("Networks on validation images", number, len(kept))
-            network = read_network(path, "remove it to compare the run's stored figures alone")
-            logits[name] = predict_logits(network, x)
-    curves = {name: comparing.trade_off(y, given, class_id) for name, given in logits.items()}
-    paired = {
-        name: comparing.paired(y, logits[first.name], given, first.labels)
-        for name, given in logits.items()
-        if first.name in logits and name != first.name
-    }
-    counts = {name: [row.as_document() for row in rows] for name, rows in paired.items()}
-    names = [first.name, last.name]
-    plots.before_and_after(
-        first.confusion, last.confusion, names, first.labels, folder / "confusion_matrices.png"
-    )
-    plots.trade_off(measured, curves, class_id, folder / "trade_off.png")
-    write_json(folder / "compare.json", document | {"paired": counts})
-    picture = (folder / "trade_off.png").read_bytes()
-    page = compare_report.to_html(measured, differences, paired, class_id, picture)
-    write_text(folder / "compare.html", page)
-    _say(f"Report: {folder / 'compare.html'}")
-    return counts
-
-
-def _names_of_inputs(pictures: list[Path]) -> dict[Path, str]:
-    """A file name for the image that the network saw of each picture; none twice."""
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    for path in pictures:
-        name, number = f"{path.stem}.png", 2
-        while name.casefold() in taken:
-            name, number = f"{path.stem}-{number}.png", number + 1
-        taken.add(name.casefold())
-        names[path] = name
-    return names
-
-
-def _save_input(path: Path, image_u8: Any) -> None:
-    from PIL import Image
-
-    from garmentlite.edge.files import replacing
-
-    with replacing(path) as temporary:
-        Image.fromarray(image_u8).save(temporary)
+def _command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["cli", *sys.argv[1:]])
 
 
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise OutputError(f"{path} is already there; --force replaces it, or name another place.")
+    from garmentlite.edge.files import refuse_to_overwrite
+
+    refuse_to_overwrite(path, force)
 
 
 @contextmanager
@@ -1249,139 +988,25 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("", total=None, visible=False)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None, visible=False)
 
-        def show(what: str, done: int, of: int) -> None:
-            if done == 1:
-                bar.reset(task)
-            bar.update(task, description=what, completed=done, total=of, visible=True)
+    def show(what: str, done: int, of: int) -> None:
+        bar.start()  # not before, since the bar would draw while the backend's messages are held back
+        if done == 1:
+            bar.reset(task)
+        bar.update(task, description=what, completed=done, total=of, visible=True)
 
+    try:
         yield show
+    finally:
+        bar.stop()
 
 
 def _print_table(head: list[str], rows: list[list[str]]) -> None:
     from garmentlite.edge.text_table import text_table
 
     typer.echo(text_table(head, rows))
-
-
-def _print_metrics(document: dict[str, Any]) -> None:
-    def percent(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
-    _print_table(
-        ["class", "recall", "precision", "F1"],
-        [
-            [row["label"], percent(row["recall"]), percent(row["precision"]), percent(row["f1"])]
-            for row in document["per_class"]
-        ],
-    )
-    typer.echo(
-        f"accuracy {document['accuracy']:.2%}, macro F1 {document['macro_f1']:.4f}, MCC "
-        f"{document['mcc']:.4f}, log loss {document['log_loss']:.4f} on {document['images']:,} images"
-    )
-
-
-def _photos_in_words(about: dict[str, Any]) -> str:
-    """What a run says of its photographs before it trains, from `adapt.facts`."""
-    none = about["training_without_garment"] + about["held_out_without_garment"]
-    where = "none" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
-    if about["split_by"] and about["fold"] is not None:
-        where += f", no {about['split_by']} on both sides"
-    unseen = [group for group, count in about["training_by_group"].items() if not count]
-    warning = f" None of {', '.join(unseen)} is trained on!" if unseen else ""
-    return (
-        f"{about['training']:,} photographs train in {about['variants'] + 1} variants, each "
-        f"{about['repeats']} times an epoch; {about['held_out']:,} are held out ({where}); in {none:,} no "
-        f"garment was found: not trained on, and wrong where held out.{warning}"
-    )
-
-
-def _print_photos(document: dict[str, Any]) -> None:
-    """Recall on the photographs held out, from `adapt.PhotoFigures.as_document`."""
-    rows = [
-        [
-            row["label"],
-            f"{row['support']:,}",
-            "-" if row["recall"] is None else f"{row['recall']:.1%}",
-        ]
-        for row in document["per_group"]
-    ]
-    _print_table(["photographs held out", "count", "recall"], rows)
-    typer.echo(
-        f"accuracy {document['accuracy']:.2%}, macro recall {document['macro_recall']:.2%} on "
-        f"{document['images']:,} photographs; in {document['no_garment']:,} no garment was found"
-    )
-
-
-def _print_comparison(
-    measured: list[Measured], differences: list[Difference], class_id: int
-) -> None:
-    """The table, with * at a difference beyond chance, and what it says in words."""
-
-    def percent(share: float) -> str:
-        return "-" if share != share else f"{share:.1%}"
-
-    def row_of(name: str, before: float, changes: list[Change]) -> list[str]:
-        cells = [name, percent(before)]
-        for change in changes:
-            mark = " " if change.may_be_chance else "*"
-            cells += [percent(change.after), f"{100 * change.difference:+.1f}{mark}"]
-        return cells
-
-    def lowest_of(run: Measured) -> str:
-        return f"{run.labels[run.hardest]} {percent(run.recall[run.hardest])}"
-
-    first = measured[0]
-    head = ["", first.name]
-    macro = ["macro recall", percent(first.macro_recall)]
-    lowest = ["lowest recall", lowest_of(first)]
-    for run in measured[1:]:
-        head += [run.name, "points "]
-        macro += [percent(run.macro_recall), ""]
-        lowest += [lowest_of(run), ""]
-    accuracy = row_of("accuracy", first.accuracy, [one.accuracy for one in differences])
-    rows = [accuracy, macro, lowest]
-    for i, label in enumerate(first.labels):
-        rows.append(row_of(label, first.recall[i], [one.recall[i] for one in differences]))
-    precision = [one.precision[class_id] for one in differences]
-    rows.append(row_of(f"precision {first.labels[class_id]}", first.precision[class_id], precision))
-    _print_table(head, rows)
-    typer.echo(
-        f"Recall on the test images, as stored; * more than two standard errors from {first.name}."
-    )
-    for difference in differences:
-        typer.echo(f"{difference.other.name}:")
-        for sentence in difference.sentences():
-            typer.echo(f"  {sentence}")
-
-
-def _print_price(outcome: dict[str, Any]) -> None:
-    """What the recall targets cost, from `target_recall.Outcome.as_document`."""
-    typer.echo("Outputs were moved for the recall targets. On validation images:")
-    rows = []
-    for label, (before, after) in outcome["recall"].items():
-        target = outcome["targets"].get(label)
-        cells = ["-" if value is None else f"{value:.1%}" for value in (target, before, after)]
-        change = None if before is None or after is None else 100 * (after - before)
-        rows.append([label, *cells, f"{change:+.1f}" if change else ""])
-    _print_table(["class", "target", "before", "after", "change"], rows)
-    for sentence in outcome["in_words"]:
-        typer.echo(sentence)
-
-
-def _in_words(recognition: Any, top_k: int) -> str:
-    total = sum(recognition.latency_ms.values())
-    others = ", ".join(
-        f"{row['label']} {row['probability']:.0%}" for row in recognition.top_k(top_k)
-    )
-    if not others:
-        reason = recognition.prepared.description.get("reason", "")
-        return f"{recognition.label} ({reason}), {total:.0f} ms"
-    return f"{recognition.label} {recognition.confidence:.0%} ({others}), {total:.0f} ms"
 
 
 if __name__ == "__main__":

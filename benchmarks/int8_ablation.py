@@ -27,7 +27,7 @@ from garmentlite.edge.contents import read_contents
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train.augmentation import augment
 from garmentlite.train.data import as_input, load
-from garmentlite.train.fit import predict_logits
+from garmentlite.train.prediction import predict_logits
 
 HARD = ("T-shirt/top", "Pullover", "Coat", "Shirt")  # the classes that are taken for each other
 NAIVE_RATE = 1e-4  # of Adam; a tenth of training's, as tutorials have it

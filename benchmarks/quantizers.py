@@ -57,7 +57,7 @@ def main() -> None:
     from garmentlite.edge.contents import read_contents
     from garmentlite.edge.labels import class_id_of
     from garmentlite.train.data import as_input, load
-    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.prediction import predict_logits
 
     source = find_source(arguments.run, None)
     model = load_keras(source.keras_path)

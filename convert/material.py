@@ -136,8 +136,8 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
         DataError: If the run does not hold its photographs, or none is held out.
     """
     stored = runs.read_photos(run)
-    tiles, y = stored["tiles_u8"], stored["y"]
-    is_used, is_held_out = stored["found"] & (y >= 0), stored["is_held_out"]
+    tiles, y = stored.tiles.tiles_u8, stored.y
+    is_used, is_held_out = stored.tiles.found & (y >= 0), stored.is_held_out
     variants = tiles.shape[1]
     first = np.flatnonzero(is_used & ~is_held_out) * variants
     places = (first[:, np.newaxis] + np.arange(variants)).ravel()

@@ -25,7 +25,7 @@ from garmentlite.train import runs
 from garmentlite.train.data import FashionMnist
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
 TRUTH_FILE = "labels.csv"  # columns image and label, as 'cli draw' writes it
 THUMBNAIL_SIDE = (
@@ -250,8 +250,8 @@ def _recognize(
         PictureAnswer(
             ours.label,
             ours.confidence,
-            ours.prepared.image_u8,
-            ours.prepared.description["reason"],
+            ours.image_u8,
+            ours.reason,
         ),
         PictureAnswer(label, confidence, naive_u8),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from garmentlite.edge.errors import DataError, ModelError, OptionError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.metadata import MIRRORED, PLAIN, Metadata, split
+from garmentlite.edge.metadata import PLAIN, Metadata, split
 from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.confidence import FEWEST, Confidence, fit, read_held_out
@@ -176,7 +176,7 @@ def load_keras(path: Path) -> keras.Model:
 
 def predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
     """Float32 logits, shape (N, C), of uint8 images (N, H, W)."""
-    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.prediction import predict_logits
 
     return predict_logits(model, images_u8)
 
@@ -224,7 +224,7 @@ def find_confidence(
     found = read_held_out(
         folders,
         lambda path, images_u8: predict(load_keras(path), images_u8),
-        mirrored=MIRRORED in source.views,
+        views=source.views,
     )
     count = int(found.is_garment.sum())
     if not held_out and count < FEWEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import importlib
@@ -9,7 +10,7 @@ import os
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,19 @@ from typer.testing import CliRunner
 
 from garmentlite import cli
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
+from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import data
 from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.collection import read_collection
+from garmentlite.train.config import TrainConfig
 from garmentlite.train.data import FashionMnist
+from garmentlite.train.photo_set import PhotoSet
 from garmentlite.train.recipe import Recipe
+from garmentlite.train.tiles import GROUNDS, make_tiles
 
 # TensorFlow on one thread, so that sums are always taken in one order; read when it starts.
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
@@ -95,16 +102,17 @@ def tiny(networks, keras):
         ),
         {"Shirt": 2.0},
     )  # fmt: skip
-    networks.NETWORKS = {**networks.NETWORKS, "tiny": protocol}
-    return "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.NETWORKS, "tiny", protocol)
+        yield "tiny"
 
 
 @pytest.fixture(scope="session")
 def trained(fit, tiny, made_data):
     """The small network after four epochs on the made data set."""
     training, validation = data.validation_split(made_data.y_train)
-    config = fit.TrainConfig(
-        network=tiny, class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0),
+    config = TrainConfig(
+        network=tiny, labels=FASHION_MNIST_LABELS,
         augmentation=Augmentation(), epochs=4, batch_size=64, learning_rate=1e-2, seed=0,
     )  # fmt: skip
     x, y = made_data.x_train, made_data.y_train
@@ -117,6 +125,96 @@ def trained_keras(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "tiny.keras"
     trained.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def contrary(images):
+    """The same with every second validation label wrong, so that the validation loss rises in the end."""
+    x, y, x_validation, y_validation = images
+    wrong = np.arange(len(y_validation)) % 2
+    return x, y, x_validation, (y_validation + wrong) % 10
+
+
+@pytest.fixture(scope="session")
+def interrupt_at():
+    """Makes a report of steps that acts like Ctrl-C at one of them."""
+
+    def at(epoch, step):
+        def on_step(now, done, of):
+            if (now, done) == (epoch, step):
+                raise KeyboardInterrupt
+
+        return on_step
+
+    return at
+
+
+# --- photographs
+
+
+@pytest.fixture(scope="session")
+def photograph_table(tmp_path_factory):
+    """A CSV of 24 drawn photographs by eight contributors, with an empty wall and a broken file."""
+    pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
+    image = pytest.importorskip("PIL.Image")
+    root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(2)
+    rows = []
+    for number in range(24):
+        label = ("Dress", "footwear", "Hat")[number % 3]
+        drawn = {"footwear": "Sneaker", "Hat": "Bag"}.get(label, label)
+        image.fromarray(draw_scene(drawn, rng, (96, 96)).rgb).save(root / f"{number}.png")
+        rows.append([f"{number}.png", f"s{number // 3}", label])
+    image.fromarray(np.full((80, 60, 3), 190, np.uint8)).save(root / "wall.png")
+    (root / "broken.jpg").write_bytes(b"no picture")
+    rows += [["wall.png", "s0", "Dress"], ["broken.jpg", "s0", "Dress"]]
+    with (root / "images.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "sender", "label"], *rows])
+    return root / "images.csv"
+
+
+@pytest.fixture
+def photographs(photograph_table):
+    """The same as a collection, whose labels are a class, a group of classes, and none of the classes."""
+    footwear = "footwear=Sandal,Sneaker,Ankle boot"
+    return read_collection(
+        photograph_table, FASHION_MNIST_LABELS, contributor_column="sender", groups=[footwear]
+    )
+
+
+@pytest.fixture
+def photograph_tiles(photographs):
+    """Their tiles; in a piece of ground around every fifth photograph a garment was found by mistake."""
+    tiles = make_tiles(
+        photographs.photos, photographs.checksums, BorderSegmenter(), seed=1, variants=2
+    )
+    grounds = np.zeros((len(photographs.photos), GROUNDS, 28, 28), np.uint8)
+    grounds[::5, 1] = np.arange(1, 1 + len(grounds[::5]), dtype=np.uint8)[:, None, None]
+    return replace(tiles, grounds_u8=grounds, grounds_found=grounds.any(axis=(2, 3)))
+
+
+@pytest.fixture(scope="session")
+def grouped_photos(made_data):
+    """Photographs whose classes 0 to 4 are known, and of 5 to 9 only that they are one of these."""
+    x, y = made_data.x_test[:120], made_data.y_test[:120]
+    # Unlike the images: in negative.
+    tiles = np.stack([255 - x, 255 - np.roll(x, 1, axis=2)], axis=1)
+    members = np.concatenate([np.eye(10, dtype=bool)[:5], [np.arange(10) >= 5]])
+    group = np.minimum(y, 5).astype(np.int64)
+    turned = np.rot90(made_data.x_test[120:160], axes=(1, 2))  # patterns of none of the classes
+    return PhotoSet(
+        tiles_u8=tiles[:80],
+        y=group[:80],
+        validation_u8=tiles[80:, 0],
+        y_validation=group[80:],
+        missed=np.zeros(6, np.int64),
+        groups=tuple("abcdef"),
+        members=members,
+        factors=np.ones(6, np.float32),
+        outliers_u8=turned,
+        repeats=4,
+        beside=700,  # of 900
+        alone=False,
+    )
 
 
 # --- programs

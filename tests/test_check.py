@@ -55,6 +55,14 @@ def test_verify_of_paths_is_that_of_their_classifiers(reference, candidate, imag
     assert verify(reference.path, str(candidate.path), images_u8, y_true) == report
 
 
+def test_verify_with_a_margin_alone_is_that_with_its_criteria(
+    reference, candidate, images_u8, y_true
+):
+    report = verify(reference, candidate, images_u8, y_true, margin=0.03)
+    assert report == verify(reference, candidate, images_u8, y_true, Criteria(margin=0.03))
+    assert report.margin == 0.03
+
+
 def test_verify_of_the_same_classifier_twice_passes_and_says_so(reference, images_u8, y_true):
     report = verify(reference, reference, images_u8, y_true)
     assert report.passed

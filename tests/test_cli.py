@@ -69,6 +69,24 @@ def test_help_of_a_command_shows_its_options(run, command):
     assert "Usage: cli " + command in run(command, "--help").stdout
 
 
+def test_help_of_train_shows_its_options_in_groups(run):
+    stdout = run("train", "--help").stdout
+    titles = [line for line in stdout.splitlines() if line.endswith(":") and line[0].isalpha()]
+    assert titles == ["Data:", "Network:", "Schedule:", "Photographs:", "Hardware:", "Options:"]
+    last = stdout.partition("Options:\n")[2]
+    assert last.split() == [
+        "--help",
+        "Show",
+        "this",
+        "message",
+        "and",
+        "exit.",
+    ]  # all others are grouped
+    photographs = stdout.partition("Photographs:")[2].partition("Hardware:")[0]
+    assert "--split-by" in photographs
+    assert "--epochs" not in photographs
+
+
 def test_version_is_the_packages(run):
     assert run("--version").stdout == f"garmentlite {__version__}\n"
 
@@ -275,6 +293,12 @@ def test_classify_with_an_unknown_segmenter_proposes_the_nearest(run, pictures):
     assert "did you mean 'grabcut'" in error_of(
         run("classify", pictures, "--segment", "grabcutt", expect=2)
     )
+
+
+def test_classify_help_names_the_segmenters_of_the_registry(run):
+    from garmentlite.edge.segmenters.registry import SEGMENTERS
+
+    assert ", ".join(SEGMENTERS) in run("classify", "--help").stdout
 
 
 def test_classify_with_labels_from_a_file_names_classes_by_them(
@@ -649,6 +673,8 @@ def test_road_from_data_to_card(run, tiny, made_data_dir, tmp_path):
     ]  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
     assert config["class_weights"]["Shirt"] == 2.0  # the network's own
+    assert config["labels"] == list(FASHION_MNIST_LABELS)
+    assert config["views"] == ["plain"]
     assert config["images"] == {"training": 900, "validation": 100}
     assert {"command", "seed", "versions", "device", "data_md5"} <= set(config)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -785,7 +811,7 @@ def test_compare_prints_figures_and_words_without_reading_a_model(run, finished)
     for folder in finished:
         (folder / "model.keras").unlink()
     out = run("compare", *finished).stdout
-    assert "Without a gain elsewhere there is less of Shirt -100.0 points" in out
+    assert "No class gains recall, and these lose it: Shirt -100.0 points" in out
     (line,) = [line for line in out.splitlines() if line.startswith("Shirt ")]
     assert line.split() == ["Shirt", "100.0%", "0.0%", "-100.0*"]
     document = json.loads(run("compare", *finished, "--json").stdout)
@@ -861,7 +887,7 @@ def test_train_broken_off_keeps_the_best_and_resumes_where_it_was(
 
     monkeypatch.setattr(fit, "train", train)
     config = (folder / "config.json").read_bytes()
-    assert "--resume goes on with it" in error_of(run(*arguments, "-o", folder, expect=2))
+    assert "--resume continues it" in error_of(run(*arguments, "-o", folder, expect=2))
     other = run(*arguments, "-o", folder, "--resume", "--seed", 9, expect=2)
     assert "was made with seed = 0, now it is 9" in error_of(other)
     assert (folder / "config.json").read_bytes() == config
@@ -881,7 +907,9 @@ def test_train_interrupted_before_its_first_epoch_exits_2(
 
     monkeypatch.setattr(fit, "train", interrupted)
     result = run("train", "--network", tiny, "-o", "run", "--data-dir", made_data_dir, expect=2)
-    assert "nothing to keep" in result.stderr
+    assert result.stderr.endswith(
+        "No epoch was finished, so there is nothing to keep.\nInterrupted.\n"
+    )
 
 
 # --- train on photographs
@@ -921,14 +949,15 @@ def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
     trained = run(*train)
     assert "so the labels are the classes (Hose, Kleid, Tasche)" in trained.stderr
     assert "broken.jpg is not a picture" in trained.stderr
-    assert "in 1 no garment was found" in trained.stderr
+    assert "In 1 no garment was found" in trained.stderr
     assert "photographs held out" in trained.stdout
     assert sorted(os.listdir(folder)) == [
         "config.json", "confusion_matrix.png", "held_out.csv", "history.csv", "history.json",
         "learning_curves.png", "metrics.json", "model.keras", "per_class.png", "photos.npz",
     ]  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
-    assert list(config["class_weights"]) == ["Hose", "Kleid", "Tasche"]
+    assert config["labels"] == ["Hose", "Kleid", "Tasche"]
+    assert config["views"] == ["plain"]  # the network's own augmentation mirrors no image
     assert config["photos"]["alone"] is True
     assert (config["photos"]["unreadable"], config["photos"]["photographs"]) == (1, 56)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -957,7 +986,7 @@ def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
     out = run("classify", *pictures, "--model", pair[1], "--segment", "border", "--json").stdout
     assert {json.loads(line)["label"] for line in out.splitlines()} <= {*DRAWN, "unknown"}
     again = ("rebalance", folder, "--target-recall", "Hose=0.9", "-o", tmp_path / "raised")
-    assert "knows other classes (Hose, Kleid, Tasche)" in error_of(run(*again, expect=2))
+    assert "was trained on other classes (Hose, Kleid, Tasche)" in error_of(run(*again, expect=2))
 
     # The next network begins with these weights; with other classes, without the last layer.
     short = ("--epochs", 1, "--init", folder, "-o", tmp_path / "next")
@@ -1005,7 +1034,7 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     result = run(*arguments, "--resume")
     assert "gone.png, which cannot be read" in result.stderr
     assert "10 photographs have a label that is none of the classes (Umbrella 10)" in result.stderr
-    assert "of them the network learns to be unsure" in result.stderr
+    assert "the network learns to be unsure of them" in result.stderr
     assert "no sender on both sides" in result.stderr
     assert re.search(r"accuracy [\d.]+%, photographs [\d.]+, [\d.]+%", result.stderr)
     assert "legwear" in result.stdout
@@ -1188,7 +1217,7 @@ def test_convert_with_photographs_held_out_by_other_runs_writes_their_threshold(
     assert not (tmp_path / "out" / "tiny_int8.tflite").exists()
     np.savez(folder / "photos.npz", is_held_out=np.ones(len(x), bool), **photos)
     result = run(*convert)
-    assert "Of 200 photographs not trained on: logits are divided by" in result.stderr
+    assert "Fitted on 200 held-out photographs: temperature" in result.stderr
     card = json.loads((tmp_path / "out" / "tiny.json").read_text())
     assert 0 < card["unknown_threshold"] < 1
     inside = json.loads(run("card", tmp_path / "out" / "tiny_int8.tflite", "--json").stdout)

@@ -14,12 +14,13 @@ from garmentlite.edge import footprint, metrics
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, UNKNOWN
 from garmentlite.edge.preparation import PREPARATION
 from garmentlite.edge.probabilities import softmax
-from garmentlite.edge.recognition import UNKNOWN, answer_to, name_of
+from garmentlite.edge.recognition import answer_to, name_of
 from garmentlite.train import confidence, runs
 from garmentlite.train.data import as_input, validation_split
+from garmentlite.train.prediction import predict_logits
 
 
 @pytest.fixture(scope="session")
@@ -614,7 +615,7 @@ def test_find_confidence_asks_the_networks_of_the_folds_as_the_device_will(
     plain = replace(source, views=("plain",))
     for one, ways in ((source, (1, -1)), (plain, (1,))):
         found = find_confidence(one, [first, second])
-        logits = [fit.predict_logits(trained, made_data.x_test[:, :, ::way]) for way in ways]
+        logits = [predict_logits(trained, made_data.x_test[:, :, ::way]) for way in ways]
         answers = np.mean([softmax(part / found.temperature) for part in logits], axis=0)
         hits = answers.argmax(axis=1) == made_data.y_test
         assert found.measured["accuracy"] == pytest.approx(hits.mean(), abs=0.01)  # two near ties

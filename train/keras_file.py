@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def read_network(path: Path, way_out: str) -> keras.Model:
-    """A network, read in safe mode: no code in the file is run.
+    """Reads a network in safe mode: no code in the file is run.
 
     Args:
-        path: Of the file.
-        way_out: What to do if it cannot be read, the end of the error's sentence.
+        path: A `.keras` file.
+        way_out: What the user can do if it cannot be read; it ends the sentence of the error.
 
     Raises:
         ModelError: If it cannot be read.

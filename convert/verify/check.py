@@ -19,7 +19,7 @@ from garmentlite.convert.verify.corruptions import (
     CorruptionsReport,
     compare_corrupted,
 )
-from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.criteria import MARGIN, Criteria
 from garmentlite.convert.verify.guards import GUARDS, Guard
 from garmentlite.convert.verify.judge import judge
 from garmentlite.convert.verify.layers import LayersReport, compare_layers
@@ -36,7 +36,7 @@ from garmentlite.convert.verify.provenance import (
 )
 from garmentlite.edge.all_cores import OnProgress, raw_outputs
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.segmentation import Segmenter
+from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.train import data
 
 # Called with the name of the stage, the number of images (or sets) done and of all.
@@ -51,6 +51,7 @@ def verify(
     y_true: np.ndarray,
     criteria: Criteria | None = None,
     *,
+    margin: float = MARGIN,
     guards: tuple[Guard, ...] = GUARDS,
     compare_kernels: bool = False,
     layers: bool = False,
@@ -67,7 +68,8 @@ def verify(
         candidate: The model that is to be proved, usually the int8 file, with any input and output types.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1), H and W those of both models.
         y_true: True class numbers, integer, shape (N,).
-        criteria: Margin, error rate and the classes to judge; None for a margin of 0.02 at alpha 0.05.
+        criteria: Margin, error rate and the classes to judge; None for all classes at alpha 0.05.
+        margin: Largest loss of recall that is accepted, in (0, 1), where no criteria are given.
         guards: The checks beside the recalls.
         compare_kernels: Whether to run the candidate on the runtime's reference kernels too, which are slow.
             The difference of its outputs is reported and not judged.
@@ -82,13 +84,13 @@ def verify(
         The report with its provenance.
 
     Raises:
-        OptionError: If a name in the criteria is not a label.
+        OptionError: If the margin is out of its range, or a name in the criteria is not a label.
         ModelError: If a file cannot be read, the models do not fit each other (other labels, another order
             of labels, another input size), outputs are not finite, or layers cannot be matched.
         DataError: If the images do not fit the models, or are too few for the margin.
     """
     reference, candidate = _opened(reference), _opened(candidate)
-    criteria = criteria or Criteria()
+    criteria = criteria or Criteria(margin)
     require_same_contract(reference, candidate)
     require_fitting_data(reference, images_u8, y_true)
     criteria.require_resolvable(y_true, reference.labels)

@@ -18,11 +18,11 @@ from garmentlite.edge.errors import DataError, PictureError
 from garmentlite.edge.labels import nearest
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import PREPARATION, prepare
-from garmentlite.train import photo_set
-from garmentlite.train.photo_set import LabelledPhoto
+from garmentlite.train import collection, labelling
+from garmentlite.train.collection import LabelledPhoto
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def load_photographs(
     """Reads and prepares photographs whose labels are known.
 
     Args:
-        source: A folder with a subfolder for each class, or a table, see `photo_set.read`.
+        source: A folder with a subfolder for each class, or a table, see `collection.read`.
         labels: The labels of the models, in the order of their numbers. The name of a subfolder, or a label
             in the table, may differ in upper and lower case and in the characters between words
             ("t-shirt-top").
@@ -105,7 +105,7 @@ def load_photographs(
             in any photograph.
         MissingPartError: If OpenCV is needed and not installed.
     """
-    photos = photo_set.read(source)
+    photos = collection.read(source)
     named = [(photo, _class_of(photo, labels)) for photo in photos]
     images: list[np.ndarray] = []
     y_true: list[int] = []
@@ -121,7 +121,7 @@ def load_photographs(
             unreadable.append(LeftOut(name, labels[class_id], str(error)))
         else:
             if prepared.image_u8 is None:
-                reason = str(prepared.description["reason"])
+                reason = str(prepared.reason)
                 no_garment.append(LeftOut(name, labels[class_id], reason))
             else:
                 images.append(prepared.image_u8)
@@ -147,7 +147,7 @@ def load_photographs(
 
 def _class_of(photo: LabelledPhoto, labels: Sequence[str]) -> int:
     """The number of a photograph's class."""
-    class_id = photo_set.class_of(photo.label, labels)
+    class_id = labelling.class_of(photo.label, labels)
     if class_id is not None:
         return class_id
     guess = nearest(photo.label, labels)

@@ -1,0 +1,85 @@
+"""The file of a segmentation network: it takes a small square picture and gives a logit for each pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.quantization import Quantization
+from garmentlite.edge.runtime import make_interpreter
+from garmentlite.edge.shipped import FOLDER
+
+SIDE = 96  # pixels, both sides of the square that the network takes and gives
+FILE = "segmenter.tflite"
+
+
+class SegmenterNet:
+    """An int8 network that computes for each pixel how certainly it belongs to the garment.
+
+    The file's input is pixel / 255 and its output a logit. Build it once and call it for every picture.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Reads the network.
+
+        Args:
+            path: A `.tflite` file; None reads the shipped one.
+
+        Raises:
+            ModelError: If the file is missing, or is not a segmentation network.
+            MissingPartError: If the LiteRT runtime is not installed.
+        """
+        path = path or FOLDER / FILE
+        try:
+            flatbuffer = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"The segmentation network {path} cannot be read: {error.strerror}; install garmentlite "
+                "again, or use '--segment grabcut'."
+            ) from error
+        try:
+            self._interpreter = make_interpreter(flatbuffer)
+            self._read_signature()
+        except ModelError as error:
+            raise ModelError(
+                f"{path} is not a segmentation network: {error}; install garmentlite again, or use "
+                "'--segment grabcut'."
+            ) from error
+
+    def levels(self, square_rgb: np.ndarray) -> np.ndarray:
+        """Runs the network and gives integers, which every machine resizes to the same values.
+
+        Args:
+            square_rgb: uint8, shape (SIDE, SIDE, 3).
+
+        Returns:
+            uint8, shape (SIDE, SIDE); `logits` turns them into real numbers.
+        """
+        self._interpreter.set_tensor(
+            self._input_index, self._pixel_table.take(square_rgb)[np.newaxis]
+        )
+        self._interpreter.invoke()
+        quantized = self._interpreter.get_tensor(self._output_index)[0, ..., 0]
+        return quantized.view(np.uint8) ^ np.uint8(128)  # int8 -128..127 to 0..255
+
+    def logits(self, levels: np.ndarray) -> np.ndarray:
+        """Turns levels, uint8 of any shape, into logits, float32 of the same shape; above 0 means garment."""
+        return self._logit_table.take(levels)
+
+    def _read_signature(self) -> None:
+        (taken,) = self._interpreter.get_input_details()
+        (given,) = self._interpreter.get_output_details()
+        for details, channels in ((taken, 3), (given, 1)):
+            shape, dtype = tuple(int(side) for side in details["shape"]), np.dtype(details["dtype"])
+            if shape != (1, SIDE, SIDE, channels) or dtype != np.int8:
+                raise ModelError(
+                    f"it has a tensor {dtype} of shape {shape}, expected int8 of shape "
+                    f"{(1, SIDE, SIDE, channels)}"
+                )
+        pixels = Quantization(np.dtype(np.int8), *taken["quantization"])
+        self._pixel_table = pixels.quantize(np.arange(256, dtype=np.float32) / np.float32(255))
+        logits = Quantization(np.dtype(np.int8), *given["quantization"])
+        self._logit_table = logits.dequantize(np.arange(-128, 128).astype(np.int8))
+        self._input_index, self._output_index = taken["index"], given["index"]
