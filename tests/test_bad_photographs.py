@@ -270,7 +270,7 @@ def test_train_on_two_classes_of_three_photographs_holds_none_out_and_says_so(ru
     assert "No photograph is held out in fold 1 of 5" in error
     for label in ("hat", "sock"):
         assert (
-            sum(f"'{label}' has 3 of the photographs: too few to validate" in one for one in said)
+            sum(f"Only 3 photographs show '{label}', at least 5 are needed" in one for one in said)
             == 1
         )
 
