@@ -202,7 +202,7 @@ def test_split_of_fields_that_cannot_be_used_names_them(flatbuffer, model_file, 
 
 
 def test_split_of_metadata_beyond_a_mebibyte_is_refused_unread(flatbuffer):
-    with pytest.raises(ModelError, match="larger than 1 MiB"):
+    with pytest.raises(ModelError, match="more than 1 MiB"):
         split(with_document(flatbuffer, " " * (1 << 20) + "{}"))
 
 
