@@ -882,7 +882,7 @@ def classify(
     found: list[Path] = []
     for named in paths:
         try:
-            found += find_pictures([named])
+            found += find_pictures([named], _say)
         except GarmentliteError as error:
             failed += 1
             _say(f"Error: {error}")

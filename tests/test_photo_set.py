@@ -1,5 +1,7 @@
 """Labelled photographs: read, named by classes and groups, split so that what belongs together stays so."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -216,3 +218,35 @@ def test_assign_folds_trains_always_on_labels_too_rare_to_validate():
     assert set(dealt(y)[:20]) == {0, 1, 2, 3, 4}
     # Where contributors are known, they decide.
     assert -1 not in dealt(y, [f"s{i}" for i in range(23)])
+
+
+# --- hostile folders and tables
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_with_files_leaves_out_pipes_devices_and_impossible_names(write):
+    folder = write("a.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    names = ["a.jpg", "pipe.jpg", "/dev/zero", "x" * 300, "a\0b"]
+    (folder / "labels.csv").write_text("file,label\n" + "".join(f"{name},hat\n" for name in names))
+    said = []
+    photos, checksums = photo_set.with_files(photo_set.read(folder), said.append)
+    assert [photo.name for photo in photos] == ["a.jpg"]
+    assert len(checksums) == 1
+    assert len(said) == 4
+    assert "expected a regular file" in said[0]
+
+
+def test_read_of_a_table_that_is_a_device_or_too_large_is_refused(write, monkeypatch):
+    with pytest.raises(DataError, match="no folder or table"):
+        photo_set.read(write("a.jpg").parent / "none.csv")
+    monkeypatch.setattr(photo_set, "LARGEST_TABLE", 10)
+    folder = write("labels.csv", content=b"file,label\na.jpg,hat\n")
+    with pytest.raises(DataError, match="larger than 10 bytes"):
+        photo_set.read(folder)
+
+
+@pytest.mark.parametrize("name", ["unknown", "No Garment"])
+def test_label_refuses_a_class_called_like_an_answer_without_a_class(name):
+    with pytest.raises(DataError, match=f"No class may be called '{name}'"):
+        photo_set.label(labelled(name, "hat"), FASHION_MNIST_LABELS, own_classes=True)

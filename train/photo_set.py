@@ -7,6 +7,7 @@ Sandal, Sneaker or Ankle boot), of which it is not known which one is meant.
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge.errors import DataError, OptionError, PictureError
-from garmentlite.edge.files import sha256
-from garmentlite.edge.labels import class_id_of, folder_name_of, nearest
+from garmentlite.edge.files import is_dir, is_file, read_bytes, sha256
+from garmentlite.edge.labels import class_id_of, folder_name_of, is_reserved, nearest
 from garmentlite.edge.pictures import find_pictures
 
 TABLES = ("labels.csv", "images.csv")  # looked for in a folder; 'cli draw' writes the first
 LABEL_COLUMN = "label"
 FEWEST_TO_VALIDATE = 5  # photographs of a label: with as many folds, one is held out
+LARGEST_PHOTO = 512 << 20  # bytes; 64 million pixels of 16-bit RGB, not compressed, have 384 MB
+LARGEST_TABLE = 64 << 20  # bytes; a line has about 100
 
 _FILE_COLUMNS = ("file", "image", "path")
 _PICTURES = "images"  # beside a table: where its files may be instead
@@ -72,11 +75,11 @@ def read(
         DataError: If there is no such folder or table, or it names no photograph.
         OptionError: If a table has no column for the contributor, or there is no table.
     """
-    tables = [source / name for name in TABLES] if source.is_dir() else [source]
-    table = next((path for path in tables if path.is_file()), None)
+    tables = [source / name for name in TABLES] if is_dir(source) else [source]
+    table = next((path for path in tables if is_file(path)), None)
     if table:
         return _from_table(table, label_column, contributor_column, warn)
-    if not source.is_dir():
+    if not is_dir(source):
         raise DataError(
             f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
             f"CSV file with the columns file and {label_column}."
@@ -101,11 +104,11 @@ def with_files(photos: Sequence[LabelledPhoto], warn: Say) -> tuple[list[Labelle
     there, checksums = [], []
     for photo in photos:
         try:
-            checksums.append(sha256(photo.path.read_bytes()))
-        except (OSError, ValueError) as error:  # no path holds a null byte
-            reason = getattr(error, "strerror", None) or str(error)
+            checksums.append(sha256(read_bytes(photo.path, LARGEST_PHOTO)))
+        except OSError as error:
             warn(
-                f"{photo.where} names {photo.name}, which cannot be read ({reason}); it is left out."
+                f"{photo.where} names {photo.name}, which cannot be read ({error.strerror}); it is left "
+                "out."
             )
         else:
             there.append(photo)
@@ -252,6 +255,12 @@ def _own_classes(photos: Sequence[LabelledPhoto], *, forced: bool, say: Say) -> 
             f"The photographs have {len(classes)} label ({listed}), and a classifier needs two classes or "
             "more; add a folder of photographs of something else."
         )
+    reserved = next((name for name in classes if is_reserved(name)), None)
+    if reserved:
+        raise DataError(
+            f"No class may be called '{reserved}', which is what an answer without a class is called; name "
+            "that folder or label otherwise."
+        )
     reason = "" if forced else "No label is one of Fashion-MNIST's, so "
     say(
         f"{reason}{'the' if reason else 'The'} labels are the classes ({listed}); Fashion-MNIST is not used."
@@ -276,8 +285,14 @@ def _parse_group(option: str, classes: Sequence[str]) -> tuple[str, tuple[int, .
 
 
 def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
+    try:
+        entries = list(source.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"The folder {source} cannot be read ({error.strerror}); allow it with 'chmod +rx'."
+        ) from error
     folders = sorted(
-        folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+        folder for folder in entries if is_dir(folder) and not folder.name.startswith(".")
     )
     if not folders:
         raise DataError(
@@ -287,7 +302,7 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
     found: list[LabelledPhoto] = []
     for folder in folders:
         try:
-            paths = find_pictures([folder])
+            paths = find_pictures([folder], warn)
         except PictureError as error:
             if warn is None:
                 raise DataError(f"{error} Or remove that subfolder.") from error
@@ -310,7 +325,8 @@ def _from_table(
     table: Path, label_column: str, contributor_column: str | None, warn: Say | None
 ) -> list[LabelledPhoto]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        text = read_bytes(table, LARGEST_TABLE).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as file:
             rows = csv.DictReader(file)
             columns = rows.fieldnames or []
             file_column = next((name for name in _FILE_COLUMNS if name in columns), None)
@@ -356,4 +372,4 @@ def _from_table(
 def _beside(table: Path, name: str) -> Path:
     """The file that a table means; where there is none, the path at which it was looked for first."""
     path, other = table.parent / name, table.parent / _PICTURES / name
-    return other if other.is_file() and not path.is_file() else path
+    return other if is_file(other) and not is_file(path) else path
