@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from garmentlite.edge import native_log
@@ -92,10 +93,29 @@ def pack(model: Any) -> bytes:
 
 def operator_name(model: Any, operator: Any) -> str:
     """The format's own name of an operator of an unpacked model, such as "CONV_2D"."""
-    from ai_edge_litert import schema_py_generated as schema
-
     code = model.operatorCodes[operator.opcodeIndex]
     # Old files know only the first, a byte; it is a placeholder where the number is larger.
-    number = max(code.deprecatedBuiltinCode, code.builtinCode)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
-    return str(names[number])
+    return builtin_operator(max(code.deprecatedBuiltinCode, code.builtinCode))
+
+
+def builtin_operator(number: int) -> str:
+    """The format's own name of an operator from its number.
+
+    Raises:
+        ModelError: If the format has no operator of this number.
+    """
+    names = _builtin_operators()
+    if number not in names:
+        raise ModelError(f"it holds an operator of type {number}, which TFLite does not have")
+    return names[number]
+
+
+@cache
+def _builtin_operators() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {
+        value: name
+        for name, value in vars(schema.BuiltinOperator).items()
+        if not name.startswith("_")
+    }
