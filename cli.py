@@ -1154,14 +1154,21 @@ def _make_tiles(collection: Collection, segmenter: Segmenter, seed: int, cache: 
 
 
 def _read_labels(path: Path) -> list[str]:
+    from garmentlite.edge.documents import is_one_line
+    from garmentlite.edge.files import read_bytes
+
     try:
-        labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        text = read_bytes(path, 1 << 20).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise OptionError(
-            f"--labels {path} cannot be read ({error}); name a text file with a label a line."
+            f"--labels {path} cannot be read ({reason}); name a text file with a label a line."
         ) from error
+    labels = [line.strip() for line in text.split("\n") if line.strip()]
     if not labels:
         raise OptionError(f"--labels {path} is empty; write a label a line into it.")
+    if not all(is_one_line(label) for label in labels):
+        raise OptionError(f"--labels {path} holds control characters; write plain text into it.")
     return labels
 
 

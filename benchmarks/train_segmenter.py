@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 from garmentlite.convert.export import to_int8
 from garmentlite.edge.files import replacing, sha256, write_bytes
-from garmentlite.edge.segmenter_net import FILE
+from garmentlite.edge.segmenter_net import FILE, with_checksum
 from garmentlite.train.segmenter import train_segmenter
 from garmentlite.train.segmenter_data import Photos, Samples, collect, drawn, joined
 
@@ -72,7 +72,7 @@ def main() -> None:
     model = train_segmenter(photos, steps=arguments.steps, seed=arguments.seed, on_step=report)
     calibration, _ = Samples(photos, arguments.seed + 1).batch(CALIBRATION_PICTURES)
     flatbuffer = to_int8(model, calibration)
-    write_bytes(arguments.output, flatbuffer)
+    write_bytes(arguments.output, with_checksum(flatbuffer))
     print(f"{arguments.output}: {len(flatbuffer):,} bytes, SHA-256 {sha256(flatbuffer)}")
 
 

@@ -371,8 +371,11 @@ def _tensor_of(stored: Table, buffer_sizes: Sequence[int]) -> Tensor:
         raise ModelError(f"the tensor {name!r:.60} has a size below 0")
     if signature and len(signature) != len(shape):
         raise ModelError(f"the tensor {name!r:.60} has {len(shape)} sizes and {len(signature)}")
-    scales, zero_points = _quantization_of(stored.table(_TENSOR_QUANTIZATION), name, shape)
     dtype, bits = _TYPES[number]
+    is_float = dtype.startswith(("float", "bfloat"))  # whose scales mean nothing and are not used
+    scales, zero_points = _quantization_of(
+        stored.table(_TENSOR_QUANTIZATION), name, shape, is_used=not is_float
+    )
     if dtype in _QUANTIZED and not scales:
         raise ModelError(f"the tensor {name!r:.60} holds {dtype} without a scale")
     lowest, highest = _QUANTIZED.get(dtype, (-(1 << 31), (1 << 31) - 1))
@@ -393,7 +396,7 @@ def _tensor_of(stored: Table, buffer_sizes: Sequence[int]) -> Tensor:
 
 
 def _quantization_of(
-    stored: Table | None, name: str, shape: Sequence[int]
+    stored: Table | None, name: str, shape: Sequence[int], *, is_used: bool
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Scales and zero points of a tensor."""
     if stored is None:
@@ -404,6 +407,8 @@ def _quantization_of(
         stored.numbers(field, "f4")
     scales = stored.numbers(_QUANTIZATION_SCALE, "f4")
     zero_points = stored.numbers(_QUANTIZATION_ZERO_POINT, "i8")
+    if not is_used:
+        return (), ()
     if not np.isfinite(scales).all() or not (scales > 0).all():
         raise ModelError(f"the tensor {name!r:.60} has a scale that is not a finite number above 0")
     if len(zero_points) not in (0, len(scales)):
