@@ -6,23 +6,26 @@ good, 1 a check failed, 2 could not be done, in whole or in part.
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-import os
-import shlex
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 try:
+    import io
+    import json
+    import logging
+    import os
+    import shlex
+    import time
+    import traceback
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import contextmanager, suppress
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Annotated, Any
+
     import typer
     from typer.core import TyperGroup
 
+    from garmentlite.edge import standard_streams
+    from garmentlite.edge.documents import printable
     from garmentlite.edge.errors import (
         GarmentliteError,
         MissingPartError,
@@ -40,6 +43,9 @@ except ModuleNotFoundError as missing:
         f"Error: '{missing.name}' is not installed for {sys.executable}; run 'make setup' in the checkout, "
         "then use .venv/bin/cli.\n"
     )
+    sys.exit(2)
+except KeyboardInterrupt:
+    sys.stderr.write("Interrupted.\n")
     sys.exit(2)
 
 if TYPE_CHECKING:
@@ -62,21 +68,39 @@ COULD_NOT = 2
 class _SentenceGroup(TyperGroup):
     """Turns an expected error into its sentence and status 2; other errors keep their traceback."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt as error:  # typer would end without a word
+            raise typer.Exit(_say_why(error)) from error
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
-            return super().invoke(ctx)
-        except GarmentliteError as error:
+            result = super().invoke(ctx)
+            standard_streams.finish_output()
+            return result
+        except (GarmentliteError, KeyboardInterrupt, OSError) as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            _say(f"Error: {error}")
-            raise typer.Exit(COULD_NOT) from error
-        except KeyboardInterrupt as error:
-            _say("Interrupted.")
-            raise typer.Exit(COULD_NOT) from error
-        except BrokenPipeError as error:
-            # The reader (`| head`) has seen enough; what is still buffered must not fail at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from error
+            raise typer.Exit(_say_why(error)) from error
+
+
+def _say_why(error: GarmentliteError | KeyboardInterrupt | OSError) -> int:
+    """Writes the sentence of an error that a user can cause or meet; the exit status."""
+    if isinstance(error, BrokenPipeError):  # the reader (`| head`) has seen enough
+        standard_streams.discard_output()
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        _say("Interrupted.")
+    elif isinstance(error, OSError):
+        standard_streams.discard_output()
+        name = f"{error.filename}: " if error.filename else ""
+        _say(
+            f"Error: {name}{error.strerror or error}; check the name, the rights and the free space."
+        )
+    else:
+        _say(f"Error: {error}")
+    return COULD_NOT
 
 
 app = typer.Typer(
@@ -1044,14 +1068,17 @@ def report(
 
 def main() -> None:
     """The installed command; ends the process with the exit status."""
-    for stream in (sys.stdout, sys.stderr):  # the name of a file need not be text
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    app(prog_name="cli")
+    try:
+        standard_streams.prepare()
+        app(prog_name="cli")
+    except (GarmentliteError, KeyboardInterrupt, OSError) as error:
+        sys.exit(_say_why(error))
 
 
 def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+    # Names of files and labels are part of it, which must not steer the terminal.
+    with suppress(OSError):  # standard error may be full; there is no other place to complain
+        typer.echo(printable(sentence), err=True)
 
 
 def _as_json(document: Any) -> str:

@@ -81,7 +81,7 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
     for number, run in enumerate(found):
         stored = runs.read_photos(run)
         fold_of |= dict.fromkeys(stored["files"][stored["is_held_out"]].tolist(), number)
-    with (folder / "images.csv").open(newline="") as file:
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["image"] in fold_of]
     order = np.random.default_rng(1).permutation(len(rows))[:limit]
     return [

@@ -151,8 +151,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 file at once or not at all; raises `OutputError` like `replacing`."""
-    write_bytes(path, text.encode())
+    r"""Writes a whole UTF-8 file at once or not at all; raises `OutputError` like `replacing`.
+
+    Names of files that are not UTF-8 are written with escapes such as `\udcff`, as JSON has them too.
+    """
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -52,6 +52,11 @@ def test_write_json_is_indented_and_keeps_letters(tmp_path):
     assert text.endswith("}\n")
 
 
+def test_write_json_with_a_name_that_is_not_utf_8_is_read_again(tmp_path):
+    write_json(tmp_path / "a.json", {"path": "dress-\udcff.png"})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"path": "dress-\udcff.png"}
+
+
 def test_write_json_of_nan_is_refused_and_the_older_file_stays(older):
     with pytest.raises(ValueError, match="JSON"):
         write_json(older, {"recall": float("nan")})

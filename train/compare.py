@@ -378,7 +378,10 @@ def _document_of(path: Path) -> Any:
         document = runs.read_json(path, runs.METRICS)
     else:
         try:
-            document, keys = json.loads(path.read_text()), ("measured", "int8", *keys)
+            document, keys = (
+                json.loads(path.read_text(encoding="utf-8")),
+                ("measured", "int8", *keys),
+            )
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{path} is neither the folder of a run nor a model's card ({error}); name a folder made "

@@ -232,7 +232,7 @@ def read_json(folder: Path, name: str) -> Any:
         DataError: If it is missing or broken.
     """
     try:
-        return json.loads((folder / name).read_text())
+        return json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} is not a finished run: {name} cannot be read ({error}); make one with "
