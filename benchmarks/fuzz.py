@@ -43,7 +43,7 @@ from garmentlite.edge.metadata import split
 from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.runtime import pack, unpack
-from garmentlite.edge.segmenter_net import SegmenterNet
+from garmentlite.edge.segmenters.network_file import SegmenterNet
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import data, photo_set

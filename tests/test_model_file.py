@@ -13,7 +13,7 @@ from garmentlite.edge.errors import ModelError
 from garmentlite.edge.metadata import attach, split
 from garmentlite.edge.model_file import open_model_file, read_model_file, require_runnable, trust
 from garmentlite.edge.runtime import pack, unpack
-from garmentlite.edge.segmenter_net import FILE, SegmenterNet, with_checksum
+from garmentlite.edge.segmenters.network_file import FILE, SegmenterNet, with_checksum
 
 
 @pytest.fixture(autouse=True)
