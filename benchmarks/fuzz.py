@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from garmentlite.edge import model_file, trial
+from garmentlite.edge import foreign_model, trial
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import GarmentliteError, ModelError
 from garmentlite.edge.metadata import split
@@ -209,9 +209,9 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
     bare = {name: split(content)[0] for name, content in whole.items()}
     structures = {name: structure_of(content) for name, content in bare.items()}
     path = folder / "model.tflite"
-    model_file.cache_root = lambda: folder / "none" / "none"  # type: ignore[assignment]
+    foreign_model.cache_root = lambda: folder / "none" / "none"  # type: ignore[assignment]
     (folder / "none").write_bytes(b"")  # nothing can be remembered there
-    run_a_child = model_file._try
+    run_a_child = foreign_model._try
 
     def one(rng: random.Random) -> Callable[[], object]:
         name = rng.choices(MODELS, (4, 4, 1, 1))[0]
@@ -226,8 +226,8 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
         else:
             content = changed_bytes(whole[name], rng)
         # A process of its own for each takes 0.4 s; a fork of this one is as good, and some take the former.
-        model_file._try = run_a_child if rng.random() < 0.002 else fork_and_try
-        model_file._made_here.clear()
+        foreign_model._try = run_a_child if rng.random() < 0.002 else fork_and_try
+        foreign_model._made_here.clear()
 
         def open_it() -> None:
             path.write_bytes(content)
@@ -245,7 +245,7 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
 
 
 def fork_and_try(flatbuffer: bytes) -> None:
-    """What `model_file` does in a child process, in a fork of this one."""
+    """What `foreign_model` does in a child process, in a fork of this one."""
     child = os.fork()
     if child == 0:
         status = 1

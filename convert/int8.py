@@ -21,7 +21,7 @@ import numpy as np
 from garmentlite.convert import export, keras2
 from garmentlite.convert.folding import Operation
 from garmentlite.convert.material import Images
-from garmentlite.edge import metrics, model_file
+from garmentlite.edge import foreign_model, metrics
 from garmentlite.edge.classifier import Classifier
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.data import as_input
@@ -336,5 +336,5 @@ def _classifier_of(flatbuffer: bytes) -> Classifier:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(flatbuffer)
-        model_file.trust(flatbuffer)
+        foreign_model.trust(flatbuffer)
         return Classifier(path)

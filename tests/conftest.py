@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
-from garmentlite.edge import model_file
+from garmentlite.edge import foreign_model
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import Metadata
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
@@ -44,7 +44,7 @@ def _records_of_tried_models_in_a_temporary_folder(tmp_path_factory):
     """Keeps the tests from writing into the user's cache that a model held when it was tried."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_file, "cache_root", lambda: folder)
+        patch.setattr(foreign_model, "cache_root", lambda: folder)
         yield
 
 

@@ -7,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from garmentlite.edge import model_file, shipped, trial
+from garmentlite.edge import foreign_model, model_file, shipped, trial
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
+from garmentlite.edge.foreign_model import require_runnable, trust
 from garmentlite.edge.metadata import attach, split
-from garmentlite.edge.model_file import open_model_file, read_model_file, require_runnable, trust
+from garmentlite.edge.model_file import open_model_file, read_model_file
 from garmentlite.edge.runtime import pack, unpack
 from garmentlite.edge.segmenters.network_file import FILE, SegmenterNet, with_checksum
 
@@ -19,7 +20,7 @@ from garmentlite.edge.segmenters.network_file import FILE, SegmenterNet, with_ch
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """An empty cache; its folder of the models that held."""
-    monkeypatch.setattr(model_file, "cache_root", lambda: tmp_path / "cache")
+    monkeypatch.setattr(foreign_model, "cache_root", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "checked-models"
 
 
@@ -45,7 +46,7 @@ def count_trials(monkeypatch):
     started = []
     run = subprocess.run
     monkeypatch.setattr(
-        model_file.subprocess, "run", lambda *one, **more: started.append(1) or run(*one, **more)
+        foreign_model.subprocess, "run", lambda *one, **more: started.append(1) or run(*one, **more)
     )
     return started
 
@@ -107,8 +108,8 @@ def test_a_foreign_file_is_tried_once_and_remembered(flatbuffer, write, count_tr
 def test_a_foreign_file_is_tried_where_the_cache_cannot_be_written(
     flatbuffer, write, count_trials, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(model_file, "_made_here", set())
-    monkeypatch.setattr(model_file, "cache_root", lambda: tmp_path / "model.tflite" / "cache")
+    monkeypatch.setattr(foreign_model, "_made_here", set())
+    monkeypatch.setattr(foreign_model, "cache_root", lambda: tmp_path / "model.tflite" / "cache")
     path = write(flatbuffer)
     open_model_file(path)
     open_model_file(path)
@@ -116,7 +117,7 @@ def test_a_foreign_file_is_tried_where_the_cache_cannot_be_written(
 
 
 def test_a_flatbuffer_that_this_process_made_is_not_tried(flatbuffer, count_trials, monkeypatch):
-    monkeypatch.setattr(model_file, "_made_here", set())
+    monkeypatch.setattr(foreign_model, "_made_here", set())
     trust(flatbuffer)
     require_runnable(flatbuffer)
     assert count_trials == []
@@ -136,7 +137,7 @@ def test_a_foreign_file_that_kills_the_runtime_is_a_sentence(write, cache):
 
 
 def test_a_trial_that_dies_names_its_end_and_its_last_words(flatbuffer, monkeypatch):
-    monkeypatch.setattr(model_file.trial, "__name__", "garmentlite_of_tests_that_is_nowhere")
+    monkeypatch.setattr(foreign_model.trial, "__name__", "garmentlite_of_tests_that_is_nowhere")
     with pytest.raises(ModelError, match=r"ended the process .*status 1: .*No module named"):
         require_runnable(changed(flatbuffer, lambda model: None))
 
@@ -155,8 +156,8 @@ def test_the_end_of_a_trial_is_told(flatbuffer, tmp_path, monkeypatch, ending, m
         f"sys.stderr.flush()\n{ending}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(model_file.trial, "__name__", "dying")
-    monkeypatch.setattr(model_file, "TRIAL_LIMIT_S", 1 if "sleep" in ending else 60)
+    monkeypatch.setattr(foreign_model.trial, "__name__", "dying")
+    monkeypatch.setattr(foreign_model, "TRIAL_LIMIT_S", 1 if "sleep" in ending else 60)
     with pytest.raises(ModelError, match=message):
         require_runnable(changed(flatbuffer, lambda model: None))
 
