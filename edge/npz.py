@@ -87,11 +87,32 @@ def read_npz(path: Path, purpose: str, way_out: str) -> Archive:
             raise ValueError("its checksum is wrong, so it is damaged")
         return Archive(document.object("facts"), arrays)
     except READ_ERRORS as error:
-        if isinstance(error, KeyError):
-            reason = f"no '{error.args[0]}' in it"
-        else:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"{path} cannot be read as a {purpose} ({reason}); {way_out}.") from error
+        raise _cannot_read(path, purpose, way_out, error) from error
+
+
+def read_arrays(path: Path, purpose: str, way_out: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of any archive, such as one that version 0.1.0 wrote; limits hold as in `read_npz`.
+
+    Args:
+        path: The file.
+        purpose: What it is read as, for the sentence of the error.
+        way_out: What the user can do if it cannot be used; it ends the sentence of the error.
+
+    Raises:
+        DataError: If the file cannot be read, is damaged or too large.
+    """
+    try:
+        return _read_arrays(path)
+    except READ_ERRORS as error:
+        raise _cannot_read(path, purpose, way_out, error) from error
+
+
+def _cannot_read(path: Path, purpose: str, way_out: str, error: BaseException) -> DataError:
+    if isinstance(error, KeyError):
+        reason = f"no '{error.args[0]}' in it"
+    else:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return DataError(f"{path} cannot be read as a {purpose} ({reason}); {way_out}.")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
