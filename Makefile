@@ -148,9 +148,9 @@ $(MADE)/garment-net-balanced/metrics.json: $(MADE)/garment-net/metrics.json
 	$(CLI) rebalance $(MADE)/garment-net --target-recall Shirt=0.92 --target-recall all=0.88 \
 		--force -o $(MADE)/garment-net-balanced $(DATA)
 
-# The networks of the folds say how sure the one that was trained on all may be.
+# The networks of the folds calibrate the confidence of the one that is trained on all photographs.
 $(MADE)/garment-net-photo/metrics.json: | $(VENV)/ready
-	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) -- $(OPTIONS_photo)
+	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) $(OPTIONS_photo)
 	$(CLI) train --photos "$(PHOTOS)" --all-photos $(OPTIONS_photo) --resume \
 		-o $(MADE)/garment-net-photo $(DATA)
 

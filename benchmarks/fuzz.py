@@ -46,7 +46,8 @@ from garmentlite.edge.runtime import pack, unpack
 from garmentlite.edge.segmenters.network_file import SegmenterNet
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.edge.text_table import text_table
-from garmentlite.train import data, photo_set
+from garmentlite.train import collection, data
+from garmentlite.train.labelling import find_labelling
 
 MODELS = ("garment-net-photo_int8", "segmenter", "garment-net_int8", "weighted-cnn_int8")
 SLOWEST_S = 60
@@ -369,9 +370,9 @@ def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]
         said: list[str] = []
 
         def open_it() -> None:
-            photos = photo_set.read(path, contributor_column="sender", warn=said.append)
-            there, _ = photo_set.with_files(photos, said.append)
-            photo_set.label(there, ("shirt", "coat"), own_classes=True)
+            photos = collection.read(path, contributor_column="sender", warn=said.append)
+            there, _ = collection.with_files(photos, said.append)
+            find_labelling([photo.label for photo in there], ("shirt", "coat"), own_classes=True)
 
         return open_it
 

@@ -307,7 +307,7 @@ def test_train_with_a_class_of_three_photographs_and_broken_files_goes_on(
         "train", "--network", tiny, "--photos", photos, "--segment", "border", "--folds", 3,
         "--epochs", 1, "-o", tmp_path / "run",
     )  # fmt: skip
-    assert "'tie' has 3 of the photographs: too few to validate" in result.stderr
+    assert "Only 3 photographs show 'tie', at least 5 are needed to validate" in result.stderr
     assert "broken.jpg is not a picture that can be read" in result.stderr
     assert "empty.jpg is not a picture that can be read" in result.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -21,13 +21,13 @@ _ALWAYS_THERE = ("config.json", "model.weights.h5")
 
 
 def read_network(path: Path, way_out: str) -> keras.Model:
-    """A network, read in safe mode: no code in the file is run.
+    """Reads a network in safe mode: no code in the file is run.
 
     Its sizes are checked before Keras reads it, since Keras takes the memory that a file asks for.
 
     Args:
-        path: Of the file.
-        way_out: What to do if it cannot be read, the end of the error's sentence.
+        path: A `.keras` file.
+        way_out: What the user can do if it cannot be read; it ends the sentence of the error.
 
     Raises:
         ModelError: If it cannot be read.
