@@ -6,23 +6,24 @@ good, 1 a check failed, 2 could not be done, in whole or in part.
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import shlex
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 try:
+    import json
+    import shlex
+    import traceback
+    from collections.abc import Callable, Iterator
+    from contextlib import contextmanager, suppress
+    from functools import partial
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Annotated, Any
+
     import typer
     from typer.core import TyperCommand, TyperGroup
 
     from garmentlite.convert.formats import FORMATS
+    from garmentlite.edge import standard_streams
+    from garmentlite.edge.documents import printable
     from garmentlite.edge.errors import (
         GarmentliteError,
         OptionError,
@@ -36,6 +37,9 @@ except ModuleNotFoundError as missing:
         f"Error: '{missing.name}' is not installed for {sys.executable}; run 'make setup' in the checkout, "
         "then use .venv/bin/cli.\n"
     )
+    sys.exit(2)
+except KeyboardInterrupt:
+    sys.stderr.write("Interrupted.\n")
     sys.exit(2)
 
 if TYPE_CHECKING:
@@ -52,21 +56,39 @@ COULD_NOT = 2
 class _SentenceGroup(TyperGroup):
     """Turns an expected error into its sentence and status 2; other errors keep their traceback."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt as error:  # typer would end without a word
+            raise typer.Exit(_say_why(error)) from error
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
-            return super().invoke(ctx)
-        except GarmentliteError as error:
+            result = super().invoke(ctx)
+            standard_streams.finish_output()
+            return result
+        except (GarmentliteError, KeyboardInterrupt, OSError) as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            _say(f"Error: {error}")
-            raise typer.Exit(COULD_NOT) from error
-        except KeyboardInterrupt as error:
-            _say("Interrupted.")
-            raise typer.Exit(COULD_NOT) from error
-        except BrokenPipeError as error:
-            # The reader (`| head`) has seen enough; what is still buffered must not fail at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from error
+            raise typer.Exit(_say_why(error)) from error
+
+
+def _say_why(error: GarmentliteError | KeyboardInterrupt | OSError) -> int:
+    """Writes the sentence of an error that a user can cause or meet; the exit status."""
+    if isinstance(error, BrokenPipeError):  # the reader (`| head`) has seen enough
+        standard_streams.discard_output()
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        _say("Interrupted.")
+    elif isinstance(error, OSError):
+        standard_streams.discard_output()
+        name = f"{error.filename}: " if error.filename else ""
+        _say(
+            f"Error: {name}{error.strerror or error}; check the name, the rights and the free space."
+        )
+    else:
+        _say(f"Error: {error}")
+    return COULD_NOT
 
 
 class _GroupedCommand(TyperCommand):
@@ -693,7 +715,7 @@ def classify(
             document = {"path": str(answer.path), **answer.result.as_document(top_k)}
             typer.echo(json.dumps(document, ensure_ascii=False))
         else:
-            typer.echo(f"{answer.path}: {answer.result.in_words(top_k)}")
+            typer.echo(printable(f"{answer.path}: {answer.result.in_words(top_k)}"))
     if failed:
         raise typer.Exit(COULD_NOT)
 
@@ -828,14 +850,17 @@ def report(
 
 def main() -> None:
     """The installed command; ends the process with the exit status."""
-    for stream in (sys.stdout, sys.stderr):  # the name of a file need not be text
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    app(prog_name="cli")
+    try:
+        standard_streams.prepare()
+        app(prog_name="cli")
+    except (GarmentliteError, KeyboardInterrupt, OSError) as error:
+        sys.exit(_say_why(error))
 
 
 def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+    # Names of files and labels are part of it, which must not steer the terminal.
+    with suppress(OSError):  # standard error may be full; there is no other place to complain
+        typer.echo(printable(sentence), err=True)
 
 
 def _as_json(document: Any) -> str:
@@ -931,14 +956,21 @@ def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
 
 
 def _read_labels(path: Path) -> list[str]:
+    from garmentlite.edge.documents import is_one_line
+    from garmentlite.edge.files import read_bytes
+
     try:
-        labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        text = read_bytes(path, 1 << 20).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise OptionError(
-            f"--labels {path} cannot be read ({error}); name a text file with a label a line."
+            f"--labels {path} cannot be read ({reason}); name a text file with a label a line."
         ) from error
+    labels = [line.strip() for line in text.split("\n") if line.strip()]
     if not labels:
         raise OptionError(f"--labels {path} is empty; write a label a line into it.")
+    if not all(is_one_line(label) for label in labels):
+        raise OptionError(f"--labels {path} holds control characters; write plain text into it.")
     return labels
 
 

@@ -104,7 +104,7 @@ def row_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if not result.exists():
         row = measured(LINES[name], arguments, result.with_suffix(".npz"))
         write_text(result, json.dumps(row))
-    return json.loads(result.read_text())
+    return json.loads(result.read_text(encoding="utf-8"))
 
 
 def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def row_of(name: str, folder: Path) -> dict:
     file = int8_file(folder)
     flatbuffer, _ = split(file.read_bytes())
     contents = read_contents(flatbuffer)
-    card = json.loads((folder / f"{name}.json").read_text())
+    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return {
         "experiment": name,
         "published": EXPERIMENTS[name].published,

@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--compare", type=Path, nargs=2, metavar=("OLD", "NEW"))
     arguments = parser.parse_args()
     if arguments.compare:
-        old, new = (json.loads(path.read_text()) for path in arguments.compare)
+        old, new = (json.loads(path.read_text(encoding="utf-8")) for path in arguments.compare)
         return compare(old, new)
     if not (arguments.cli and arguments.models and arguments.pictures and arguments.output):
         parser.error("give --cli, --models, --pictures and -o, or --compare OLD NEW")
@@ -186,7 +186,7 @@ def classify(command: list[str], model: Path, pictures: Path) -> dict[str, Any]:
 def processor() -> str:
     """The processor's model as Linux names it; otherwise what Python knows."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

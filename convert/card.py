@@ -14,7 +14,8 @@ from garmentlite.convert.range_images import RangeImagesCheck, check_alone, chec
 from garmentlite.edge.contents import Contents, Tensor, read_contents
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.metadata import Metadata, split
+from garmentlite.edge.metadata import Metadata
+from garmentlite.edge.model_file import read_model_file, unusable
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import data
 
@@ -31,7 +32,8 @@ class Card:
         sha256: Checksum of the whole file.
         flatbuffer_size: Size of the model without its metadata, in bytes.
         flatbuffer_sha256: Checksum of the model without its metadata.
-        contents: The tensors and operators of the model.
+        contents: The tensors and operators of the model; None where the model is damaged.
+        damage: What is wrong with a damaged model, a part of a sentence; empty otherwise.
         metadata: The metadata in the file; None where it has none.
         range_images: The check of the images that set the quantization ranges; None where none are recorded.
     """
@@ -41,7 +43,8 @@ class Card:
     sha256: str
     flatbuffer_size: int
     flatbuffer_sha256: str
-    contents: Contents
+    contents: Contents | None
+    damage: str
     metadata: Metadata | None
     range_images: RangeImagesCheck | None
 
@@ -59,13 +62,14 @@ class Card:
         if self.unchanged is False:
             found.append(
                 f"{self.path} was changed after it was made: its checksum differs from the one in its "
-                "metadata, so its metadata may be wrong."
+                "metadata, so its metadata may be wrong. It is not run; copy it again."
             )
-        outputs = self.contents.outputs[0].shape[-1:] if self.contents.outputs else ()
-        if self.metadata and outputs != (len(self.metadata.labels),):
+        if self.damage:
+            found.append(f"{self.path} holds a model that cannot be read: {self.damage}.")
+        shape = self.contents.outputs[0].shape if self.contents else None
+        if self.metadata and shape and shape[-1] != len(self.metadata.labels):
             found.append(
-                f"{self.path} has {len(self.metadata.labels)} labels, but its output has shape "
-                f"{self.contents.outputs[0].shape}."
+                f"{self.path} has {len(self.metadata.labels)} labels, but its output has shape {shape}."
             )
         if self.range_images and self.range_images.passed is False:
             found.append(
@@ -84,13 +88,14 @@ class Card:
             "flatbuffer": {"bytes": self.flatbuffer_size, "sha256": self.flatbuffer_sha256},
             "unchanged": self.unchanged,
             "warnings": self.warnings,
-            "contents": self.contents.as_document(),
+            "contents": self.contents.as_document() if self.contents else None,
             "calibration_check": self.range_images.as_document() if self.range_images else None,
         }
 
     def as_text(self) -> str:
         """The card for a terminal."""
-        blocks = [self._head(), _text_of_contents(self.contents)]
+        contents = _text_of_contents(self.contents) if self.contents else f"damaged: {self.damage}"
+        blocks = [self._head(), contents]
         if self.metadata:
             blocks += _text_of_metadata(self.metadata, self.range_images)
         text = "\n\n".join(blocks)
@@ -111,7 +116,7 @@ class Card:
 
 
 def read_card(path: Path, data_dir: Path | None = None) -> Card:
-    """Reads a model file of any origin.
+    """Reads a model file of any origin; nothing in it is run.
 
     Args:
         path: A `.tflite` file.
@@ -122,27 +127,24 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
         ModelError: If the file cannot be read, or is no model.
         DataError: If `data_dir` does not hold the data set.
     """
+    file = read_model_file(path, "name a .tflite file")
+    metadata, damage = file.metadata, ""
+    contents: Contents | None = None
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"Cannot read the model {path}: {error.strerror}; name a .tflite file."
-        ) from error
-    try:
-        flatbuffer, metadata = split(content)
-        contents = read_contents(flatbuffer)
+        contents = read_contents(file.flatbuffer)
     except ModelError as error:
-        raise ModelError(
-            f"{path} cannot be read as a model: {error}; name a .tflite file."
-        ) from error
+        if metadata is None:
+            raise unusable(path, error, "name a .tflite file") from error
+        damage = str(error)
     manifest = metadata.quantization.get("calibration") if metadata else None
     return Card(
         path=path,
-        size=len(content),
-        sha256=sha256(content),
-        flatbuffer_size=len(flatbuffer),
-        flatbuffer_sha256=sha256(flatbuffer),
+        size=file.size,
+        sha256=file.sha256,
+        flatbuffer_size=len(file.flatbuffer),
+        flatbuffer_sha256=sha256(file.flatbuffer),
         contents=contents,
+        damage=damage,
         metadata=metadata,
         range_images=_check_range_images(manifest, data_dir) if manifest else None,
     )

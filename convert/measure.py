@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from garmentlite.convert.material import Material
-from garmentlite.edge import metrics
+from garmentlite.edge import foreign_model, metrics
 from garmentlite.edge.all_cores import raw_outputs
 from garmentlite.edge.classifier import Classifier
 
@@ -38,6 +38,7 @@ def logits_of(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(flatbuffer)
+        foreign_model.trust(flatbuffer)
         classifier = Classifier(path)
         (raw,) = raw_outputs(
             [classifier], images_u8, lambda done, of: on_progress("Measuring", done, of)

@@ -83,5 +83,7 @@ def _images_of(manifest: dict[str, Any], training: Images, data: FashionMnist) -
     """The images in the order in which they were drawn."""
     if "indices" in manifest:
         indices = np.array(manifest["indices"], np.int64)
+        if indices.ndim != 1:
+            raise ValueError("indices is not a list")
         return Images(data.x_train[indices], data.y_train[indices], indices)
     return training.sample(manifest["count"], manifest["seed"])

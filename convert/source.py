@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from garmentlite.edge.documents import LARGEST_BYTES, parse
 from garmentlite.edge.errors import DataError, ModelError, OptionError
-from garmentlite.edge.files import sha256
+from garmentlite.edge.files import read_bytes, sha256
 from garmentlite.edge.metadata import PLAIN, Metadata, split
 from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
@@ -114,7 +114,7 @@ def find_source(path: Path, name: str | None) -> Source:
 def _card_of(path: Path, checksum: str) -> dict[str, Any] | None:
     """The card beside a `.keras` file, if it is the card of this very file."""
     try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = parse(read_bytes(path.with_suffix(".json"), LARGEST_BYTES)).fields
         if card["files"]["keras"]["sha256"] != checksum:
             return None
         # What is used of it; a card that lacks one of these is none of ours.

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
+from garmentlite.edge import foreign_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
@@ -45,6 +46,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tensorflow" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.tf)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _records_of_tried_models_in_a_temporary_folder(tmp_path_factory):
+    """Keeps the tests from writing into the user's cache that a model held when it was tried."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(foreign_model, "cache_root", lambda: folder)
+        yield
 
 
 # --- modules that need TensorFlow: imported when a test asks for them, skipped where it is missing

@@ -1,5 +1,7 @@
 """Collections of labelled photographs: read from folders and tables, a part of them held out."""
 
+import os
+
 import pytest
 
 from garmentlite.edge.errors import DataError, OptionError
@@ -144,3 +146,35 @@ def test_read_collection_without_any_file_or_held_out_photograph_is_one_sentence
     gone.write_text("file,label\n0.png,Dress\n")
     with pytest.raises(DataError, match="No photograph is held out in fold 1 of 5"):
         read_collection(gone, FASHION_MNIST_LABELS)
+
+
+# --- hostile folders and tables
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_with_files_leaves_out_pipes_devices_and_impossible_names(write):
+    folder = write("a.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    names = ["a.jpg", "pipe.jpg", "/dev/zero", "x" * 300, "a\0b"]
+    (folder / "labels.csv").write_text("file,label\n" + "".join(f"{name},hat\n" for name in names))
+    said = []
+    photos, checksums = collection.with_files(collection.read(folder), said.append)
+    assert [photo.name for photo in photos] == ["a.jpg"]
+    assert len(checksums) == 1
+    assert len(said) == 4
+    assert "expected a regular file" in said[0]
+
+
+def test_read_of_a_table_that_is_a_device_or_too_large_is_refused(write, monkeypatch):
+    with pytest.raises(DataError, match="no folder or table"):
+        collection.read(write("a.jpg").parent / "none.csv")
+    monkeypatch.setattr(collection, "LARGEST_TABLE", 10)
+    folder = write("labels.csv", content=b"file,label\na.jpg,hat\n")
+    with pytest.raises(DataError, match="larger than 10 bytes"):
+        collection.read(folder)
+
+
+def test_read_collection_with_more_folds_than_photographs_is_one_sentence(write):
+    folder = write("socks/b.jpg", "hats/a.png")
+    with pytest.raises(OptionError, match=r"--folds 1000000000 is more than .*\(2\)"):
+        read_collection(folder, FASHION_MNIST_LABELS, folds=1_000_000_000)

@@ -256,3 +256,16 @@ def test_packages_of_the_wheel_are_the_folders_of_the_layout():
         {p.parent for p in SOURCES.values()} - {ROOT} - {SOURCES[name].parent for name in folders}
     )
     assert not without, "a folder without __init__.py is left out of the wheel"
+
+
+def test_every_text_file_is_opened_with_an_encoding():
+    """Otherwise a file would be read in the encoding of the user's language."""
+    without = []
+    for path in (*SOURCES.values(), *(ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            is_text = node.func.attr in ("read_text", "write_text")
+            if is_text and "encoding" not in {keyword.arg for keyword in node.keywords}:
+                without.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert without == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge.errors import DataError, OptionError, PictureError
-from garmentlite.edge.files import sha256
+from garmentlite.edge.files import is_dir, is_file, read_bytes, sha256
 from garmentlite.edge.labels import nearest
 from garmentlite.edge.pictures import find_pictures
 from garmentlite.train.folds import FEWEST_TO_VALIDATE, assign_folds
@@ -18,6 +19,8 @@ from garmentlite.train.labelling import Labelling, find_labelling
 
 TABLES = ("labels.csv", "images.csv")  # names of the table in a folder; 'cli draw' writes the first
 LABEL_COLUMN = "label"
+LARGEST_PHOTO = 512 << 20  # bytes; 64 million pixels of 16-bit RGB, not compressed, have 384 MB
+LARGEST_TABLE = 64 << 20  # bytes; a line has about 100
 
 _FILE_COLUMNS = ("file", "image", "path")
 _PICTURES = "images"  # a folder beside the table that may hold its files
@@ -107,6 +110,10 @@ def read_collection(
     photos, checksums = with_files(photos, say)
     if not photos:
         raise DataError(f"None of the photographs that {source} names exists; check the paths.")
+    if folds > len(photos):
+        raise OptionError(
+            f"--folds {folds} is more than there are photographs ({len(photos)}); take fewer folds."
+        )
     labelling = find_labelling(
         [photo.label for photo in photos], classes, groups=groups, own_classes=own_classes, say=say
     )
@@ -149,11 +156,11 @@ def read(
         DataError: If there is no such folder or table, or it names no photograph.
         OptionError: If a table has no column for the contributor, or there is no table.
     """
-    tables = [source / name for name in TABLES] if source.is_dir() else [source]
-    table = next((path for path in tables if path.is_file()), None)
+    tables = [source / name for name in TABLES] if is_dir(source) else [source]
+    table = next((path for path in tables if is_file(path)), None)
     if table:
         return _from_table(table, label_column, contributor_column, warn)
-    if not source.is_dir():
+    if not is_dir(source):
         raise DataError(
             f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
             f"CSV file with the columns file and {label_column}."
@@ -179,11 +186,11 @@ def with_files(photos: Sequence[LabelledPhoto], warn: Say) -> tuple[list[Labelle
     there, checksums = [], []
     for photo in photos:
         try:
-            checksums.append(sha256(photo.path.read_bytes()))
-        except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-            reason = getattr(error, "strerror", None) or str(error)
+            checksums.append(sha256(read_bytes(photo.path, LARGEST_PHOTO)))
+        except OSError as error:
             warn(
-                f"{photo.where} names {photo.name}, which cannot be read ({reason}); it is left out."
+                f"{photo.where} names {photo.name}, which cannot be read ({error.strerror}); it is left "
+                "out."
             )
         else:
             there.append(photo)
@@ -191,8 +198,14 @@ def with_files(photos: Sequence[LabelledPhoto], warn: Say) -> tuple[list[Labelle
 
 
 def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
+    try:
+        entries = list(source.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"The folder {source} cannot be read ({error.strerror}); allow it with 'chmod +rx'."
+        ) from error
     folders = sorted(
-        folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+        folder for folder in entries if is_dir(folder) and not folder.name.startswith(".")
     )
     if not folders:
         raise DataError(
@@ -202,7 +215,7 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
     found: list[LabelledPhoto] = []
     for folder in folders:
         try:
-            paths = find_pictures([folder])
+            paths = find_pictures([folder], warn)
         except PictureError as error:
             if warn is None:
                 raise DataError(f"{error} Or remove that subfolder.") from error
@@ -225,7 +238,8 @@ def _from_table(
     table: Path, label_column: str, contributor_column: str | None, warn: Say | None
 ) -> list[LabelledPhoto]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        text = read_bytes(table, LARGEST_TABLE).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as file:
             rows = csv.DictReader(file)
             columns = rows.fieldnames or []
             file_column = next((name for name in _FILE_COLUMNS if name in columns), None)
@@ -271,4 +285,4 @@ def _from_table(
 def _beside(table: Path, name: str) -> Path:
     """The file that a table names; if it does not exist, the first path that was tried."""
     path, other = table.parent / name, table.parent / _PICTURES / name
-    return other if other.is_file() and not path.is_file() else path
+    return other if is_file(other) and not is_file(path) else path

@@ -8,7 +8,6 @@ the validation images on which one is right and the other wrong are counted: tha
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from garmentlite.edge import metrics
+from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse
 from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.edge.files import read_bytes
 from garmentlite.edge.labels import class_id_of
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import runs
@@ -451,10 +452,12 @@ def _document_of(path: Path) -> Any:
         document = runs.read_json(path, runs.METRICS)
     else:
         try:
-            document, keys = json.loads(path.read_text()), ("measured", "int8", *keys)
-        except (OSError, ValueError) as error:
+            document = parse(read_bytes(path, LARGEST_BYTES)).fields
+            keys = ("measured", "int8", *keys)
+        except (OSError, DocumentError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
-                f"{path} is neither the folder of a run nor a model's card ({error}); name a folder made "
+                f"{path} is neither the folder of a run nor a model's card ({reason}); name a folder made "
                 "by 'cli train' or a file such as models/weighted-cnn.json."
             ) from error
     try:

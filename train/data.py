@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import http.client
+import io
 import os
 import shutil
 import subprocess
@@ -18,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentlite.edge.errors import DataError
-from garmentlite.edge.files import write_bytes
+from garmentlite.edge.errors import READ_ERRORS, DataError
+from garmentlite.edge.files import cache_root, is_file, read_bytes, require_writable, write_bytes
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.text_table import text_table
 
@@ -38,7 +40,7 @@ MIRRORS = (
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
 )
 TIMEOUT_S = 10  # after this time without an answer the next mirror is tried
-LARGEST_DOWNLOAD = 64 << 20  # bytes; the largest of the four files has 26 MB
+LARGEST_BYTES = 64 << 20  # of a file, compressed or not; the largest have 26 MB and 47 MB
 VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
 SPLIT_SEED = (
     20170825  # of every split that is the same for all runs; the date of the data set's release
@@ -79,6 +81,7 @@ def load(data_dir: Path | None = None, say: Say = lambda sentence: None) -> Fash
     Raises:
         DataError: If a named folder lacks a file, a file differs from the released one, or the data set
             cannot be obtained.
+        OutputError: If it has to be downloaded and the cache cannot be written.
     """
     folder = locate(data_dir, say)
     content = {name: read_checked(folder, name) for name in MD5}
@@ -107,14 +110,14 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
     for folder in (DEBIAN_FOLDER, cache_folder()):
         if all(_file_in(folder, name) for name in MD5):
             return folder
+    require_writable(cache_folder())  # before 30 MB are downloaded for nothing
     _obtain(cache_folder(), say)
     return cache_folder()
 
 
 def cache_folder() -> Path:
     """The folder for downloads, below `$XDG_CACHE_HOME` or `~/.cache`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "garmentlite" / "fashion-mnist"
+    return cache_root() / "fashion-mnist"
 
 
 def read_checked(folder: Path, name: str) -> bytes:
@@ -127,12 +130,13 @@ def read_checked(folder: Path, name: str) -> bytes:
     if path is None:
         raise DataError(f"{folder / name} is missing (with .gz or without); restore it.")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LARGEST_BYTES)
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+            content = _gunzip(content)
+    except READ_ERRORS as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
-            f"{path} cannot be read ({error}); delete it and run 'cli data' again."
+            f"{path} cannot be read ({reason}); delete it and run 'cli data' again."
         ) from error
     found = _md5(content)
     if found != MD5[name]:
@@ -232,9 +236,21 @@ def _as_rows(images: np.ndarray) -> np.ndarray:
 
 def _file_in(folder: Path, name: str) -> Path | None:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
+        if is_file(path):
             return path
     return None
+
+
+def _gunzip(content: bytes) -> bytes:
+    """The decompressed bytes, of which no more than one beyond the limit are ever in memory."""
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        unpacked = packed.read(LARGEST_BYTES + 1)
+    if len(unpacked) > LARGEST_BYTES:
+        raise OSError(
+            errno.EFBIG,
+            f"it unpacks to more than {LARGEST_BYTES >> 20} MiB, no file of the data set",
+        )
+    return unpacked
 
 
 def _md5(content: bytes) -> str:
@@ -279,10 +295,10 @@ def _obtain(folder: Path, say: Say) -> None:
 def _download(url: str, name: str) -> bytes:
     """Downloads one of the four files, compressed; another file than the released one is refused."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-        content = answer.read(LARGEST_DOWNLOAD + 1)
-    if len(content) > LARGEST_DOWNLOAD:
-        raise urllib.error.URLError(f"{url} sends more than {LARGEST_DOWNLOAD >> 20} MiB")
-    if _md5(gzip.decompress(content)) != MD5[name]:
+        content = answer.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise urllib.error.URLError(f"{url} sends more than {LARGEST_BYTES >> 20} MiB")
+    if _md5(_gunzip(content)) != MD5[name]:
         raise urllib.error.URLError(f"{url} is not the released file")
     return content
 

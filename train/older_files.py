@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.npz import read_arrays
 
 
 def read_0_1_0(path: Path, key: str) -> dict[str, np.ndarray] | None:
@@ -22,14 +22,8 @@ def read_0_1_0(path: Path, key: str) -> dict[str, np.ndarray] | None:
         says what is wrong with it.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            if key not in stored.files or _states_a_purpose(stored):
-                return None
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, MemoryError,
-            zipfile.BadZipFile, zlib.error):  # fmt: skip
+        stored = read_arrays(path, "file of version 0.1.0", "make it again")
+    except DataError:
         return None
-
-
-def _states_a_purpose(stored: np.lib.npyio.NpzFile) -> bool:
-    return "about" in stored.files and str(stored["about"]).startswith('{"purpose"')
+    states_a_purpose = str(stored.get("about", "")).startswith('{"purpose"')
+    return stored if key in stored and not states_a_purpose else None

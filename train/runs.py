@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,8 +27,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse_value
 from garmentlite.edge.errors import DataError, OutputError, TrainingError
-from garmentlite.edge.files import replacing, require_writable, sha256, write_json, write_text
+from garmentlite.edge.files import (
+    read_bytes,
+    replacing,
+    require_writable,
+    sha256,
+    write_json,
+    write_text,
+)
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.train.augmentation import Augmentation
@@ -371,9 +378,10 @@ def read_json(folder: Path, name: str) -> Any:
         DataError: If it is missing or broken.
     """
     try:
-        return json.loads((folder / name).read_text())
-    except (OSError, ValueError) as error:
+        return parse_value(read_bytes(folder / name, LARGEST_BYTES))
+    except (OSError, DocumentError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{folder} is not a finished run: {name} cannot be read ({error}); make one with "
+            f"{folder} is not a finished run: {name} cannot be read ({reason}); make one with "
             "'cli train', or continue it with 'cli train --resume'."
         ) from error

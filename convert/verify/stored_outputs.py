@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +13,14 @@ from garmentlite.convert.verify.output_comparison import OutputComparison, compa
 from garmentlite.convert.verify.provenance import computed_on, data_sha256
 from garmentlite.edge.all_cores import OnProgress, raw_outputs
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.documents import DocumentError, parse
 from garmentlite.edge.errors import DataError, ModelError
-from garmentlite.edge.npz import Archive, read_npz, write_npz
+from garmentlite.edge.npz import Archive, read_arrays, read_npz, write_npz
 
 _PURPOSE = "set of stored outputs"
 _WAY_OUT = "make it again with 'cli verify MODEL --save-reference FILE'"
 _OUTPUTS = "outputs"  # name of the array in the file
 _FACTS = ("model", "model_sha256", "data_sha256", "computed_on")
-# The errors that zipfile, zlib, NumPy and json raise for damaged files.
-_READ_ERRORS = (
-    OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-    OverflowError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,10 +164,10 @@ def _read(path: Path) -> tuple[np.ndarray, dict[str, str]]:
 def _read_format_1(path: Path) -> Archive | None:
     """Outputs as version 0.1.0 stored them, with other facts and no checksum; None for any other file."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            about = json.loads(archive["about"].item())
-            if about["format_version"] != 1:
-                return None
-            return Archive(about, {_OUTPUTS: archive[_OUTPUTS]})
-    except _READ_ERRORS:
+        arrays = read_arrays(path, _PURPOSE, _WAY_OUT)
+        about = parse(str(arrays["about"])).fields
+        if about["format_version"] != 1:
+            return None
+        return Archive(about, {_OUTPUTS: arrays[_OUTPUTS]})
+    except (DataError, DocumentError, KeyError):
         return None  # it is a file of this version, or none at all; `read_npz` tells which
