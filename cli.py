@@ -149,7 +149,7 @@ TopK = Annotated[int, typer.Option(min=1, help="Number of classes to list, likel
 
 
 def _format_option(name: str) -> Any:
-    """The option of an export format, from its entry in the registry."""
+    """Returns the option of an export format, from its entry in the registry."""
     return typer.Option(FORMATS[name].option, help=FORMATS[name].help)
 
 
@@ -246,7 +246,7 @@ def train(
             metavar="NAME=FACTOR",
             rich_help_panel=_NETWORK,
             help="NAME=FACTOR multiplies the loss of a class (repeatable); 'balanced' gives every class the "
-            "same total weight, 'none' weighs all images alike. By default the network's own weights are used.",
+            "same total weight, 'none' weighs all images alike. By default the network has its own weights.",
         ),
     ] = None,
     target_recall: Annotated[
