@@ -1,4 +1,4 @@
-"""The photographs that a network is trained and validated on: which tiles, how often, beside what.
+"""Chooses the photographs that a network is trained and validated on, and how often each is shown.
 
 They are used together with Fashion-MNIST, or alone where their labels are other classes.
 """
@@ -27,7 +27,7 @@ IMAGES_ALONE = (
     4000  # alone, photographs are repeated to about this many images an epoch: thirty steps
 )
 
-# Images of none of the classes, as a share of the photographs of an epoch, and the factor of their loss:
+# Images that belong to no class, as a share of the photographs of an epoch, and the factor of their loss:
 # the network learns to be unsure of them (outlier exposure, Hendrycks et al. 2019, arXiv 1812.04606).
 OUTLIER_SHARE, OUTLIER_FACTOR = 0.25, 0.5
 
@@ -48,7 +48,7 @@ class PhotoSet:
         groups: The labels of the photographs, G names.
         members: The classes that each group stands for, bool, shape (G, C).
         factors: Factor of the loss by group, float32, shape (G,).
-        outliers_u8: Tiles of things that are none of the classes, uint8, shape (O, 28, 28); O may be 0.
+        outliers_u8: Tiles of things that belong to no class, uint8, shape (O, 28, 28); O may be 0.
         repeats: How often each photograph is shown in an epoch.
         beside: Maximum number of images of Fashion-MNIST in an epoch.
         alone: Whether the run uses no Fashion-MNIST.

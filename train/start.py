@@ -1,4 +1,4 @@
-"""Trained weights to begin with, from a run or a `.keras` file."""
+"""Reads trained weights to begin with, from a run or a `.keras` file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Start:
         network: Name of the network in the registry.
         weights: The weights of all layers, or of all but the last, in the order of the network's own.
         sha256: Checksum of the file that they are from.
-        sentence: Tells that the last layer is replaced; empty if it is kept.
+        sentence: Says that the last layer is replaced; empty if it is kept.
     """
 
     network: str

@@ -1,4 +1,4 @@
-"""Runs side by side on one self-contained HTML page."""
+"""Makes a self-contained HTML page of runs side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parity report in words: plain text for a terminal, and one self-contained HTML page."""
+"""Writes the parity report as plain text for a terminal, and as one self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parity check as one function: for programs (`verify`), and for the command line (`run`)."""
+"""Runs the parity check: `verify` is for programs, `run` for the command line."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def verify(
 
     Args:
         reference: The model that is taken as right, usually the float32 file: a path or a classifier.
-        candidate: The model that is to be proved, usually the int8 file, with any input and output types.
+        candidate: The model that is checked, usually the int8 file, with any input and output types.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1), H and W those of both models.
         y_true: True class numbers, integer, shape (N,).
         criteria: Margin, error rate and the classes to judge; None for all classes at alpha 0.05.
-        margin: Largest loss of recall that is accepted, in (0, 1), where no criteria are given.
-        guards: The checks beside the recalls.
+        margin: Largest loss of recall that is accepted, in (0, 1); it is used if no criteria are given.
+        guards: The checks beside those of recall.
         compare_kernels: Whether to run the candidate on the runtime's reference kernels too, which are slow.
             The difference of its outputs is reported and not judged.
         layers: Whether to measure the error of each layer too.
@@ -148,7 +148,7 @@ class ImageSource:
     """The labelled images that models are compared on: Fashion-MNIST's test images, or photographs.
 
     Attributes:
-        data_dir: Folder of Fashion-MNIST; None to look where it usually is, or to download it.
+        data_dir: Folder of Fashion-MNIST; None to find or download it.
         limit: How many of the first test images are used; None for all.
         photos: Folder or table of photographs in place of the test images.
         segmenter: Separates the garment from its background in the photographs.
@@ -166,7 +166,7 @@ class Request:
 
     Attributes:
         reference: The file that is taken as right.
-        candidate: The file that is to be proved.
+        candidate: The file that is checked.
         images: The images to compare on.
         criteria: Margin, error rate and the classes to judge.
         labels: Class names for files that carry none.
@@ -192,7 +192,7 @@ class LabelledImages:
     Attributes:
         images_u8: uint8, shape (N, H, W).
         y_true: Class numbers, integer, shape (N,).
-        photographs: What they were made from; None for images of a data set.
+        photographs: The photographs that they were made from; None for images of a data set.
     """
 
     images_u8: np.ndarray
@@ -293,7 +293,7 @@ def _corrupted(
     most: int,
     on_progress: OnStage | None,
 ) -> CorruptionsReport:
-    # The classes that all images judge, although the sets are smaller than `min_support` asks for.
+    # The classes that are judged on all images, although they may have fewer than `min_support` in a set.
     reasons = criteria.reasons_not_judged(y_true, reference.labels)
     judged = tuple(
         label for label, reason in zip(reference.labels, reasons, strict=True) if reason is None
