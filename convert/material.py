@@ -175,8 +175,8 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
     for label in labels:
         if is_reserved(label):
             raise OptionError(
-                f"A class cannot be called '{label}', because this is the answer for a picture of no class; "
-                "give it another name with --labels."
+                f"A class cannot be called '{label}', because this name is reserved for an answer; give "
+                "the class another name with --labels."
             )
     paths = find_pictures([folder])
     class_ids = _class_ids(folder, paths, labels)

@@ -82,7 +82,9 @@ class Request:
         """Raises OptionError for an unknown format or type, and if no format is named."""
         unknown = [name for name in self.formats if name not in formats.FORMATS]
         if unknown or not self.formats:
-            raise OptionError(f"No format is named; give one or several of {formats.options()}.")
+            raise OptionError(
+                f"No known format is named; give one or several of {formats.options()}."
+            )
         if self.io not in ("int8", "uint8", "float32"):
             raise OptionError(f"--io is int8, uint8 or float32, got '{self.io}'.")
 

@@ -229,8 +229,8 @@ class Classifier:
         for label in settled:
             if is_reserved(label):
                 raise ModelError(
-                    f"{self.path} has a class called '{label}', which is the answer for a picture of no "
-                    "class; give this class another name."
+                    f"{self.path} has a class called '{label}', but this name is reserved for an answer; "
+                    "give the class another name."
                 )
         return settled
 

@@ -1,4 +1,4 @@
-"""The parity check on real model files, small ones built here without TensorFlow."""
+"""Tests of the parity check on real model files, small ones built here without TensorFlow."""
 
 import numpy as np
 import pytest

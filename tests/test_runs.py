@@ -1,4 +1,4 @@
-"""The folder of a run."""
+"""Tests of the folder of a run."""
 
 import csv
 import json

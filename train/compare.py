@@ -154,14 +154,14 @@ class Difference:
 
     @property
     def gains(self) -> list[int]:
-        """Classes whose recall rose beyond chance; the largest gain first."""
+        """Classes whose recall rose by more than chance; the largest gain first."""
         gained = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(gained, key=lambda i: -self.recall[i].difference)
         return [i for i in order if self.recall[i].difference > 0]
 
     @property
     def losses(self) -> list[int]:
-        """Classes whose recall fell beyond chance; the largest loss first."""
+        """Classes whose recall fell by more than chance; the largest loss first."""
         lost = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(lost, key=lambda i: self.recall[i].difference)
         return [i for i in order if self.recall[i].difference < 0]
@@ -251,7 +251,7 @@ class Comparison:
         }
 
     def as_text(self) -> str:
-        """Writes a table, in which * marks a difference beyond chance, and the differences in sentences."""
+        """Writes a table, in which * marks a difference that is more than chance, and sentences about it."""
         first, differences = self.runs[0], self.differences
         head = ["", first.name]
         macro = ["macro recall", _percent(first.macro_recall)]

@@ -191,13 +191,13 @@ def facts_in_words(about: dict[str, Any]) -> str:
         about: The document of `facts`, with the `folds`, the `fold` and the `split_by` of the request.
     """
     none = about["training_without_garment"] + about["held_out_without_garment"]
-    where = "none" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
+    where = "no fold" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
     if about["split_by"] and about["fold"] is not None:
-        where += f", no {about['split_by']} on both sides"
+        where += f", no {about['split_by']} is both trained on and held out"
     unseen = [group for group, count in about["training_by_group"].items() if not count]
     warning = f" No training photograph shows {', '.join(unseen)}!" if unseen else ""
     return (
         f"{about['training']:,} photographs are trained on in {about['variants'] + 1} variants, each "
         f"{about['repeats']} times an epoch; {about['held_out']:,} are held out ({where}). In {none:,} no "
-        f"garment was found: they are not trained on, and count as wrong where they are held out.{warning}"
+        f"garment was found: these are not trained on, and count as wrong if they are held out.{warning}"
     )

@@ -1,4 +1,4 @@
-"""Reads and writes the folder of a run, which has these files:
+"""Reads and writes the folder of a run, which has these files.
 
 config.json      network, labels, class weights, seed, data checksums, versions, device
 history.csv      one line for each epoch; history.json holds the same with the recall of each class

@@ -230,13 +230,19 @@ def run(request: TrainRequest, *, say: Say = _silent, on_progress: OnProgress = 
         result = _fit(plan, data, facts, say, on_progress)
         if result.ended == "interrupted":
             finish(folder, result, plan.labels, data, is_finished=False)
-            say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
+            say(
+                f"Interrupted: the best weights so far are in {folder}; --resume continues the run."
+            )
             if (folder / runs.REPLACED).is_dir():
-                say(f"The run that it replaces stays in {folder / runs.REPLACED} until then.")
+                say(
+                    f"The run that it replaces stays in {folder / runs.REPLACED} until it is finished."
+                )
             return Outcome(folder, False, {}, "")
         say(diagnosis.overfitting(result.history).sentence)
         once = (
-            " The test set is read once now, with the weights kept." if plan.fashion_mnist else ""
+            " The test set is now read once, to measure the weights that are kept."
+            if plan.fashion_mnist
+            else ""
         )
         say(f"Ended: {result.ended}.{once}")
         document = finish(folder, result, plan.labels, data, wanted=plan.target_recall)
@@ -290,7 +296,7 @@ def rebalance(
         runs.write_config(output, finished.config | changed)
         runs.write_history(output, finished.history, FASHION_MNIST_LABELS)
         result = TrainResult(finished.model, finished.history, f"weights of {source}")
-        say("The test set is read once now, with the outputs raised.")
+        say("The test set is now read once, to measure the shifted decision boundaries.")
         document = finish(output, result, FASHION_MNIST_LABELS, data, wanted=targets)
     return Outcome(output, True, document, _result_text(output, document))
 

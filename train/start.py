@@ -50,7 +50,7 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
     name = network or model.name
     if name not in NETWORKS and network is None:
         raise OptionError(
-            f"--init {path} holds a network called '{name}', which is not in the registry; tell its network "
+            f"--init {path} holds a network called '{name}', which is not in the registry; name its network "
             "with --network."
         )
     weights = model.get_weights()
@@ -61,7 +61,7 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
         one.shape for one in expected[: len(expected) - of_last]
     ]:
         raise ModelError(
-            f"--init {path} does not have the layers of {name}; tell its network with --network, or leave "
+            f"--init {path} does not have the layers of {name}; name its network with --network, or leave "
             "--init out to begin with random weights."
         )
     known = _labels_beside(file)

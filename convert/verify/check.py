@@ -313,7 +313,7 @@ def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance)
     notes = [*reference.warnings, *candidate.warnings]
     if provenance.reference.sha256 == provenance.candidate.sha256:
         notes.append(
-            "Both files are the same, byte for byte: nothing was compared but the runtime."
+            "Both files are identical, byte for byte, so this check says nothing about a conversion."
         )
     silent = [
         facts.file
@@ -323,18 +323,18 @@ def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance)
     if silent:
         notes.append(
             f"{' and '.join(silent)} {'does' if len(silent) == 1 else 'do'} not say which float model "
-            f"{'it' if len(silent) == 1 else 'they'} come{'s' if len(silent) == 1 else ''} from, so that a "
+            f"{'it' if len(silent) == 1 else 'they'} come{'s' if len(silent) == 1 else ''} from, so a "
             "common origin cannot be confirmed."
         )
     elif provenance.reference.reference_sha256 != provenance.candidate.reference_sha256:
         notes.append(
             "According to their metadata the files come from different float models "
             f"({provenance.reference.reference_sha256:.12} and "
-            f"{provenance.candidate.reference_sha256:.12}): the comparison is not of a conversion alone."
+            f"{provenance.candidate.reference_sha256:.12}): the check compares more than a conversion."
         )
     if reference.outputs_probabilities != candidate.outputs_probabilities:
         notes.append(
-            "One file ends in a softmax and the other does not: their logits are compared up to a "
-            "constant, so that the logit offset is not judged."
+            "One file ends in a softmax and the other does not, so their logits are known only up to a "
+            "constant and the logit offset is not judged."
         )
     return tuple(notes)

@@ -119,17 +119,17 @@ class CorruptionsReport:
         if apart:
             listed = "; ".join(f"{one.name} ({', '.join(one.lost)})" for one in apart)
             return (
-                f"The candidate loses what the reference keeps on {len(apart)} of {len(self.sets)} sets: "
-                f"{listed}."
+                f"On {len(apart)} of {len(self.sets)} sets the candidate recognises significantly less than "
+                f"the reference: {listed}."
             )
         sentence = (
-            f"On no set did the candidate lose more than {points(self.margin)} points beside the reference, "
-            "beyond chance."
+            f"On no set does the candidate lose more than {points(self.margin)} points against the reference "
+            "by more than chance."
         )
         if unresolved:
             sentence += (
-                f" For {', '.join(one.name for one in unresolved)} it is not shown that accuracy fell alike "
-                f"to within {points(self.margin)} points; more images (--limit) would decide."
+                f" For {', '.join(one.name for one in unresolved)} it is not shown that the loss of accuracy "
+                f"is below {points(self.margin)} points; more images (--limit) would decide."
             )
         return sentence
 

@@ -124,7 +124,7 @@ class PrecisionGuard(Guard):
         if not bounds:
             return (
                 False,
-                "No class is answered by both models, so that no precision can be compared.",
+                "No class is ever the answer of both models, so precision cannot be compared.",
             )
         alpha = evidence.criteria.alpha
         needed = smallest_support(self.limit, alpha)
