@@ -61,7 +61,8 @@ def pictures(tmp_path):
 def test_help_lists_every_command(run):
     stdout = run("--help").stdout
     assert all(f"  {name} " in stdout for name in COMMANDS)
-    assert "Exit status" in stdout
+    assert "exit status" in stdout
+    assert "..." not in stdout.split("Commands:")[1]  # no sentence is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)
