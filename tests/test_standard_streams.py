@@ -75,5 +75,6 @@ def test_ctrl_c_while_the_program_starts_is_one_word_or_its_default(delay_s, tmp
     time.sleep(delay_s)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode in (2, -signal.SIGINT)
+    # 1 is what Python itself ends with while it imports what every program needs.
+    assert process.returncode in (1, 2, -signal.SIGINT)
     assert "cli.py" not in stderr  # no traceback through the program

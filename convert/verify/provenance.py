@@ -106,9 +106,9 @@ def _processor() -> str:
     """The name of the board or processor where Linux tells it; empty elsewhere."""
     board, cpuinfo = Path("/proc/device-tree/model"), Path("/proc/cpuinfo")
     if board.exists():
-        return board.read_text(errors="replace").strip("\0\n ")
+        return board.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return ""
