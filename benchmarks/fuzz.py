@@ -366,8 +366,13 @@ def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]
     """Tables of photographs."""
     text = io.StringIO()
     csv.writer(text).writerows(
-        [["file", "label", "sender"], *([f"{i}.jpg", "shirt, blue", f"x{i}"] for i in range(8))]
+        [
+            ["file", "label", "sender"],
+            *([f"{i}.jpg", ("shirt, blue", "coat")[i % 2], f"x{i}"] for i in range(8)),
+        ]
     )
+    for i in range(8):
+        (folder / f"{i}.jpg").write_bytes(bytes([i]))  # is not opened as a picture
     path = folder / "labels.csv"
 
     def one(rng: random.Random) -> Callable[[], object]:
