@@ -678,7 +678,11 @@ def plan(
     from garmentlite.convert.report import plan_text
     from garmentlite.convert.verify import planning
 
-    plans = [planning.plan(margin, alpha, share) for share in changed or planning.CHANGED]
+    shares, plans = changed or planning.CHANGED, []
+    with _progress() as show:  # a large share takes half a minute
+        for done, share in enumerate(shares):
+            show("Planning", done, len(shares))
+            plans.append(planning.plan(margin, alpha, share))
     document = [one.as_document() for one in plans]
     typer.echo(_as_json(document) if as_json else plan_text.to_text(plans))
 
