@@ -273,11 +273,11 @@ def rebalance(
             f"The new run cannot be written to {output}, since it is made from the run that is there; name "
             "another folder with -o."
         )
-    targets = target_recall.parse(wanted, FASHION_MNIST_LABELS)
     backend.start(say=say)
     from garmentlite.train.fit import TrainResult
 
     finished = runs.read_finished(source)
+    targets = target_recall.parse(wanted, FASHION_MNIST_LABELS)
     data = _fashion_mnist_data(load(data_dir, say))
     with runs.prepared_folder(output, resume=False, force=force):
         changed = {
