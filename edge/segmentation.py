@@ -34,6 +34,8 @@ _RARE_COLOUR = 1e-5  # of the pixels; what is rarer on both sides says nothing
 # There is a garment where the network's logit reaches this on 2% of the pixels: two of 2,828 photographs of
 # garments do not, and three quarters of the pieces of their ground (`benchmarks/real_garments.py`).
 _LEAST_CERTAINTY = 2.0
+GUIDED_CERTAINTY = 1.0
+EVIDENCE_WEIGHT = 1.0
 _NEIGHBOURS = np.array([0.25, 0.5, 0.25], np.float32)
 # The same along the 16 bins of lightness, as a matrix; at either end the bin is its own neighbour.
 _OF_LIGHTNESS = (np.eye(16) / 2 + (np.eye(16, k=1) + np.eye(16, k=-1)) / 4).astype(np.float32)
@@ -157,6 +159,25 @@ class NetworkSegmenter:
         bins = _colour_bins(small)
         yield _enlarged(cleaned(self._found(small, bins)), rgb.shape)
         yield _enlarged(cleaned(_is_commoner_in_the_middle(bins)), rgb.shape)
+
+    def guided(self, rgb: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+        """See `GuidedSegmenter.guided`."""
+        cv2 = load_opencv()
+        small = reduced(rgb)
+        size_wh = (small.shape[1], small.shape[0])
+        bins = _colour_bins(small)
+        evidence = cv2.resize(evidence, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
+        smooth = cv2.resize(self._levels(small), size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
+        logits = self._network.logits(smooth)
+        surest = np.sort(logits[evidence > -1].ravel())
+        if len(surest) < 0.02 * logits.size or surest[-int(0.02 * logits.size)] < GUIDED_CERTAINTY:
+            return np.zeros(rgb.shape[:2], bool)
+        garment = 1 / (1 + np.exp(-(logits + evidence)))
+        inside, outside = (_share_of_bins(bins, weights) for weights in (garment, 1 - garment))
+        ratio = np.log((inside + _RARE_COLOUR) / (outside + _RARE_COLOUR))
+        colours = np.clip(ratio, -_LARGEST_COLOUR_LOGIT, _LARGEST_COLOUR_LOGIT)[bins]
+        total = _NETWORK_WEIGHT * logits + cv2.GaussianBlur(colours, (0, 0), 0.8) + EVIDENCE_WEIGHT * evidence
+        return _enlarged(cleaned(total > 0), rgb.shape)
 
     def _found(self, rgb: np.ndarray, bins: np.ndarray) -> np.ndarray:
         """What the network and the colours take for garment: bool, shape (H, W)."""

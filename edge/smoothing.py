@@ -1,4 +1,4 @@
-"""A steady answer from a stream of unsteady ones: a mean over time, and a label that changes reluctantly."""
+"""Makes the answers to a stream steady: probabilities are averaged over time, and the label changes late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
+
+# Seconds; at ten frames a second a frame then has half of the weight.
+_SETTLING_TIME_CONSTANT = 0.15
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class Smoothed:
 
     Attributes:
         label: One of the model's labels, "unknown" or "no garment".
-        probabilities: float64, shape (C,), sum 1: the mean over time; None for "no garment". Its first
-            class may differ from `label` while a new one has not yet led for long enough.
+        probabilities: float64, shape (C,), sum 1, the mean over time; None for "no garment". The most
+            probable class may differ from `label` while it has not led for long enough.
     """
 
     label: str
@@ -26,12 +29,14 @@ class Smoothed:
 
 
 class Smoother:
-    """Smooths class probabilities over time, and holds on to the label that is shown.
+    """Averages class probabilities over time and delays a change of the label.
 
-    The mean is exponential with a time constant in seconds, so it does not depend on the frame rate. A
-    new label takes over when it has led the shown one by a margin for a moment without a break; "unknown"
-    competes like a class whose probability is always the threshold. The first garment after none is
-    named at once, and a garment that is out of sight for less than a moment is not forgotten.
+    The mean is exponential with a time constant in seconds, so it does not depend on the frame rate. A new
+    label takes over when it has led the shown label by a margin for some time without interruption.
+    "unknown" takes part like a class whose probability is always the threshold. The first garment after none
+    is named at once. While it is carried into the picture it is seen in part and blurred, so for its first
+    half second the mean forgets faster and the label follows the mean without delay. A garment that is out
+    of sight for a short time is not forgotten.
     """
 
     def __init__(
@@ -42,38 +47,43 @@ class Smoother:
         time_constant: float = 0.4,
         margin: float = 0.1,
         moment: float = 0.25,
+        settling: float = 0.5,
     ) -> None:
-        """Starts with no garment in sight.
+        """Starts without a garment in sight.
 
         Args:
             labels: Class names in the order of the probabilities.
             unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; None for never.
-            time_constant: Seconds after which an old frame weighs 1/e of a new one; 0 for no mean.
+            time_constant: Seconds after which an old frame has 1/e of the weight of a new one; 0 turns
+                averaging off.
             margin: Difference of mean probabilities, in [0, 1], by which a new label must lead.
-            moment: Seconds for which it must lead, and for which a garment may be out of sight.
+            moment: Seconds for which a new label must lead, and for which a garment may be out of sight.
+            settling: Seconds after a garment came into sight, during which the label follows the mean.
         """
         self._names = [*labels, UNKNOWN]
-        # Without a threshold "unknown" competes with -1, which no probability falls below.
+        # Without a threshold "unknown" has -1, which is below every probability.
         self._threshold = -1.0 if unknown_threshold is None else unknown_threshold
         self._time_constant = time_constant
         self._margin = margin
         self._moment = moment
+        self._settling = settling
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything: what comes next is another scene."""
+        """Forgets all frames, because another scene begins."""
         self._mean: np.ndarray | None = None
-        self._last_seen = 0.0  # seconds, of the last frame with a garment
-        self._shown = -1  # index in _names
-        self._challenger: int | None = None
-        self._challenged_at = 0.0  # seconds, since when the challenger leads
+        self._first_seen = 0.0  # time of the first frame with the garment, in seconds
+        self._last_seen = 0.0  # time of the last frame with a garment, in seconds
+        self._shown = len(self._names) - 1  # index in _names; it counts from the first garment on
+        self._challenger: int | None = None  # index of the class that leads the shown one
+        self._challenged_at = 0.0  # time since when it leads, in seconds
 
     def update(self, time: float, probabilities: np.ndarray | None) -> Smoothed:
-        """Takes in the answer to one frame.
+        """Adds the answer to one frame.
 
         Args:
-            time: When the frame was taken, in seconds; not before the one of the last call.
-            probabilities: float, shape (C,), sum 1; None where the frame shows no garment.
+            time: When the frame was taken, in seconds; at least the time of the last call.
+            probabilities: Float, shape (C,), sum 1; None if the frame shows no garment.
 
         Returns:
             The steady answer at this moment.
@@ -83,20 +93,28 @@ class Smoother:
                 self.reset()
                 return Smoothed(NO_GARMENT, None)
             return Smoothed(self._names[self._shown], self._mean)
+        if self._mean is None:
+            self._first_seen = time
         mean = self._mixed(time, probabilities.astype(np.float64))
         self._choose(time, [*mean, self._threshold])
         self._mean, self._last_seen = mean, time
         return Smoothed(self._names[self._shown], mean)
 
+    def _is_settling(self, time: float) -> bool:
+        return time - self._first_seen < self._settling
+
     def _mixed(self, time: float, probabilities: np.ndarray) -> np.ndarray:
         if self._mean is None or self._time_constant == 0:
             return probabilities
-        weight = 1 - math.exp(-(time - self._last_seen) / self._time_constant)
+        time_constant = self._time_constant
+        if self._is_settling(time):
+            time_constant = min(time_constant, _SETTLING_TIME_CONSTANT)
+        weight = 1 - math.exp(-(time - self._last_seen) / time_constant)
         return self._mean + weight * (probabilities - self._mean)
 
     def _choose(self, time: float, scores: Sequence[float]) -> None:
         leader = int(np.argmax(scores))
-        if self._mean is None:
+        if self._mean is None or self._is_settling(time):
             self._shown = leader
         lead = scores[leader] - scores[self._shown]
         if leader == self._shown or lead < self._margin:
