@@ -56,6 +56,7 @@ _STEPS_PER_E = 25  # gains are first sought in steps of 4%
 _SPREAD = 0.1  # of the logarithm of the ratios around the commonest one, noise and white balance
 _LARGEST_GAIN = 3.0
 _PRIOR = 1.3  # how many times more pixels another gain must explain than that of the last frame
+_CLIPPED = 245.0  # grey level from which on a pixel may be clipped
 _USUAL_LEVELS = (12.0, 235.0)  # grey levels whose ratio shows the gain: neither black nor clipped
 
 
@@ -256,7 +257,7 @@ class EmptyScene:
 
     def _follow(self, scene: _Scene, match: _Match) -> None:
         """Updates the recent mean of every pixel, and when it changed."""
-        distance = _root_mean_square(match.normalized - scene.recent)
+        distance = _distance(match.normalized, scene.recent, match.gain)
         limit = _CHANGED**2 * (max(_LEAST_NOISE, self._noise) ** 2 + scene.slack)
         changed = distance * distance > limit
         rate = _rate(self._elapsed, _RECENT_SECONDS)
@@ -351,9 +352,7 @@ def _matched(scene: _Scene, frame: np.ndarray, noise: float) -> _Match:
     """Brings a frame, float32 of shape (h, w, 3), to the exposure of a scene, and compares the two."""
     gain = _gain(scene, frame)
     normalized = frame / gain
-    # What is clipped in the frame cannot be brighter there; the scene may be.
-    expected = np.minimum(scene.mean, 255 / gain)
-    distance = _root_mean_square(normalized - expected)
+    distance = _distance(normalized, scene.mean, gain)
     variance = np.maximum(scene.variance, max(_LEAST_NOISE, noise) ** 2) + scene.slack
     return _Match(gain, normalized, distance, distance / np.sqrt(variance))
 
@@ -424,9 +423,14 @@ def _find_edges(scene: _Scene) -> None:
     scene.edges = contrast >= _EDGE_CONTRAST
 
 
-def _root_mean_square(difference: np.ndarray) -> np.ndarray:
-    """Over the channels: float32, shape (h, w)."""
+def _distance(normalized: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Root mean square over the channels of what a frame differs by: float32, shape (h, w).
+
+    White that is clipped may be brighter than its level, in the frame as in the mean.
+    """
     cv2 = load_opencv()
+    difference = normalized - np.minimum(mean, 255 / gain)
+    difference[(difference > 0) & (mean >= _CLIPPED)] = 0
     squares = cv2.transform(difference * difference, np.full((1, 3), 1 / 3, np.float32))
     distance: np.ndarray = np.sqrt(squares)
     return distance
