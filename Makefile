@@ -1,8 +1,10 @@
 # make demo    everything set up, then the whole road: data, training, int8, parity check, pictures, report
 # make test    everything set up, then the tests
+# make test-fast    the tests without TensorFlow and without the slow ones, in less than a minute
+# make test-device    what a device needs, without TensorFlow, on each Python from 3.11 to 3.13 that is found
 # make lint    style, formatting and types
 # make reproduce    the shipped models from nothing, by the commands their cards name (hours on a CPU);
-#                   garment-net-photo too with PHOTOS=folder, see the README
+#                   garment-net-photo too with PHOTOS=folder, see docs/photographs.md
 #
 # PHOTOS=folder      photographs for the demo's report instead of drawn pictures
 # DATA_DIR=folder    Fashion-MNIST's four files, if they are somewhere unusual
@@ -24,7 +26,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lint setup reproduce clean
+.PHONY: demo test test-fast test-device lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -49,8 +51,34 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 
 # --- make test, make lint
 
+# Each core takes whole files, since the tests of a file share the networks that they train.
+PYTEST := -m pytest -q --numprocesses auto --dist loadfile
+
 test: $(VENV)/ready-for-tests
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@$(BIN)/python $(PYTEST) $(TESTS)
+
+test-fast: $(VENV)/ready-for-tests
+	@$(BIN)/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
+
+# One environment for each Python: the base dependencies and OpenCV, as on a device. pyenv keeps its Pythons
+# under names of its own.
+DEVICE_PYTHONS ?= 3.11 3.12 3.13
+
+test-device: $(DEVICE_PYTHONS:%=test-device-%)
+
+test-device-%:
+	@python="$$(PYENV_VERSION=$$(pyenv latest $* 2>/dev/null) python$* -c 'import sys; print(sys.executable)' 2>/dev/null)"; \
+	if [ -z "$$python" ]; then echo "== Python $* is not installed here: its device tests are left out"; exit 0; fi; \
+	echo "== Device tests on Python $*"; set -e; \
+	"$$python" -m venv .venv-device-$*; \
+	.venv-device-$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[headless,test]'; \
+	if .venv-device-$*/bin/python -c 'import tensorflow' 2>/dev/null; then \
+		echo "TensorFlow got into the device's environment." >&2; exit 1; fi; \
+	.venv-device-$*/bin/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
+
+test-fast: $(VENV)/ready-for-tests
+	@$(BIN)/python -m pytest -q -m 'not tf and not slow' $(TESTS)
 
 lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
@@ -138,4 +166,4 @@ $(MADE)/%/parity/verify.json: $(MADE)/%/converted
 .PRECIOUS: $(MADE)/%/metrics.json $(MADE)/%/converted
 
 clean:
-	rm -rf $(VENV) $(RUN) build *.egg-info
+	rm -rf $(VENV) .venv-device-* $(RUN) build *.egg-info

@@ -12,10 +12,9 @@ import logging
 import os
 import shlex
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,12 +25,10 @@ try:
     from garmentlite.edge.errors import (
         GarmentliteError,
         MissingPartError,
-        ModelError,
         OptionError,
-        OutputError,
-        PictureError,
     )
     from garmentlite.edge.labels import FASHION_MNIST_LABELS
+    from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, SEGMENTERS
     from garmentlite.edge.version import __version__
 except ModuleNotFoundError as missing:
     if __name__ != "__main__":
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
     from garmentlite.convert.parity import ParityReport
     from garmentlite.convert.photos import Photographs
     from garmentlite.edge.classifier import Classifier
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
     from garmentlite.train.adapt import Collection, PhotoSet
     from garmentlite.train.compare import Change, Difference, Measured
     from garmentlite.train.data import FashionMnist
@@ -96,21 +93,26 @@ DataDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="A .tflite file; the best shipped one otherwise.")
+    Path | None,
+    typer.Option("--model", help="Use this .tflite file instead of the best shipped one."),
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option("--labels", help="Text file with a label a line, for a model that carries none."),
+    typer.Option(
+        "--labels",
+        help="Read the class names from this text file, one on each line, for a model without metadata.",
+    ),
 ]
 SegmentOption = Annotated[
     str,
     typer.Option(
-        "--segment", help="How the garment is cut out: network, grabcut, border or plain."
+        "--segment",
+        help=f"Cut the garment out of a photograph with this segmenter: {', '.join(SEGMENTERS)}.",
     ),
 ]
-TopK = Annotated[int, typer.Option(min=1, help="How many classes to list.")]
+TopK = Annotated[int, typer.Option(min=1, help="List this number of classes.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -205,7 +207,7 @@ def train(
         bool,
         typer.Option("--all-photos", help="Hold none out; the weights of the last epoch are kept."),
     ] = False,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="The largest; the network's own otherwise.")
@@ -250,7 +252,7 @@ def train(
     labels: Sequence[str] = FASHION_MNIST_LABELS
     collection = None
     if photos:
-        from garmentlite.edge.segmentation import load_opencv
+        from garmentlite.edge.opencv import load_opencv
         from garmentlite.train import adapt
 
         load_opencv()  # what is missing, and a wrong name, are said before the work
@@ -687,7 +689,7 @@ def verify(
             help="Photographs in place of test images: a folder for each class, or a CSV of file,label."
         ),
     ] = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     kernels: Annotated[
         bool, typer.Option("--kernels", help="Compare with the reference kernels too: slow.")
     ] = False,
@@ -860,55 +862,36 @@ def plan(
 @app.command()
 def classify(
     paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders or patterns such as '*.jpg'.")
+        list[str], typer.Argument(help="Look at these files, folders or patterns such as '*.jpg'.")
     ],
     model: ModelOption = None,
     labels: LabelsOption = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     top_k: TopK = 3,
     as_json: AsJson = False,
     save_inputs: Annotated[
-        Path | None, typer.Option(help="Folder for the 28x28 images that the network saw.")
+        Path | None,
+        typer.Option(
+            help="Save the 28x28 image that the network saw of each picture in this folder."
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Say which garment is in each picture."""
-    from garmentlite.edge.pictures import find_pictures, read_picture
-    from garmentlite.edge.recognition import recognize
+    """Name the garment in each picture."""
+    from garmentlite.edge.batch import recognize_files
+    from garmentlite.edge.recognizer import Recognizer
 
-    classifier = _open_model(model, labels)
-    segmenter = _segmenter(segment)
-    failed = 0
-    found: list[Path] = []
-    for named in paths:
-        try:
-            found += find_pictures([named])
-        except GarmentliteError as error:
-            failed += 1
-            _say(f"Error: {error}")
-    found = list(dict.fromkeys(found))  # none twice, in the order of the arguments
-    names = _names_of_inputs(found) if save_inputs else {}
-    for name in names.values():
-        _refuse_to_overwrite(Path(save_inputs or "", name), force)
-    for path in found:
-        try:
-            start = time.perf_counter()
-            picture = read_picture(path)
-            read_ms = (time.perf_counter() - start) * 1000
-            recognition = recognize(picture, classifier, segmenter)
-        except (PictureError, ModelError) as error:
-            failed += 1
-            _say(f"Error: {error}")
-            continue
-        image = recognition.prepared.image_u8
-        if save_inputs and image is not None:
-            _save_input(save_inputs / names[path], image)
-        recognition.latency_ms["read"] = read_ms
-        if as_json:
-            line = {"path": str(path), **recognition.as_document(top_k)}
-            typer.echo(json.dumps(line, ensure_ascii=False))
+    recognizer = Recognizer(_open_model(model, labels), segment)
+    failed = False
+    for answer in recognize_files(paths, recognizer, save_inputs=save_inputs, force=force):
+        if isinstance(answer.result, GarmentliteError):
+            failed = True
+            _say(f"Error: {answer.result}")
+        elif as_json:
+            document = {"path": str(answer.path), **answer.result.as_document(top_k)}
+            typer.echo(json.dumps(document, ensure_ascii=False))
         else:
-            typer.echo(f"{path}: {_in_words(recognition, top_k)}")
+            typer.echo(f"{answer.path}: {answer.result.in_words(top_k)}")
     if failed:
         raise typer.Exit(COULD_NOT)
 
@@ -916,22 +899,29 @@ def classify(
 @app.command()
 def webcam(
     source: Annotated[
-        str, typer.Option(help="Camera number, video file, folder of pictures, or test-pattern.")
+        str,
+        typer.Option(
+            help="Take frames from this source: the number of a camera, a video file, a folder of pictures, "
+            "or test-pattern."
+        ),
     ] = "0",
     model: ModelOption = None,
     labels: LabelsOption = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     headless: Annotated[
-        bool, typer.Option("--headless", help="JSON lines instead of a window.")
+        bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
     ] = False,
     top_k: TopK = 3,
     max_frames: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many frames.")
+        int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
 ) -> None:
-    """Classify what a camera sees, in a window or as JSON lines; q or Ctrl-C ends it."""
-    from garmentlite.edge.sources import open_source
-    from garmentlite.edge.webcam import JsonLinesSink, WindowSink, run, why_no_window
+    """Name what a camera sees, in a window or as JSON lines; press q or Ctrl-C to stop."""
+    from garmentlite.edge.recognizer import Recognizer
+    from garmentlite.edge.sinks.json_lines import JsonLinesSink
+    from garmentlite.edge.sinks.window import WindowSink, why_no_window
+    from garmentlite.edge.sources.registry import open_source
+    from garmentlite.edge.stream import GarmentStream, run
 
     broken: list[str] = []
 
@@ -940,16 +930,15 @@ def webcam(
         _say(f"Error: {sentence}")
 
     frames = open_source(source, warn=warn)
-    classifier = _open_model(model, labels)
-    segmenter = _segmenter(segment)
+    recognizer = Recognizer(_open_model(model, labels), segment)
     obstacle = None if headless else why_no_window()
     if obstacle:
         _say(f"No window: {obstacle} Printing JSON lines.")
     sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
     try:
-        looked_at = run(frames, classifier, segmenter, sink, max_frames=max_frames)
+        looked_at = run(GarmentStream(frames, recognizer), [sink], max_frames=max_frames)
     except KeyboardInterrupt:
-        return  # the usual way to end; camera and window are closed already
+        return  # the usual way to stop; the camera and the window are closed by now
     if broken or not looked_at:
         raise typer.Exit(COULD_NOT)
 
@@ -976,33 +965,23 @@ def card(
 
 @app.command()
 def draw(
-    output: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
-    count: Annotated[int, typer.Option(min=1, help="Pictures of each of the ten classes.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    output: Annotated[Path, typer.Argument(help="Save the pictures in this folder.")],
+    count: Annotated[
+        int, typer.Option(min=1, help="Draw this number of pictures of each of the ten classes.")
+    ] = 3,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seed the random generator; the same seed draws the same pictures."
+        ),
+    ] = 0,
     force: Force = False,
 ) -> None:
-    """Draw made-up pictures of garments on textured grounds, to try things without photographs."""
-    import csv
+    """Draw pictures of garments on textured backgrounds, to try the commands without photographs."""
+    from garmentlite.edge.drawn_folder import draw_folder
 
-    import numpy as np
-    from PIL import Image
-
-    from garmentlite.edge.drawing import draw_scene
-    from garmentlite.edge.files import replacing, write_text
-
-    _refuse_to_overwrite(output / "labels.csv", force)
-    rng = np.random.default_rng(seed)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["image", "label"])
-    for number in range(count):
-        for label in FASHION_MNIST_LABELS:
-            name = f"{label.replace('/', ' ').replace(' ', '-').lower()}-{number}.png"
-            with replacing(output / name) as temporary:
-                Image.fromarray(draw_scene(label, rng).rgb).save(temporary)
-            writer.writerow([name, label])
-    write_text(output / "labels.csv", table.getvalue())
-    typer.echo(f"{count * len(FASHION_MNIST_LABELS)} pictures drawn in {output}.")
+    drawn = draw_folder(output, count, seed, force=force)
+    typer.echo(f"{drawn} pictures drawn in {output}.")
 
 
 @app.command()
@@ -1015,7 +994,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The HTML file; RUN/report.html otherwise."),
     ] = None,
-    segment: SegmentOption = "network",
+    segment: SegmentOption = DEFAULT_SEGMENTER,
     margin: Annotated[float, typer.Option(help="Of the parity check, as a share.")] = 0.02,
     force: Force = False,
     data_dir: DataDir = None,
@@ -1166,14 +1145,11 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _segmenter(name: str) -> Segmenter:
-    from garmentlite.edge.segmentation import load_opencv, make_segmenter
+    from garmentlite.edge.opencv import use_one_thread
+    from garmentlite.edge.segmenters.registry import make_segmenter
 
-    segmenter = make_segmenter(name)
-    # Pictures of 128 pixels are not worth sharing out: OpenCV's other threads wait by spinning, which takes
-    # CPU and saves no time. What is missing is said when needed.
-    with suppress(MissingPartError):
-        load_opencv().setNumThreads(1)
-    return segmenter
+    use_one_thread()
+    return make_segmenter(name)
 
 
 def _start_backend(*more: str, distribute: bool = False) -> None:
@@ -1297,31 +1273,10 @@ def _write_comparison(
     return counts
 
 
-def _names_of_inputs(pictures: list[Path]) -> dict[Path, str]:
-    """A file name for the image that the network saw of each picture; none twice."""
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    for path in pictures:
-        name, number = f"{path.stem}.png", 2
-        while name.casefold() in taken:
-            name, number = f"{path.stem}-{number}.png", number + 1
-        taken.add(name.casefold())
-        names[path] = name
-    return names
-
-
-def _save_input(path: Path, image_u8: Any) -> None:
-    from PIL import Image
-
-    from garmentlite.edge.files import replacing
-
-    with replacing(path) as temporary:
-        Image.fromarray(image_u8).save(temporary)
-
-
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise OutputError(f"{path} is already there; --force replaces it, or name another place.")
+    from garmentlite.edge.files import refuse_to_overwrite
+
+    refuse_to_overwrite(path, force)
 
 
 @contextmanager
@@ -1504,17 +1459,6 @@ def _print_formats(rows: list[Any], images: int, data: str) -> None:
 def _worst_class(lost: Any, gained: Any, labels: Sequence[str]) -> str:
     worst = int((lost - gained).argmax())
     return f"{labels[worst]} ({lost[worst]}/{gained[worst]})"
-
-
-def _in_words(recognition: Any, top_k: int) -> str:
-    total = sum(recognition.latency_ms.values())
-    others = ", ".join(
-        f"{row['label']} {row['probability']:.0%}" for row in recognition.top_k(top_k)
-    )
-    if not others:
-        reason = recognition.prepared.description.get("reason", "")
-        return f"{recognition.label} ({reason}), {total:.0f} ms"
-    return f"{recognition.label} {recognition.confidence:.0%} ({others}), {total:.0f} ms"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of the README that come from the files in models/ and their cards.
+"""The tables of README and docs that come from the files in models/ and their cards.
 
     python benchmarks/cards.py
 

@@ -29,7 +29,7 @@ from garmentlite.edge.files import replacing
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import TILE, acceptance, naive_tile, prepare
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.train import data
 
 MEMBERS: dict[str, tuple[str, ...]] = {label: (label,) for label in FASHION_MNIST_LABELS}
@@ -111,7 +111,7 @@ def photographs(
         picture = read_picture(folder / "images" / rows[number]["image"])
         done = prepare(picture, segmenter)
         if done.image_u8 is None:
-            reasons[done.description["reason"]] += 1
+            reasons[done.reason] += 1
             continue
         labels.append(rows[number]["fashion_mnist_label"])
         prepared.append(done.image_u8)

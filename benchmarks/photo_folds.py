@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 from garmentlite.edge.files import write_bytes
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.train import photo_set, runs
 from garmentlite.train.data import load
 from garmentlite.train.tiles import make_tiles

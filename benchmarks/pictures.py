@@ -26,7 +26,7 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.pictures import Picture, read_picture
 from garmentlite.edge.preparation import naive_tile
 from garmentlite.edge.recognition import recognize
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import default_model
 
 WAYS = ("border", "grabcut", "network")

@@ -1,69 +1,119 @@
-"""Draws the picture at the top of the README: pictures, what a naive resize makes of them, what we make.
+"""Draws the two pictures of the README: what preparation is worth, and the camera app.
 
-python benchmarks/readme_picture.py docs/everything-is-bag.png
+    python benchmarks/readme_picture.py docs
+
+Writes `preparation.png` and `camera-app.png` into that folder. All garments are drawn by the project. In
+`preparation.png` both rows of answers are given by the same network, the default one, which sees each
+28x28 image once: only the way from picture to 28x28 differs.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.drawing import draw_moving_frame, draw_scene
 from garmentlite.edge.files import replacing
+from garmentlite.edge.overlay import annotate
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.preparation import naive_tile
+from garmentlite.edge.preparation import naive_tile, prepare
 from garmentlite.edge.recognition import recognize
-from garmentlite.edge.segmentation import make_segmenter
-from garmentlite.edge.shipped import FOLDER, default_model
+from garmentlite.edge.segmenters.interface import Segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
+from garmentlite.edge.shipped import default_model
 
-UNTRAINED = FOLDER / "weighted-cnn_int8.tflite"  # that never saw a photograph
 LABELS = ("T-shirt/top", "Trouser", "Dress", "Coat", "Sneaker", "Ankle boot")
-SIDE, GAP, MARGIN, LINE = 150, 14, 150, 26  # pixels
+ROWS = ("the picture", "resized to 28x28", "garment found,\nthen prepared as\nthe data set was")
+SIDE, GAP, MARGIN, LINE = 150, 14, 158, 26  # pixels
 PAPER, INK, RIGHT, WRONG = "white", "#222222", "#1a7f37", "#cf222e"
+APP_SECONDS = 0.5  # of the moving test pattern: a T-shirt
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--seed", type=int, default=4)
-    arguments = parser.parse_args()
-    untrained, shipped = Classifier(UNTRAINED), Classifier(default_model())
-    segmenter = make_segmenter("network")
-    rng = np.random.default_rng(arguments.seed)
+@dataclass(frozen=True)
+class Cell:
+    """One image of the sheet with the line of text below it.
+
+    Attributes:
+        image: uint8, shape (H, W) or (H, W, 3); None where no garment was found.
+        text: The label, with the confidence where a network gave it.
+        colour: Of the text.
+    """
+
+    image: np.ndarray | None
+    text: str
+    colour: str
+
+
+def answered(image_u8: np.ndarray | None, label: str, classifier: Classifier) -> Cell:
+    """A 28x28 image and the network's answer to it, green where that is the true label."""
+    if image_u8 is None:
+        return Cell(None, "no garment", WRONG)
+    answer = classifier.predict(image_u8)
+    colour = RIGHT if answer.label == label else WRONG
+    return Cell(image_u8, f"{answer.label} {answer.confidence:.0%}", colour)
+
+
+def column(
+    label: str, rng: np.random.Generator, classifier: Classifier, segmenter: Segmenter
+) -> tuple[Cell, Cell, Cell]:
+    """The three cells of one drawn picture, from top to bottom."""
+    picture = Picture(draw_scene(label, rng).rgb)
+    naive, prepared = naive_tile(picture.rgb), prepare(picture, segmenter).image_u8
+    return (
+        Cell(picture.rgb, label, INK),
+        answered(naive, label, classifier),
+        answered(prepared, label, classifier),
+    )
+
+
+def draw_preparation(seed: int) -> Image.Image:
+    """The sheet of six drawn pictures."""
+    classifier, segmenter = Classifier(default_model()), make_segmenter("network")
+    rng = np.random.default_rng(seed)
     height = SIDE * 3 + LINE * 3 + GAP * 2
     sheet = Image.new("RGB", (MARGIN + len(LABELS) * (SIDE + GAP), height), PAPER)
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(16), ImageFont.load_default(14)
-    tops = [row * (SIDE + LINE + GAP) for row in range(3)]
-    for top, text in zip(
-        tops,
-        ("the picture", "resized to 28x28", "segmented and\nprepared as the\ndata set was"),
-        strict=True,
-    ):
+    tops = [row * (SIDE + LINE + GAP) for row in range(len(ROWS))]
+    for top, text in zip(tops, ROWS, strict=True):
         draw.multiline_text((8, top + SIDE // 2 - 24), text, INK, font=font)
-    for column, label in enumerate(LABELS):
-        left = MARGIN + column * (SIDE + GAP)
-        picture = Picture(draw_scene(label, rng).rgb)
-        naive = naive_tile(picture.rgb)
-        ours = recognize(picture, shipped, segmenter)
-        tiles = (picture.rgb, naive, ours.prepared.image_u8)
-        answers = (label, untrained.predict(naive).label, ours.label)
-        for top, tile, answer in zip(tops, tiles, answers, strict=True):
-            if tile is not None:
-                image = (
-                    Image.fromarray(tile)
-                    .convert("RGB")
-                    .resize((SIDE, SIDE), Image.Resampling.NEAREST)
-                )
-                sheet.paste(image, (left, top))
-            colour = INK if top == 0 else RIGHT if answer == label else WRONG
-            draw.text((left, top + SIDE + 3), answer, colour, font=small)
-    with replacing(arguments.output) as temporary:
-        sheet.quantize(256).save(temporary, optimize=True)
+    for number, label in enumerate(LABELS):
+        left = MARGIN + number * (SIDE + GAP)
+        for top, cell in zip(tops, column(label, rng, classifier, segmenter), strict=True):
+            if cell.image is not None:
+                image = Image.fromarray(cell.image).convert("RGB")
+                sheet.paste(image.resize((SIDE, SIDE), Image.Resampling.NEAREST), (left, top))
+            draw.text((left, top + SIDE + 3), cell.text, cell.colour, font=small)
+    return sheet
+
+
+def draw_camera_app() -> Image.Image:
+    """One frame of the camera app before the test pattern."""
+    classifier, segmenter = Classifier(default_model()), make_segmenter("network")
+    frame_rgb, _ = draw_moving_frame(APP_SECONDS)
+    picture = Picture(frame_rgb)
+    recognize(picture, classifier, segmenter)  # the first one takes longer than those that follow
+    drawn_bgr = annotate(frame_rgb[..., ::-1], recognize(picture, classifier, segmenter))
+    return Image.fromarray(np.ascontiguousarray(drawn_bgr[..., ::-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=4)
+    arguments = parser.parse_args()
+    pictures = {
+        "preparation.png": draw_preparation(arguments.seed),
+        "camera-app.png": draw_camera_app(),
+    }
+    for name, picture in pictures.items():
+        with replacing(arguments.folder / name) as temporary:
+            picture.quantize(256).save(temporary, optimize=True)
 
 
 if __name__ == "__main__":

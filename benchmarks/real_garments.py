@@ -38,12 +38,13 @@ from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece
 from garmentlite.convert.parity import loss_bound
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
-from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT, UNKNOWN
 from garmentlite.edge.metadata import attach
 from garmentlite.edge.pictures import Picture, read_picture
 from garmentlite.edge.preparation import naive_tile, preparations, prepare
-from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, answer_to, recognize
-from garmentlite.edge.segmentation import make_segmenter, reduced
+from garmentlite.edge.recognition import answer_to, recognize
+from garmentlite.edge.segmenters.masks import reduced
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.train import runs
 from garmentlite.train.confidence import auroc
@@ -127,12 +128,11 @@ def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters)
         always = named(np.mean([answer_to(tile, classifier) for tile in tiles], axis=0))
     ways[ALWAYS].answers.append(always)
     found = recognize(picture, classifier, network)
-    best = found.top_k(1)
-    ways[OURS].answers.append(best[0]["label"] if best else NO_GARMENT)
+    ways[OURS].answers.append(found.scores[0].label if found.scores else NO_GARMENT)
     ways[OURS + ", threshold"].answers.append(found.label)
     ours = {"confidence": found.confidence, "answer": found.label}
     if tiles:
-        ours |= {"tile": tiles[0], "mask": found.prepared.mask}
+        ours |= {"tile": tiles[0], "mask": found.mask}
         ours["pair"] = [named(answer_to(tiles[0], one)) for one in pair]
 
     def classify() -> str:

@@ -24,7 +24,7 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import fit_to_tile, prepare
 from garmentlite.edge.recognition import answer_to
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
 
 # Degrees from upright; a smaller tilt shows in no pixel, a larger one may be meant.

@@ -28,8 +28,10 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import why_no_garment
 from garmentlite.edge.recognition import recognize
-from garmentlite.edge.segmentation import frame_of, make_segmenter, reduced
-from garmentlite.edge.segmenter_net import FILE
+from garmentlite.edge.segmenters.masks import reduced
+from garmentlite.edge.segmenters.network_file import FILE
+from garmentlite.edge.segmenters.picture_border import frame_of
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER, default_model
 from garmentlite.train.empty_scenes import piece_of_ground
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 from garmentlite.convert.export import to_int8
 from garmentlite.edge.files import replacing, sha256, write_bytes
-from garmentlite.edge.segmenter_net import FILE
+from garmentlite.edge.segmenters.network_file import FILE
 from garmentlite.train.segmenter import train_segmenter
 from garmentlite.train.segmenter_data import Photos, Samples, collect, drawn, joined
 

@@ -22,7 +22,7 @@ from garmentlite.train import photo_set
 from garmentlite.train.photo_set import LabelledPhoto
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
 # Called with the number of photographs done and of all.
 Progress = Callable[[int, int], None]
@@ -87,7 +87,7 @@ def load_photographs(
             unreadable.append(LeftOut(name, labels[class_id], str(error)))
         else:
             if prepared.image_u8 is None:
-                reason = str(prepared.description["reason"])
+                reason = str(prepared.reason)
                 no_garment.append(LeftOut(name, labels[class_id], reason))
             else:
                 images.append(prepared.image_u8)

@@ -25,7 +25,7 @@ from garmentlite.train import runs
 from garmentlite.train.data import FashionMnist
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
 SAMPLES = 30  # five rows of the page
 MISTAKES = 18  # three rows
@@ -258,8 +258,8 @@ def _look(
         _Answer(
             ours.label,
             ours.confidence,
-            ours.prepared.image_u8,
-            ours.prepared.description["reason"],
+            ours.image_u8,
+            ours.reason,
         ),
         _Answer(label, confidence, naive_u8),
     )

@@ -1,5 +1,5 @@
-"""Everything the device runs: pictures, preparation, the int8 classifier, cameras.
+"""Everything that a device runs: pictures, segmentation, preparation, the int8 classifier and cameras.
 
-Imports NumPy and the standard library at once; Pillow, OpenCV and the LiteRT runtime where they are
-first needed; TensorFlow, Keras and JAX never.
+These modules import NumPy and the standard library at once. They import Pillow, OpenCV and the LiteRT runtime
+when they are first needed, and never TensorFlow, Keras or JAX.
 """

@@ -1,4 +1,4 @@
-"""A `.tflite` classifier: built once, called per image, everything read from the file."""
+"""A `.tflite` classifier, which reads all that it needs from the model file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 from garmentlite.edge import metadata as model_metadata
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import is_reserved
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter
+from garmentlite.edge.shipped import find_file
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,9 @@ class Prediction:
     """The answer of the network to one image.
 
     Attributes:
-        class_id: The most probable class; the lowest number where several are equal.
-        label: Its name.
-        confidence: Its probability, in [0, 1].
+        class_id: Number of the most probable class; the lowest number if several are equally probable.
+        label: Name of this class.
+        confidence: Probability of this class, in [0, 1].
         probabilities: float32, shape (C,), sum 1.
     """
 
@@ -34,19 +36,24 @@ class Prediction:
 
 
 class Classifier:
-    """Classifies grey images of the size the file asks for.
+    """Classifies grey images of the size that the model takes. Build it once and call it for every image.
 
-    The contract of the input is: real value = pixel / 255, background 0. Types, scales and zero points
-    are read from the file, so float32, int8 and uint8 files answer through the same calls.
+    The file's input stands for pixel / 255 with background 0. Types, scales and zero points are read from
+    the file, so float32, int8 and uint8 files are called in the same way.
 
     Attributes:
-        name: Of the model, from its metadata; else the file's stem.
+        path: The model file.
+        name: Name of the model in its metadata; without metadata, the name of the file without suffix.
         labels: Class names in the order of the outputs.
-        metadata: What the file says of itself; None for a file without our metadata.
-        warnings: Sentences a user should read, such as that the file was changed.
-        image_size: (height, width) of an input image.
+        metadata: The metadata inside the file; None for a file of another program.
+        warnings: Sentences that a user should read, such as that the file was changed.
+        image_size: (height, width) of an input image in pixels.
+        num_outputs: Number of classes.
+        input: Type, scale and zero point of the input tensor.
+        output: Type, scale and zero point of the output tensor.
+        outputs_probabilities: Whether the network ends in a softmax.
+        kernels: Which implementation of the operators runs.
         sha256: Checksum of the whole file.
-        knows_mirrored: Whether its network was trained on images mirrored left for right.
     """
 
     def __init__(
@@ -57,20 +64,21 @@ class Classifier:
         num_threads: int = 1,
         kernels: Kernels = "default",
     ) -> None:
-        """Reads a model file and gets ready to run it.
+        """Reads a model file and prepares its interpreter.
 
         Args:
-            path: A `.tflite` file.
-            labels: Class names, for a file that does not carry its own (they are numbered otherwise).
-            num_threads: CPU threads of one inference.
-            kernels: "default" (those a device uses) or "reference".
+            path: A `.tflite` file, or the name of a shipped one such as "garment-net_int8.tflite".
+            labels: Class names, for a file without metadata; such a file gets numbered names otherwise.
+            num_threads: Number of CPU threads of one inference.
+            kernels: "default" (the implementation that a device uses) or another of `runtime.Kernels`.
 
         Raises:
-            ModelError: If the file cannot be read, is no TFLite model, does not take one grey image,
-                or has another number of outputs than there are labels.
-            MissingPartError: If the runtime is not installed.
+            ModelError: If the file cannot be read, is not a TFLite model, does not take one grey image, has
+                another number of outputs than there are labels, or calls a class "unknown" or "no garment".
+            MissingPartError: If the LiteRT runtime is not installed.
         """
-        self.path = Path(path)
+        self.path = find_file(path)
+        self.kernels = kernels
         try:
             content = self.path.read_bytes()
         except OSError as error:
@@ -83,8 +91,8 @@ class Classifier:
             flatbuffer, self.metadata = model_metadata.split(content)
             if self.metadata and not model_metadata.is_unchanged(flatbuffer, self.metadata):
                 self.warnings.append(
-                    f"{self.path} was changed after it was made: its checksum is not the one in its "
-                    "metadata; what its card says may not hold."
+                    f"{self.path} was changed after it was made: its checksum differs from the one in its "
+                    "metadata, so its card may be wrong."
                 )
             self._interpreter = make_interpreter(
                 flatbuffer, num_threads=num_threads, kernels=kernels
@@ -97,37 +105,40 @@ class Classifier:
             ) from error
         self.labels = self._settle_labels(labels)
         self.name = self.metadata.name if self.metadata else self.path.stem
-        self.knows_mirrored = bool(self.metadata and model_metadata.MIRRORED in self.metadata.views)
-        # A foreign file may end in a softmax: its outputs are probabilities, and their logarithms
-        # are logits. Logits do not sum to 1 with none below 0, so one image tells.
-        self.outputs_probabilities = False
-        if self.metadata is None:
-            blank = self.output.dequantize(
-                self.raw_outputs(np.zeros((1, *self.image_size), np.uint8))
-            )
-            tolerance = 0.02 + len(self.labels) * self.output.scale / 2  # half a step an output
-            self.outputs_probabilities = bool(
-                blank.min() >= 0 and abs(float(blank.sum()) - 1) < tolerance
-            )
+        self.outputs_probabilities = self.metadata is None and self._ends_in_softmax()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The versions of an image that the network is asked about; their probabilities are averaged.
+
+        It is ("plain",) or ("plain", "mirrored"), and ("plain",) for a file without metadata. A network that
+        was trained on mirrored images answers better if it is asked about the mirrored image too.
+        """
+        return self.metadata.views if self.metadata else (model_metadata.PLAIN,)
+
+    @property
+    def unknown_threshold(self) -> float | None:
+        """Confidence in [0, 1] below which the answer is "unknown"; None if the model has no threshold."""
+        return self.metadata.unknown_threshold if self.metadata else None
 
     def raw_outputs(self, images_u8: np.ndarray) -> np.ndarray:
-        """The outputs as the file gives them, in its own type.
+        """Computes the outputs in the type of the file.
 
         Args:
-            images_u8: uint8, shape (N, H, W) or (N, H, W, 1), H and W as in `image_size`.
+            images_u8: uint8, shape (N, H, W) or (N, H, W, 1), with H and W of `image_size`.
 
         Returns:
-            Shape (N, C), dtype of the output tensor. A copy.
+            Shape (N, C), dtype of the output tensor, a new array.
 
         Raises:
-            ValueError: If dtype or shape is another one.
+            ValueError: If the dtype or the shape is wrong.
         """
         if images_u8.dtype != np.uint8 or images_u8.shape[1:3] != self.image_size:
             raise ValueError(
                 f"images_u8 must be uint8 of shape (N, {self.image_size[0]}, {self.image_size[1]}), "
                 f"got {images_u8.dtype} of shape {images_u8.shape}"
             )
-        # All 256 pixel values are quantized once; an image is then one look-up.
+        # All 256 pixel values were quantized once, so that an image needs one look-up.
         quantized = self._pixel_table[images_u8].reshape(len(images_u8), *self._input_shape)
         outputs = np.empty((len(images_u8), self.num_outputs), self.output.dtype)
         set_tensor, invoke = self._interpreter.set_tensor, self._interpreter.invoke
@@ -140,34 +151,37 @@ class Classifier:
         return outputs
 
     def logits_from_raw(self, raw: np.ndarray) -> np.ndarray:
-        """Raw outputs, shape (N, C), to float32 logits of the same shape."""
+        """Turns raw outputs, shape (N, C), into float32 logits of the same shape."""
         values = self.output.dequantize(raw)
         if self.outputs_probabilities:
-            # Half a step stands for "below what the type can show", and keeps the logarithm finite.
+            # The logarithms of probabilities are logits. A probability too small for the type counts as
+            # half a step, so that its logarithm is finite.
             smallest = max(self.output.scale / 2, 1e-7)
             return np.log(np.maximum(values, smallest))
         return values
 
     def logits(self, images_u8: np.ndarray) -> np.ndarray:
-        """Float32 logits, shape (N, C), of uint8 images; see `raw_outputs` for the images."""
+        """Computes float32 logits, shape (N, C); see `raw_outputs` for the images."""
         return self.logits_from_raw(self.raw_outputs(images_u8))
 
     def probabilities(self, images_u8: np.ndarray) -> np.ndarray:
-        """Float32 probabilities, shape (N, C): softmax of the logits over the model's temperature.
+        """Computes float32 probabilities, shape (N, C): the softmax of the logits over the temperature.
+
+        See `raw_outputs` for the images.
 
         Raises:
-            ModelError: If the network's outputs are not finite.
+            ModelError: If an output of the network is not finite.
         """
         temperature = self.metadata.temperature if self.metadata else 1.0
         logits = self.logits(images_u8)
         if not np.isfinite(logits).all():
             raise ModelError(
-                f"{self.path} gives outputs that are no finite numbers; convert it again."
+                f"{self.path} computes outputs that are not finite numbers; convert it again."
             )
         return softmax(logits, temperature)
 
     def predict(self, image_u8: np.ndarray) -> Prediction:
-        """The answer to one uint8 image of shape (H, W) or (H, W, 1)."""
+        """Classifies one uint8 image of shape (H, W) or (H, W, 1), as it is and not mirrored."""
         probabilities = self.probabilities(image_u8[np.newaxis])[0]
         class_id = int(probabilities.argmax())
         return Prediction(
@@ -206,6 +220,18 @@ class Classifier:
         self._output_index = outputs[0]["index"]
         self._pixel_table = self.input.quantize(np.arange(256, dtype=np.float32) / np.float32(255))
 
+    def _ends_in_softmax(self) -> bool:
+        """Whether a file of another program gives probabilities.
+
+        Outputs that are not negative and sum to 1 are no logits, so the answer to one image decides.
+        """
+        blank = np.zeros((1, *self.image_size), np.uint8)
+        outputs = self.output.dequantize(self.raw_outputs(blank))
+        tolerance = (
+            0.02 + self.num_outputs * self.output.scale / 2
+        )  # each output is half a step off
+        return bool(outputs.min() >= 0 and abs(float(outputs.sum()) - 1) < tolerance)
+
     def _settle_labels(self, labels: Sequence[str] | None) -> list[str]:
         settled = list(labels or (self.metadata.labels if self.metadata else ()))
         settled = settled or [f"class {number}" for number in range(self.num_outputs)]
@@ -214,16 +240,20 @@ class Classifier:
                 f"{self.path} has {self.num_outputs} outputs but there are {len(settled)} labels; "
                 "give one label for each output, in their order."
             )
+        for label in settled:
+            if is_reserved(label):
+                raise ModelError(
+                    f"{self.path} has a class called '{label}', which is the answer for a picture of no "
+                    "class; give this class another name."
+                )
         return settled
 
 
 def _quantization_of(details: dict) -> Quantization:
     dtype = np.dtype(details["dtype"])
     if dtype not in (np.int8, np.uint8, np.int16, np.float32):
-        raise ModelError(
-            f"a tensor at its border is {dtype}, expected int8, uint8, int16 or float32"
-        )
+        raise ModelError(f"its input or output is {dtype}, expected int8, uint8, int16 or float32")
     scale, zero_point = details["quantization"]
     if not np.issubdtype(dtype, np.floating) and scale <= 0:
-        raise ModelError("a tensor at its border holds integers without a scale")
+        raise ModelError("its input or output holds integers without a scale")
     return Quantization(dtype, float(scale), int(zero_point))

@@ -1,7 +1,7 @@
-"""Garments drawn by the project: test pictures that anyone can make, with the truth about every pixel.
+"""Draws pictures of garments whose label and mask are known, for tests and demonstrations.
 
-The outlines follow what Fashion-MNIST shows: front views without a body, shoes with the toe to the
-left. Pictures made here prove that the road works; they say nothing of real photographs.
+The outlines follow Fashion-MNIST: front views without a body, and shoes with the toe to the left. A drawn
+picture shows that the pipeline works. It does not show how well photographs are recognized.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS, class_id_of
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-SECONDS_PER_GARMENT = 4.0  # of the moving test pattern
-_SUPERSAMPLING = 4  # outlines are drawn this much larger and reduced, for smooth edges
-_PLAIN_TONE = 100  # in a sketch's tones: the garment's own colour; 0 is black, 200 twice as light
-_CORNER_RADII = (0.03, 0.015, 0.007)  # parts of the sketch's side, one for each round of cutting
-_GROUND_SPEED = 12.0  # pixels a second, of the moving test pattern
-# Median grey of each label's training images, negated back: coats are dark, sandals light.
+SECONDS_PER_GARMENT = 4.0  # how long the moving test pattern shows each garment
+_SUPERSAMPLING = 4  # outlines are drawn larger by this factor and reduced, for smooth edges
+_PLAIN_TONE = (
+    100  # the tone of the garment's own colour in a sketch; 0 is black, 200 twice as light
+)
+_CORNER_RADII = (
+    0.03,
+    0.015,
+    0.007,
+)  # shares of the sketch's side, one for each round of corner cutting
+_GROUND_SPEED = 12.0  # pixels per second by which the background of the moving test pattern slides
+# Median grey of the training images of each label, negated back: coats are dark, sandals are light.
 _GREY = (88, 65, 79, 71, 62, 148, 104, 109, 68, 65)
 
 Points = Sequence[tuple[float, float]]
@@ -31,12 +37,12 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn garment on a drawn ground.
+    """A drawn garment on a drawn background.
 
     Attributes:
         rgb: uint8, shape (H, W, 3).
         mask: bool, shape (H, W), True on the garment.
-        label: One of Fashion-MNIST's ten.
+        label: One of the Fashion-MNIST labels.
     """
 
     rgb: np.ndarray
@@ -46,21 +52,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Paint:
-    """A colour as grey level [0, 255], hue in radians, and how far it is from grey, in levels."""
+    """A colour as grey level in [0, 255], hue in radians, and chroma (distance from grey) in levels."""
 
     grey: float
     hue: float
     chroma: float
 
     def rgb(self) -> np.ndarray:
-        """float64, shape (3,); of exactly this grey level by Rec. 601 before it is clipped."""
+        """Computes RGB, float64 of shape (3,); by Rec. 601 it has exactly this grey level before clipping."""
         red_green, blue = np.array([1, -0.509, 0]), np.array([-0.129, -0.129, 1])
         shift = np.cos(self.hue) * red_green + np.sin(self.hue) * blue
         return self.grey + self.chroma * shift
 
 
 class _Sketch:
-    """A square in which a garment is drawn; coordinates run over [0, 1], y downwards."""
+    """A square in which a garment is drawn; coordinates are in [0, 1], and y points down."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         from PIL import Image, ImageDraw
@@ -74,7 +80,7 @@ class _Sketch:
         self._draw_alpha = ImageDraw.Draw(self._alpha)
 
     def between(self, low: float, high: float) -> float:
-        """A number drawn evenly from [low, high)."""
+        """Draws a random number evenly from [low, high)."""
         return float(self.rng.uniform(low, high))
 
     def cut(self, points: Points, tone: float = 1.0) -> None:
@@ -84,7 +90,7 @@ class _Sketch:
         self._draw_tone.polygon(pixels, fill=round(tone * _PLAIN_TONE))
 
     def cut_mirrored(self, right_half: Points, tone: float = 1.0) -> None:
-        """Adds a piece that is the same on both sides, from points (distance from the middle, y)."""
+        """Adds a symmetric piece of cloth from points (distance from the middle, y)."""
         right = [(0.5 + x, y) for x, y in right_half]
         left = [(0.5 - x, y) for x, y in reversed(right_half)]
         self.cut(right + left, tone)
@@ -103,13 +109,13 @@ class _Sketch:
         self._draw_tone.polygon(self._pixels(points), fill=round(tone * _PLAIN_TONE))
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tones, float64 (1 = the plain colour), and alpha, uint8; both of shape (size, size)."""
+        """Computes tones, float64 (1 = the plain colour), and alpha, uint8, each of shape (size, size)."""
         from PIL import Image, ImageFilter
 
         size_wh = (self._size, self._size)
         alpha = self._alpha.resize(size_wh, Image.Resampling.BOX)
         tone = self._tone.resize(size_wh, Image.Resampling.BOX)
-        # Cloth turns away from the light at its edges, where a blurred outline fades.
+        # Cloth is darker near its edges, where it turns away from the light.
         near_edge = 1 - np.asarray(alpha.filter(ImageFilter.GaussianBlur(self._size / 40))) / 255
         shade = 1 - 0.35 * near_edge + _folds(self._size, self.rng)
         return np.asarray(tone) / _PLAIN_TONE * shade, np.array(alpha)
@@ -126,11 +132,11 @@ class _Sketch:
 def draw_garment(
     label: str, rng: np.random.Generator, size: int = 256
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one garment, upright, filling a square.
+    """Draws one upright garment that fills a square.
 
     Args:
-        label: One of Fashion-MNIST's ten.
-        rng: Where shape and colour are drawn from; the same state draws the same garment.
+        label: One of the Fashion-MNIST labels.
+        rng: Random generator; the same state draws the same garment.
         size: Side of the square in pixels.
 
     Returns:
@@ -145,18 +151,18 @@ def draw_garment(
 def draw_scene(
     label: str, rng: np.random.Generator, size_wh: tuple[int, int] = (320, 320)
 ) -> Scene:
-    """Draws a garment lying on a ground, as a phone would take it.
+    """Draws a garment that lies on a floor, as in a photograph of a phone.
 
-    The ground has texture and about the same grey levels as the garment (it differs in hue), light
-    falls unevenly, the garment is shifted, scaled and turned by up to 12 degrees, the sensor is noisy.
+    The background has a texture and about the same grey levels as the garment, but another hue. The light is
+    uneven, the garment is shifted, scaled and turned by up to 12 degrees, and the sensor adds noise.
 
     Args:
-        label: One of Fashion-MNIST's ten.
-        rng: Where everything is drawn from; the same state draws the same scene.
+        label: One of the Fashion-MNIST labels.
+        rng: Random generator; the same state draws the same scene.
         size_wh: Width and height in pixels.
 
     Returns:
-        The picture and where the garment is.
+        The picture and the mask of the garment.
 
     Raises:
         OptionError: If there is no such label.
@@ -179,7 +185,7 @@ def draw_scene(
 def draw_moving_frame(
     t_seconds: float, size_wh: tuple[int, int] = (640, 480)
 ) -> tuple[np.ndarray, str]:
-    """A frame of the moving test pattern: garments in turn, over a ground that slowly slides by.
+    """Draws a frame of the moving test pattern: garments in turn over a background that slides slowly.
 
     Args:
         t_seconds: Time since the start; the same time gives the same frame.
@@ -203,7 +209,7 @@ def draw_moving_frame(
 def _moving_parts(
     number: int, size_wh: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """What one garment of the moving pattern needs: ground (wider than a frame), garment, alpha, label."""
+    """Draws what one garment of the pattern needs: background (wider than a frame), garment, alpha, label."""
     rng = np.random.default_rng(number)
     label = FASHION_MNIST_LABELS[number % len(FASHION_MNIST_LABELS)]
     travel = round(SECONDS_PER_GARMENT * _GROUND_SPEED) + 1
@@ -228,8 +234,8 @@ def _garment_paint(label: str, rng: np.random.Generator) -> _Paint:
     return _Paint(grey, rng.uniform(0, 2 * np.pi), rng.uniform(25, 45))
 
 
-# The ten garments. Where the numbers come from: measured by eye on the training images, in parts of
-# the tile's side; the random part is the variety found there.
+# The ten garments. The numbers were measured by eye on the training images, as shares of the image's side;
+# the random parts follow the variety of these images.
 
 
 def _tshirt(sketch: _Sketch) -> None:
@@ -432,7 +438,7 @@ def _heeled_sandal(sketch: _Sketch) -> None:
 
 
 def _rounded(points: Points, closed: bool = True) -> Points:
-    """A line with its corners rounded: Chaikin's corner cutting, three times, near the corners only."""
+    """Rounds the corners of a line by Chaikin's corner cutting, three times and near the corners only."""
     line = np.asarray(points, dtype=np.float64)
     for radius in _CORNER_RADII:
         following = np.roll(line, -1, axis=0) if closed else line[1:]
@@ -446,7 +452,7 @@ def _rounded(points: Points, closed: bool = True) -> Points:
 
 
 def _folds(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Soft folds that mostly hang down: float64, shape (size, size), about +-0.1."""
+    """Makes soft folds that mostly hang down: float64, shape (size, size), about +-0.1."""
     y, x = np.mgrid[0:size, 0:size] / size
     folds = np.zeros((size, size))
     for _ in range(3):
@@ -456,7 +462,7 @@ def _folds(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _ground(rng: np.random.Generator, size_wh: tuple[int, int], garment: _Paint) -> np.ndarray:
-    """A textured ground of about the garment's grey level and another hue: float64, shape (H, W, 3)."""
+    """Makes a textured background of about the garment's grey level: float64, shape (H, W, 3)."""
     width, height = size_wh
     paint = _Paint(
         garment.grey + rng.uniform(-15, 25),
@@ -468,14 +474,14 @@ def _ground(rng: np.random.Generator, size_wh: tuple[int, int], garment: _Paint)
 
 
 def _cloth_texture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """A weave with creases; float64, shape (H, W), about [-1, 1]."""
+    """Makes a weave with creases: float64, shape (H, W), about [-1, 1]."""
     y, x = np.mgrid[0:height, 0:width]
     weave = 0.3 * np.sin(x * 1.3) * np.sin(y * 1.3)
     return weave + 0.9 * _blotches(rng, width, height, 24) + rng.normal(0, 0.2, (height, width))
 
 
 def _plank_texture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Wooden boards with grain and dark joints; float64, shape (H, W), about [-1, 1]."""
+    """Makes wooden boards with grain and dark joints: float64, shape (H, W), about [-1, 1]."""
     board_width = int(rng.integers(36, 64))
     boards = np.arange(width) // board_width
     tones = rng.uniform(-0.5, 0.5, boards[-1] + 1)[boards]
@@ -486,7 +492,7 @@ def _plank_texture(rng: np.random.Generator, width: int, height: int) -> np.ndar
 
 
 def _blotches(rng: np.random.Generator, width: int, height: int, scale: int) -> np.ndarray:
-    """Smooth noise with features of `scale` pixels: float64, shape (H, W), in [-1, 1]."""
+    """Makes smooth noise with features of `scale` pixels: float64, shape (H, W), in [-1, 1]."""
     from PIL import Image
 
     coarse = rng.uniform(-1, 1, (height // scale + 2, width // scale + 2)).astype(np.float32)
@@ -494,7 +500,7 @@ def _blotches(rng: np.random.Generator, width: int, height: int, scale: int) -> 
 
 
 def _light(rng: np.random.Generator, size_wh: tuple[int, int]) -> np.ndarray:
-    """Light from one side: float64, shape (H, W), factors of about 0.8 to 1.2."""
+    """Makes light from one side: float64, shape (H, W), factors of about 0.8 to 1.2."""
     width, height = size_wh
     y, x = np.mgrid[0:height, 0:width]
     angle = rng.uniform(0, 2 * np.pi)
@@ -503,7 +509,7 @@ def _light(rng: np.random.Generator, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def _turned(rgb: np.ndarray, alpha: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """A garment turned counter-clockwise, on a square that holds all of it."""
+    """Turns a garment counter-clockwise, on a square that is large enough for it."""
     from PIL import Image
 
     def turned(plane: np.ndarray) -> np.ndarray:
@@ -516,10 +522,10 @@ def _turned(rgb: np.ndarray, alpha: np.ndarray, degrees: float) -> tuple[np.ndar
 def _laid(
     ground: np.ndarray, garment: np.ndarray, alpha: np.ndarray, left: int, top: int
 ) -> np.ndarray:
-    """Lays a garment on a ground, which is changed; parts beyond its edges are lost.
+    """Lays a garment on a background, which is changed; parts beyond its edges are cut off.
 
     Returns:
-        How much of each pixel of the ground is covered: float64, shape (H, W), in [0, 1].
+        The covered share of each pixel of the background: float64, shape (H, W), in [0, 1].
     """
     height, width = ground.shape[:2]
     coverage = np.zeros((height, width))

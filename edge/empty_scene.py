@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from garmentlite.edge.segmentation import frame_of, load_opencv, median
+from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.segmenters.picture_border import frame_of
 
 SIDE = 128  # pixels, the longest side at which frames are compared
 
@@ -271,7 +272,7 @@ class EmptyScene:
         scene.mean += weight * (match.normalized - scene.mean)
         rate = _rate(self._elapsed, _NOISE_SECONDS)
         scene.variance += agrees * rate * (match.distance * match.distance - scene.variance)
-        measured = float(median(match.distance[::4, ::4].ravel())) / _MEDIAN_OF_NOISE
+        measured = float(np.median(match.distance[::4, ::4])) / _MEDIAN_OF_NOISE
         self._frames += 1
         self._noise += max(rate, 1 / (self._frames + 1)) * (
             min(measured, 4 * _FIRST_NOISE) - self._noise

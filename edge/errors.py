@@ -1,6 +1,6 @@
-"""The errors a user can cause or meet; each message is one sentence that ends with what to do next.
+"""The errors that a user can cause; each message is one sentence that ends with what to do next.
 
-The command line turns any of them into that sentence and exit status 2. Everything else is a defect
+The command line prints the sentence of such an error and exits with status 2. Any other exception is a defect
 of the program and keeps its traceback.
 """
 
@@ -21,32 +21,32 @@ class GarmentliteError(Exception):
 
 
 class DataError(GarmentliteError):
-    """A data set is missing, incomplete, or not the one it claims to be."""
+    """A data set is missing or incomplete, or its content is not what its name says."""
 
 
 class ModelError(GarmentliteError):
-    """A model file cannot be read, or does not fit what it is asked to do."""
+    """A model file cannot be read, or cannot be used for the task."""
 
 
 class PictureError(GarmentliteError):
-    """A file is not a picture that can be classified."""
+    """A file, image or array is not a picture that can be classified."""
 
 
 class SourceError(GarmentliteError):
-    """A camera, video or folder of frames cannot be opened, or was lost."""
+    """A camera, video or folder of pictures cannot be opened, or was lost."""
 
 
 class OutputError(GarmentliteError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the given place."""
 
 
 class MissingPartError(GarmentliteError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is missing or broken; the message says how to install it."""
 
 
 class OptionError(GarmentliteError):
-    """A value given by the user is not one of those that are possible."""
+    """A value that the user gave is not possible."""
 
 
 class TrainingError(GarmentliteError):
-    """A training run cannot come to anything; the message names the likely cause."""
+    """A training run cannot succeed; the message names the likely cause."""

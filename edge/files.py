@@ -63,6 +63,12 @@ def require_writable(folder: Path) -> None:
         raise OutputError(_cannot_write(folder, error)) from error
 
 
+def refuse_to_overwrite(path: Path, force: bool) -> None:
+    """Raises `OutputError` if there is a file or folder at `path`, unless `force` is True."""
+    if path.exists() and not force:
+        raise OutputError(f"{path} is already there; --force replaces it, or name another place.")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a whole file at once or not at all; raises `OutputError` like `replacing`."""
     with replacing(path) as temporary:

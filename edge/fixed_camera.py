@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from garmentlite.edge.empty_scene import SIDE, Difference, EmptyScene
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
-from garmentlite.edge.segmentation import Segmenter, cleaned, load_opencv, reduced
+from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.segmenters.interface import GuidedSegmenter, Segmenter
+from garmentlite.edge.segmenters.masks import cleaned, reduced
 
 # The segmenter looks at this much more than the box, or than what differs from the scene, on each side: it
 # tells a garment from its surroundings.
@@ -22,21 +22,6 @@ _FOREGROUND_MARGIN = 0.2  # share of the sides of what differs
 _SMALLEST_LOOK = 0.25  # share of the frame's longest side: the side of the smallest part looked at
 _KEPT_PART = 0.15  # of the largest part of the foreground
 _EVIDENCE = 4.0  # logit of a pixel that certainly agrees with the scene, or certainly differs
-
-
-@runtime_checkable
-class GuidedSegmenter(Protocol):
-    """A segmenter that weighs evidence from elsewhere together with what it sees."""
-
-    def guided(self, rgb: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-        """As `Segmenter.segment`.
-
-        Args:
-            rgb: uint8, shape (H, W, 3). Not changed.
-            evidence: float32, shape (h, w): for the same part of the frame, the logit of a pixel being in
-                the foreground; 0 where nothing is known.
-        """
-        ...
 
 
 class FixedCamera:
@@ -53,7 +38,7 @@ class FixedCamera:
             segmenter: Tells a garment from hands, people and, until the scene is known, from the room.
             box: Where the garment is expected.
         """
-        self.name = segmenter.name
+        self.name, self.version = segmenter.name, segmenter.version
         self.box = box
         self._segmenter = segmenter
         self._scene = EmptyScene()

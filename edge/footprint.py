@@ -1,4 +1,4 @@
-"""What one inference costs on this machine: time, memory, and which kernels do the work."""
+"""The cost of one inference on this machine: its time, its memory, and the kernels that compute it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from garmentlite.edge.errors import ModelError
 from garmentlite.edge.runtime import make_interpreter
 
 WARMUP_RUNS, TIMED_RUNS = 10, 50
-_PROCESS_STATUS = Path("/proc/self/status")  # Linux; other systems have no such figures
+_PROCESS_STATUS = Path("/proc/self/status")  # Linux only
 _PROCESS_CLEAR_REFS = Path("/proc/self/clear_refs")
 
-# XNNPACK: the fast kernels do the whole network. in part: some operators run in the plain ones that
-# come with the runtime. built-in: all of them do, which is often a hundred times slower.
+# XNNPACK: the fast kernels compute the whole network. in part: some operators run in the runtime's plain
+# kernels. built-in: all operators do, which is often a hundred times slower.
 KernelsUsed = Literal["XNNPACK", "in part", "built-in"]
 
 
 def latency_ms(classifiers: Sequence[Classifier]) -> np.ndarray:
-    """Times of single answers, the files taking turns so that other work on the machine hits all alike.
+    """Times single inferences. The files take turns, so that other work on the machine affects all equally.
 
     Args:
-        classifiers: As they are to be timed, with their number of threads.
+        classifiers: The classifiers, each with its own number of threads.
 
     Returns:
-        float64, shape (files, TIMED_RUNS), milliseconds from uint8 image to raw outputs in Python.
+        float64, shape (files, TIMED_RUNS), milliseconds from the uint8 image to the raw outputs.
     """
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (1, *one.image_size), np.uint8) for one in classifiers]
@@ -48,15 +48,15 @@ def latency_ms(classifiers: Sequence[Classifier]) -> np.ndarray:
 
 
 def peak_memory_bytes(path: Path) -> int | None:
-    """Memory that a file takes: of a fresh process, resident at its worst, less before the file is read.
+    """Measures the memory that a model needs: by how much the resident memory of a fresh process grows.
 
-    Counts the file, what the runtime makes of it, its kernels as far as they are touched, and one answer.
+    This counts the file, the runtime's copy of it, the parts of the runtime that it uses, and one inference.
 
     Args:
         path: A `.tflite` file.
 
     Returns:
-        Bytes; None where the system does not say (it takes Linux).
+        Bytes at the peak; None on systems other than Linux, which do not tell.
     """
     if not _PROCESS_STATUS.exists():
         return None
@@ -72,11 +72,11 @@ def peak_memory_bytes(path: Path) -> int | None:
 
 
 def print_peak_memory(path: str) -> None:
-    """Writes what `peak_memory_bytes` returns, as JSON; for a process that has done nothing else."""
+    """Prints the result of `peak_memory_bytes` as JSON. It must run in a process that did nothing else."""
     with suppress(ModelError):
-        make_interpreter(b"")  # loads the runtime, which is not the file's memory
+        make_interpreter(b"")  # loads the runtime, whose own memory is not counted
     try:
-        _PROCESS_CLEAR_REFS.write_text("5")  # the peak begins anew (man proc_pid_clear_refs)
+        _PROCESS_CLEAR_REFS.write_text("5")  # resets the peak (man proc_pid_clear_refs)
     except OSError:
         sys.stdout.write("null")
         return
@@ -87,7 +87,7 @@ def print_peak_memory(path: str) -> None:
 
 
 def kernels_used(flatbuffer: bytes) -> KernelsUsed:
-    """Which kernels run a model, by what the runtime's default delegate took over.
+    """Finds out which kernels compute a model, by the operators that the default delegate took over.
 
     Args:
         flatbuffer: A model that `make_interpreter` accepts.
@@ -95,7 +95,7 @@ def kernels_used(flatbuffer: bytes) -> KernelsUsed:
     interpreter = make_interpreter(flatbuffer)
     inputs = {details["index"] for details in interpreter.get_input_details()}
     outputs = {details["index"] for details in interpreter.get_output_details()}
-    # No public call lists the operators; the runtime's own benchmark uses this one.
+    # No public function lists the operators; the runtime's own benchmark uses this one.
     taken = [node for node in interpreter._get_ops_details() if node["op_name"] == "DELEGATE"]
     if not taken:
         return "built-in"

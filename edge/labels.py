@@ -1,4 +1,4 @@
-"""The ten Fashion-MNIST labels in the order of their numbers, and how a typed name finds its label."""
+"""The ten Fashion-MNIST labels in the order of their numbers, and the search for a label by a typed name."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def is_reserved(label: str) -> bool:
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name most like a mistyped one, or None where none is like it."""
-    # A label such as "T-shirt/top" is meant by each of its parts too.
+    """Finds the known name that is most similar to a mistyped one; None if none is similar."""
+    # Each part of a label such as "T-shirt/top" stands for the label too.
     folded = {part.casefold(): label for label in known for part in (label, *label.split("/"))}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     return folded[matches[0]] if matches else None
 
 
 def folder_name_of(label: str) -> str:
-    """A label as it can stand in a path, such as "t-shirt-top"; two spellings of one label give the same."""
+    """Turns a label into a folder's name, such as "t-shirt-top"; all spellings of a label give the same."""
     return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")
 
 
 def class_id_of(name: str, labels: Sequence[str] = FASHION_MNIST_LABELS) -> int:
-    """The number of a class from its name, upper and lower case alike.
+    """Finds the number of a class by its name, in upper or lower case.
 
     Args:
         name: A label as the user typed it.

@@ -1,4 +1,4 @@
-"""What is read off a confusion matrix; NumPy only, so that the device measures as the desk does."""
+"""Recall, precision and other measures of a classifier; NumPy only, so that a device computes the same."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from garmentlite.edge.probabilities import cross_entropy
 
 
 def summary(y_true: np.ndarray, logits: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """Every figure a run or a card states, as a JSON document.
+    """Computes all measures that a run or a card lists, as a JSON document.
 
     Args:
         y_true: True class numbers, shape (N,).
-        logits: Before softmax, shape (N, C); the first of equal logits wins.
+        logits: Before softmax, shape (N, C); among equal logits the first class is predicted.
         labels: Class names in the order of the outputs.
 
     Returns:
         accuracy, macro_recall, macro_precision, macro_f1, mcc, log_loss, per_class (label, support,
-        recall, precision, f1; None where undefined) and confusion_matrix (rows = true classes). The
-        averages are over the classes for which the figure is defined.
+        recall, precision, f1; None if undefined) and confusion_matrix (rows = true classes). Averages
+        leave out the classes for which the measure is undefined.
     """
     matrix = confusion_matrix(y_true, logits.argmax(axis=1), len(labels))
     recall, precision, f1 = (
@@ -52,27 +52,27 @@ def summary(y_true: np.ndarray, logits: np.ndarray, labels: Sequence[str]) -> di
 
 
 def defined(value: float) -> float | None:
-    """The value, or None where it is not a number (which JSON cannot hold)."""
+    """Replaces NaN by None, because JSON cannot hold NaN."""
     return None if np.isnan(value) else float(value)
 
 
 def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts of true and predicted class.
+    """Counts how often each true class was predicted as each class.
 
     Args:
         y_true: True class numbers, integer, shape (N,), each in [0, num_classes).
-        y_pred: Predicted class numbers, likewise.
+        y_pred: Predicted class numbers, in the same form.
         num_classes: C.
 
     Returns:
         int64, shape (C, C). Row = true class, column = predicted class.
 
     Raises:
-        ValueError: If the two differ in shape, or a number is no class.
+        ValueError: If the two differ in shape, or a number is not in this range.
     """
     if y_true.shape != y_pred.shape or y_true.ndim != 1:
         raise ValueError(
-            f"y_true and y_pred must be of one shape (N,), got {y_true.shape} and {y_pred.shape}"
+            f"y_true and y_pred must have the same shape (N,), got {y_true.shape} and {y_pred.shape}"
         )
     for name, values in (("y_true", y_true), ("y_pred", y_pred)):
         if values.size and not (values.min() >= 0 and values.max() < num_classes):
@@ -84,7 +84,7 @@ def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, num_classes: int) -
 
 
 def accuracy(matrix: np.ndarray) -> float:
-    """Share of right answers, in [0, 1]; NaN where there are none at all.
+    """Share of right answers, in [0, 1]; NaN if there is no answer.
 
     Args:
         matrix: Counts, shape (C, C), row = true class.
@@ -100,7 +100,7 @@ def recall_per_class(matrix: np.ndarray) -> np.ndarray:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        float64, shape (C,), each in [0, 1]. NaN where a class has no true sample: such a recall is
+        float64, shape (C,), each in [0, 1]. NaN if a class has no true sample: such a recall is
         unknown and must not be read as zero.
     """
     return _shares(np.diagonal(matrix), matrix.sum(axis=1))
@@ -113,7 +113,7 @@ def precision_per_class(matrix: np.ndarray) -> np.ndarray:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        float64, shape (C,), each in [0, 1]. NaN where a class was never predicted.
+        float64, shape (C,), each in [0, 1]. NaN if a class was never predicted.
     """
     return _shares(np.diagonal(matrix), matrix.sum(axis=0))
 
@@ -125,7 +125,7 @@ def f1_per_class(matrix: np.ndarray) -> np.ndarray:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        float64, shape (C,), each in [0, 1]. NaN where a class has neither a sample nor a prediction.
+        float64, shape (C,), each in [0, 1]. NaN if a class has neither a sample nor a prediction.
     """
     return _shares(2 * np.diagonal(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
 
@@ -137,7 +137,7 @@ def matthews_correlation(matrix: np.ndarray) -> float:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
 
     Returns:
-        The coefficient; 0.0 where only one class occurs or is predicted, as scikit-learn has it.
+        The coefficient; 0.0 if only one class occurs or is predicted, as in scikit-learn.
     """
     counts = matrix.astype(np.float64)
     true_sums, predicted_sums, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
@@ -154,7 +154,7 @@ def log_loss(y_true: np.ndarray, logits: np.ndarray, weights: np.ndarray | None 
     Args:
         y_true: True class numbers, shape (N,).
         logits: Before softmax, shape (N, C).
-        weights: Weight of every sample, shape (N,); all 1 where it is None.
+        weights: Weight of every sample, shape (N,); None gives each the weight 1.
 
     Returns:
         sum(w * loss) / sum(w).
@@ -181,7 +181,9 @@ def expected_calibration_error(
 
 
 def confidence_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Which of `bins` bins of equal width over [0, 1] each lies in, an edge in the upper, 1 in the last.
+    """Assigns each confidence to a bin of equal width over [0, 1].
+
+    A confidence on the edge of two bins belongs to the upper one, and 1 belongs to the last bin.
 
     Args:
         confidence: Shape (N,), each in [0, 1].
@@ -194,12 +196,12 @@ def confidence_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bin_of: np.ndarray) -> float:
-    """As `expected_calibration_error`, of answers whose confidence is not one class's probability.
+    """Computes `expected_calibration_error` for a confidence that is not the probability of one class.
 
     Args:
         confidence: Shape (N,), each in [0, 1].
         right: bool, shape (N,), whether the answer was right.
-        bin_of: Bin number of each, shape (N,), see `confidence_bins`.
+        bin_of: Bin number of each answer, shape (N,), see `confidence_bins`.
 
     Returns:
         The error, in [0, 1].

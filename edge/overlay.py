@@ -1,6 +1,6 @@
-"""What the app draws on a frame: the answer, what the network sees, and where the time goes.
+"""Draws an answer on a frame: the outline, the label, the 28x28 image of the network, and the times.
 
-Drawn with Pillow, which is always there, so that a place to show frames needs no OpenCV for it.
+It draws with Pillow, which is always installed, so that it works without OpenCV.
 """
 
 from __future__ import annotations
@@ -11,71 +11,95 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, Recognition
+from garmentlite.edge.errors import PictureError
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
+from garmentlite.edge.recognition import Recognition, Score
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-# Colours in RGB, the last number opacity, all in [0, 255].
-PANEL = (12, 14, 18, 200)  # dark enough for grey letters on a white frame
+# Colours in RGB and opacity, all in [0, 255].
+PANEL = (12, 14, 18, 200)  # dark enough to read grey letters on a white frame
 TEXT = (255, 255, 255, 255)
 FAINT_TEXT = (196, 202, 212, 255)
 TRACK = (255, 255, 255, 44)
 OTHER_BAR = (150, 160, 176, 255)
-NAMED = (64, 214, 150)  # RGB, a garment that has a name
-UNSURE = (255, 190, 70)  # RGB, "unknown"
-NOTHING = (150, 160, 176)  # RGB, "no garment"
-OUTLINE_EDGE = (18, 14, 12)  # BGR, beside the outline: seen on a light frame where it is not
+NAMED = (64, 214, 150)  # RGB, for one of the model's labels
+UNSURE = (255, 190, 70)  # RGB, for "unknown"
+NOTHING = (150, 160, 176)  # RGB, for "no garment"
+OUTLINE_EDGE = (
+    18,
+    14,
+    12,
+)  # BGR, a dark line beside the outline, which is visible on a light frame
 
-REFERENCE_WH = (640, 480)  # pixels, the frame that the sizes below are for
-SMALLEST_WIDTH = 320  # pixels; a smaller frame is enlarged to about the reference, for reading
+REFERENCE_WH = (640, 480)  # pixels, the size of frame to which the sizes below belong
+SMALLEST_WIDTH = 320  # pixels; a smaller frame is enlarged to about the reference, to be readable
 TEXT_SIZE, SMALLEST_TEXT = 15, 11  # pixels
 TITLE_SIZE, SMALLEST_TITLE = 28, 18  # pixels
-TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels, of the 28x28 enlarged
+TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels, side of the enlarged 28x28 image
 PANEL_WIDTH, SMALLEST_PANEL = 236, 148  # pixels
-LISTED = 3  # classes
+LISTED = 3  # number of classes
 
 
-def draw_overlay(
+def annotate(
     frame_bgr: np.ndarray, recognition: Recognition, *, frames_per_second: float = 0.0
 ) -> np.ndarray:
-    """Draws an answer on a copy of the frame it was given to.
+    """Draws an answer on a copy of the frame that it was given for.
 
     Args:
-        frame_bgr: uint8, shape (H, W, 3). Not changed.
-        recognition: The answer; its mask, where it has one, is of shape (H, W).
-        frames_per_second: Of the whole app; 0 while it is unknown.
+        frame_bgr: uint8, shape (H, W, 3), in OpenCV's order of channels. It is not changed.
+        recognition: The answer to this frame.
+        frames_per_second: Rate of the stream to show beside the times; 0 shows none.
 
     Returns:
-        uint8, shape (H, W, 3), BGR; a whole multiple of H and W for a frame under 320 pixels wide.
+        A new frame, uint8, shape (H, W, 3), BGR. A frame narrower than 320 pixels is enlarged by a whole
+        factor.
+
+    Raises:
+        PictureError: If the frame is not such an array, or has another size than the picture of the answer.
     """
     from PIL import Image, ImageDraw
+
+    _require_fitting(frame_bgr, recognition)
 
     width = frame_bgr.shape[1]
     factor = 1 if width >= SMALLEST_WIDTH else round(REFERENCE_WH[0] / width)
     bgr = _enlarged(frame_bgr, factor)
     height, width = bgr.shape[:2]
     layout = _Layout(width, height)
-    prepared = recognition.prepared
-    if prepared.mask is not None and prepared.image_u8 is not None:
+    if recognition.mask is not None and recognition.image_u8 is not None:
         colour_bgr = _colour_of(recognition.label)[::-1]
-        _outline(bgr, _enlarged(prepared.mask, factor), layout.line, colour_bgr)
+        _outline(bgr, _enlarged(recognition.mask, factor), layout.line, colour_bgr)
     image = Image.frombytes("RGB", (width, height), bgr.tobytes(), "raw", "BGR")
     draw = ImageDraw.Draw(image, "RGBA")
     _draw_answer(draw, layout, recognition)
-    _draw_tile(image, draw, layout, prepared.image_u8)
+    _draw_tile(image, draw, layout, recognition.image_u8)
     _draw_timing(draw, layout, timing_texts(recognition.latency_ms, frames_per_second))
     return np.frombuffer(bytearray(image.tobytes("raw", "BGR")), np.uint8).reshape(bgr.shape)
 
 
 def timing_texts(latency_ms: Mapping[str, float], frames_per_second: float) -> list[str]:
-    """What the lowest line says, a text for every stage in milliseconds, and the rate where it is known."""
+    """Makes the texts of the lowest line: the milliseconds of each stage, and the rate unless it is 0."""
     texts = [f"{stage} {ms:.1f}" for stage, ms in latency_ms.items()]
     texts[-1:] = [f"{text} ms" for text in texts[-1:]]
     if frames_per_second > 0:
         texts.append(f"{frames_per_second:.1f} fps")
     return texts
+
+
+def _require_fitting(frame_bgr: np.ndarray, recognition: Recognition) -> None:
+    if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
+        raise PictureError(
+            f"A frame must be uint8 of shape (height, width, 3) in BGR, got {frame_bgr.dtype} of shape "
+            f"{frame_bgr.shape}; convert it first."
+        )
+    if recognition.mask is not None and recognition.mask.shape != frame_bgr.shape[:2]:
+        raise PictureError(
+            f"The answer is for a picture of shape {recognition.mask.shape}, but the frame has shape "
+            f"{frame_bgr.shape[:2]}; recognize this frame itself, since pictures from files are reduced."
+        )
 
 
 class _Layout:
@@ -102,7 +126,7 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
 
 
 def _fitted(text: str, size: int, width: float) -> tuple[str, Any]:
-    """A text and a font for it, smaller than `size` or cut where the text is wider than there is room."""
+    """Fits a text into a width by a font of at most `size`, and cuts the text if it is still too wide."""
     size = max(SMALLEST_TEXT, min(size, int(size * width / max(_font(size).getlength(text), 1))))
     font = _font(size)
     whole = text
@@ -117,18 +141,17 @@ def _colour_of(label: str) -> tuple[int, int, int]:
 
 
 def _share_of_label(recognition: Recognition) -> float:
-    """The probability of the label, which smoothing may hold on to while another class is ahead."""
-    if recognition.probabilities is None or recognition.label not in recognition.labels:
-        return recognition.confidence
-    return float(recognition.probabilities[recognition.labels.index(recognition.label)])
+    """Finds the probability of the label; smoothing may keep a label that is not the most probable one."""
+    shares = {score.label: score.probability for score in recognition.scores}
+    return shares.get(recognition.label, recognition.confidence)
 
 
 def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> None:
-    """The label with its bar and the most probable classes, or why there is no garment, upper left."""
-    listed = recognition.top_k(LISTED)
+    """Draws the label with its bar and the most probable classes, or the reason, in the upper left corner."""
+    listed = recognition.scores[:LISTED]
     left, right = 2 * layout.margin, layout.panel
     font = _font(layout.text_size)
-    reason = "" if listed else recognition.prepared.description["reason"] or ""
+    reason = "" if listed else recognition.reason or ""
     reason_lines = _wrapped(reason.split(), " ", font, right - left)
     title_height = round(layout.title_size * 1.25)
     height = title_height + layout.row * (len(listed) or len(reason_lines))
@@ -152,33 +175,33 @@ def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> 
     if listed:
         _draw_bar(draw, (left, y, right, y + layout.bar), share, colour)
         y += layout.bar + layout.margin // 2
-    for number, entry in enumerate(listed):
-        bar_colour = colour if entry["label"] == recognition.label else OTHER_BAR
-        _draw_row(draw, layout, y + number * layout.row, entry, bar_colour)
+    for number, score in enumerate(listed):
+        bar_colour = colour if score.label == recognition.label else OTHER_BAR
+        _draw_row(draw, layout, y + number * layout.row, score, bar_colour)
 
 
 def _draw_row(
     draw: ImageDraw,
     layout: _Layout,
     y: int,
-    entry: Mapping[str, Any],
+    score: Score,
     colour: tuple[int, int, int, int],
 ) -> None:
-    """One class with its probability, and a thin bar below."""
+    """Draws one class with its probability, and a thin bar below."""
     left, right = 2 * layout.margin, layout.panel
     bar_top = y + layout.row - layout.line
     baseline = bar_top - round(0.3 * layout.text_size)
     font = _font(layout.text_size)
-    percent = f"{entry['probability']:.0%}"
+    percent = f"{score.probability:.0%}"
     room = right - left - font.getlength(percent) - layout.margin
-    name, name_font = _fitted(entry["label"], layout.text_size, room)
+    name, name_font = _fitted(score.label, layout.text_size, room)
     draw.text((left, baseline), name, FAINT_TEXT, name_font, anchor="ls")
     draw.text((right, baseline), percent, FAINT_TEXT, font, anchor="rs")
-    _draw_bar(draw, (left, bar_top, right, bar_top + layout.line), entry["probability"], colour)
+    _draw_bar(draw, (left, bar_top, right, bar_top + layout.line), score.probability, colour)
 
 
 def _draw_tile(image: Any, draw: ImageDraw, layout: _Layout, image_u8: np.ndarray | None) -> None:
-    """The 28x28 the network sees, every pixel a square, upper right."""
+    """Draws the 28x28 image of the network in the upper right corner, each pixel as a square."""
     from PIL import Image
 
     margin, side = layout.margin, layout.tile
@@ -202,7 +225,7 @@ def _draw_tile(image: Any, draw: ImageDraw, layout: _Layout, image_u8: np.ndarra
 
 
 def _draw_timing(draw: ImageDraw, layout: _Layout, texts: list[str]) -> None:
-    """Stages and rate along the lower edge, in as many lines as they need."""
+    """Writes the texts along the lower edge, in as many lines as they need."""
     font = _font(layout.text_size)
     lines = _wrapped(texts, "  \u00b7  ", font, layout.width - 2 * layout.margin)
     height = len(lines) * layout.row + layout.margin // 2
@@ -214,7 +237,7 @@ def _draw_timing(draw: ImageDraw, layout: _Layout, texts: list[str]) -> None:
 
 
 def _wrapped(texts: list[str], joint: str, font: Any, width: float) -> list[str]:
-    """Texts joined to lines no wider than `width` pixels, where that can be."""
+    """Joins texts to lines of at most `width` pixels; a text that is wider gets a line of its own."""
     lines: list[str] = []
     for text in texts:
         longer = f"{lines[-1]}{joint}{text}" if lines else text
@@ -231,7 +254,7 @@ def _draw_bar(
     share: float,
     colour: tuple[int, int, int, int],
 ) -> None:
-    """A bar filled from the left by a share in [0, 1]."""
+    """Draws a bar that is filled from the left by a share in [0, 1]."""
     left, top, right, bottom = box
     draw.rectangle((left, top, right, bottom - 1), TRACK)
     filled = round((right - left) * share)
@@ -242,26 +265,26 @@ def _draw_bar(
 def _outline(
     bgr: np.ndarray, mask: np.ndarray, thickness: int, colour_bgr: tuple[int, ...]
 ) -> None:
-    """Draws the border of a mask into `bgr`, which is changed: a bright line on a wider dark one."""
+    """Draws the outline of a mask into `bgr`, which is changed: a bright line on a wider dark one."""
     bgr[_border(mask, thickness + 2)] = OUTLINE_EDGE
     bgr[_border(mask, thickness)] = colour_bgr
 
 
 def _border(mask: np.ndarray, thickness: int) -> tuple[np.ndarray, ...]:
-    """Rows and columns of the pixels within half of `thickness` of the edge of a mask, bool (H, W)."""
+    """Finds rows and columns of the pixels along the edge of a mask, bool (H, W), `thickness` pixels wide."""
     border = np.zeros_like(mask)
     height, width = mask.shape
     before = thickness // 2
     rows = slice(before, height - (thickness - before))
     columns = slice(before, width - (thickness - before))
-    # Where the mask differs from itself moved by the thickness.
+    # A pixel is near the edge if the mask differs from itself moved by the thickness.
     border[rows] |= mask[thickness:] != mask[:-thickness]
     border[:, columns] |= mask[:, thickness:] != mask[:, :-thickness]
     return np.nonzero(border)
 
 
 def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """A copy of an image of shape (H, W) or (H, W, 3), every pixel a square of `factor` pixels."""
-    if factor == 1:  # nearly always, and repeating once takes ten times as long
+    """Copies an image of shape (H, W) or (H, W, 3), with each pixel as a square of `factor` pixels."""
+    if factor == 1:  # the usual case, for which np.repeat takes ten times as long
         return pixels.copy()
     return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)

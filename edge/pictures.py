@@ -1,4 +1,4 @@
-"""Picture files to RGB arrays: every common kind is read, everything else is refused in one sentence."""
+"""Pictures as RGB arrays: every common file format is read, anything else is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from garmentlite.edge.errors import PictureError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# What is looked for in folders; a file named on its own is tried whatever it is called.
+# Suffixes of the files that are taken from a folder. A file named on its own may have any name.
 PICTURE_SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-# Pillow's readers for them; its others may start programs (EPS) or are rarely tested.
+# Pillow's readers for these formats. Its other readers may start programs (EPS) or are rarely tested.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-MIN_SIDE = 28  # pixels; the tile the network sees, nothing smaller holds as much
-MAX_PIXELS = 64_000_000  # width x height; 192 MB as RGB, which a board with 1 GB still holds
-# Pillow's readers meet broken files with any of these, depending on the format and the place.
+MIN_SIDE = 28  # pixels; a smaller picture has less detail than the image that the network sees
+MAX_PIXELS = (
+    64_000_000  # width x height; 192 MB as RGB, which fits into the memory of a board with 1 GB
+)
+# Pillow's readers raise any of these for a broken file, depending on the format and the place.
 _READ_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError,
     ArithmeticError, MemoryError,
 )  # fmt: skip
-_GREY_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes for them
+_GREY_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of 16-bit grey pictures
+MAX_SIDE = 640  # pixels, the longest side to which photographs are reduced
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,14 @@ class Picture:
 
     Attributes:
         rgb: uint8, shape (H, W, 3).
-        alpha: uint8, shape (H, W), 0 = transparent; None where the picture is opaque.
+        alpha: uint8, shape (H, W), 0 = transparent; None if the picture is opaque.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        """Refuses arrays of another type or shape with a ValueError."""
+        """Raises ValueError if an array has a wrong type or shape."""
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
             raise ValueError(
                 f"rgb must be uint8 of shape (H, W, 3), got {self.rgb.dtype} {self.rgb.shape}"
@@ -63,26 +66,49 @@ class Picture:
 
     @classmethod
     def from_bgr(cls, frame_bgr: np.ndarray) -> Picture:
-        """A camera frame, uint8 of shape (H, W, 3) in OpenCV's order of channels; it is copied."""
+        """Makes a picture of a frame in OpenCV's order of channels.
+
+        Args:
+            frame_bgr: uint8, shape (H, W, 3). It is copied.
+        """
         return cls(np.ascontiguousarray(frame_bgr[..., ::-1]))
 
+    @classmethod
+    def from_image(cls, image: Image, max_side: int = MAX_SIDE) -> Picture:
+        """Makes a picture of a Pillow image in any mode, upright and reduced if it is large.
 
-def read_picture(path: str | Path, max_side: int = 640) -> Picture:
-    """Reads a picture upright, in 8-bit RGB, reduced where it is large.
+        Args:
+            image: It is not changed.
+            max_side: Longest side of the result in pixels; a smaller image keeps its size.
 
-    Grey, 1-bit, 16-bit, palette and CMYK pictures become RGB, transparency is kept apart, of an
-    animation the first frame is taken. Large JPEG files are decoded at a fraction of their size.
+        Raises:
+            PictureError: If the image is too small or too large, or its file turns out to be damaged.
+        """
+        from PIL import ImageOps
+
+        name = str(getattr(image, "filename", "") or "The image")
+        with _errors_named(name), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd metadata, which does not matter here
+            _check_size(name, image.size)
+            return _to_picture(_reduced(_in_8_bit(ImageOps.exif_transpose(image)), max_side))
+
+
+def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Picture:
+    """Reads a picture upright, in 8-bit RGB, and reduces it if it is large.
+
+    Grey, 1-bit, 16-bit, palette and CMYK pictures become RGB, and transparency becomes `alpha`. An animation
+    gives its first frame. Large JPEG files are decoded at a fraction of their size.
 
     Args:
         path: A picture file.
-        max_side: Longest side of the result in pixels; smaller pictures keep their size.
+        max_side: Longest side of the result in pixels; a smaller picture keeps its size.
 
     Returns:
         The picture.
 
     Raises:
-        PictureError: If there is no such file, it is no picture, it is damaged, smaller than 28 pixels
-            or larger than 64 million pixels (seen from its header, before anything is decoded).
+        PictureError: If there is no such file, if it is not a picture or is damaged, or if the picture has a
+            side below 28 pixels or more than 64 million pixels (checked before it is decoded).
     """
     from PIL import Image, ImageOps
 
@@ -95,7 +121,7 @@ def read_picture(path: str | Path, max_side: int = 640) -> Picture:
     if not path.is_file():
         raise PictureError(f"There is no picture {path}; check the name and the folder.")
     with _errors_named(path), warnings.catch_warnings():
-        # Pillow warns of sizes (checked below) and of odd metadata that does not matter here.
+        # Pillow warns about sizes, which are checked below, and about odd metadata, which does not matter.
         warnings.simplefilter("ignore")
         with Image.open(path, formats=_FORMATS) as opened:
             _check_size(path, opened.size)
@@ -106,14 +132,14 @@ def read_picture(path: str | Path, max_side: int = 640) -> Picture:
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
-    """The picture files that files, folders and patterns stand for.
+    """Lists the picture files that files, folders and patterns stand for.
 
     Args:
-        paths: Files (taken whatever their suffix), folders (searched with all their subfolders for
-            known suffixes, hidden ones left out), and glob patterns (`**` for any depth).
+        paths: Files with any suffix; folders, which are searched with their subfolders for known suffixes
+            (hidden folders and files are left out); and glob patterns (`**` for any depth).
 
     Returns:
-        Files in the order of the arguments, sorted within each, none twice.
+        Files in the order of the arguments, sorted within each; no file is listed twice.
 
     Raises:
         PictureError: If one of `paths` stands for nothing.
@@ -132,8 +158,8 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
 
 
 @contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
-    """Turns what Pillow raises at a broken or monstrous file into a `PictureError`."""
+def _errors_named(path: str | Path) -> Iterator[None]:
+    """Turns the errors that Pillow raises for a broken or huge file into a `PictureError`."""
     from PIL import Image
 
     try:
@@ -156,7 +182,7 @@ def _errors_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def _check_size(path: str | Path, size: tuple[int, int]) -> None:
     width, height = size
     if min(size) < MIN_SIDE:
         raise PictureError(
@@ -167,7 +193,7 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
         raise PictureError(_too_large(path, f"{width} x {height}"))
 
 
-def _too_large(path: Path, amount: str) -> str:
+def _too_large(path: str | Path, amount: str) -> str:
     return (
         f"{path} is too large ({amount} pixels, at most {MAX_PIXELS // 10**6} million can be read); "
         "make it smaller."
@@ -175,7 +201,7 @@ def _too_large(path: Path, amount: str) -> str:
 
 
 def _in_8_bit(image: Image) -> Image:
-    """Any mode of Pillow to "RGB" or, where something is transparent, "RGBA"."""
+    """Converts an image of any mode to "RGB" or, if something is transparent, to "RGBA"."""
     if image.mode in _GREY_16_BIT:
         return _from_levels(np.asarray(image), 65_535).convert("RGB")
     if image.mode == "F":
@@ -183,11 +209,11 @@ def _in_8_bit(image: Image) -> Image:
         full_scale = next((top for top in (1, 255) if values.max() <= top), 65_535)
         return _from_levels(values, full_scale).convert("RGB")
     mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)  # which would copy
+    return image if image.mode == mode else image.convert(mode)  # convert always makes a copy
 
 
 def _from_levels(values: np.ndarray, full_scale: int) -> Image:
-    """Grey values of [0, full_scale] to an 8-bit image."""
+    """Makes an 8-bit image of grey values in [0, full_scale]."""
     from PIL import Image
 
     scaled = np.clip(values.astype(np.float64) * 255 / full_scale, 0, 255)
@@ -201,7 +227,7 @@ def _reduced(image: Image, max_side: int) -> Image:
     if scale >= 1:
         return image
     width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BOX)  # the mean of an area
+    return image.resize((width, height), Image.Resampling.BOX)  # each pixel is the mean of an area
 
 
 def _to_picture(image: Image) -> Picture:
@@ -213,7 +239,7 @@ def _to_picture(image: Image) -> Picture:
 
 
 def _files_of(path: Path) -> list[Path]:
-    """The path itself, or the pictures below it if it is a folder."""
+    """Lists the pictures below a folder; any other path is returned alone."""
     if not path.is_dir():
         return [path]
     files = []

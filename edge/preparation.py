@@ -1,9 +1,9 @@
-"""From a picture to the 28x28 the network knows, by the steps Fashion-MNIST itself was made with.
+"""From a picture to the 28x28 image of the network, by the steps with which Fashion-MNIST was made.
 
-The steps are those of section 2 of the data set's paper (Xiao, Rasul, Vollgraf, arXiv 1708.07747):
-trim, longest side to 28 by skipping rows and columns, sharpen, extend in the centre, negate, 8-bit
-grey. The paper's pictures have a studio background; here a segmenter finds the garment, and the
-background becomes 0 whatever it was.
+Section 2 of the data set's paper (Xiao, Rasul, Vollgraf, arXiv 1708.07747) lists the steps: trim, reduce the
+longest side to 28 by skipping rows and columns, sharpen, extend around the centre, negate, convert to 8-bit
+grey. The paper's pictures have a studio background. Here a segmenter finds the garment, and the background
+becomes 0 whatever it was.
 """
 
 from __future__ import annotations
@@ -11,77 +11,107 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from garmentlite.edge.median import median
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.segmentation import (
-    WORKING_SIDE,
-    SecondOpinion,
-    Segmenter,
-    load_opencv,
-    median,
-)
+from garmentlite.edge.segmenters.interface import SecondOpinion, Segmenter
+from garmentlite.edge.segmenters.masks import WORKING_SIDE
 
+# How the garment is told from the background: a segmenter finds it in a "photo", the picture's own
+# transparency shows it, or the picture has the form of the training images and nothing is to be done.
+Form = Literal["photo", "transparent", "fashion-mnist"]
+
+# The version is raised whenever the same picture gives another image: models and kept tiles name it.
 PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
 TILE = 28  # pixels, both sides
-THUMBNAIL_HW = (73, 51)  # pixels; the pictures that the paper reduced by skipping rows and columns
-# Longest side in pixels to which larger garments are reduced by averaging before rows are skipped, and the
-# deviation in pixels by which they are softened there. The outline of a mask is hard; in the data set it
-# fades into the ground: its pixels have 0.63 of the grey of the rest (median), hard ones 1.07, these 0.66
-# (`benchmarks/fidelity.py`).
+# Height and width in pixels of the thumbnails that the paper reduced by skipping rows and columns.
+THUMBNAIL_HW = (73, 51)
+# Larger garments are first reduced by averaging to this longest side in pixels and blurred with this
+# standard deviation in pixels. The outline of a mask is sharp, while garments in the data set fade into the
+# background: pixels on their outline have 0.63 of the grey of the other pixels (median). A sharp outline
+# has 1.07, the blurred one 0.66 (`benchmarks/fidelity.py`).
 REDUCED_SIDE = 56
 SOFTNESS = 1.0
-_COVERED = 64  # of 255: so far a faded outline still is garment
-# ImageMagick's -sharpen with radius 1 and deviation 1, the paper's step 4: minus a Gaussian with twice
-# its sum in the centre, scaled to sum 1. In 1/1024, so that every machine gets the same bytes.
+_COVERED = 64  # of 255: a pixel of the blurred mask with this coverage belongs to the garment
+# The paper's step 4 is ImageMagick's -sharpen with radius 1 and standard deviation 1: a negative Gaussian
+# whose centre is raised by twice its sum, scaled to sum 1. In integers of 1/1024, so that every machine
+# computes the same bytes.
 SHARPEN_CENTRE, SHARPEN_SIDE, SHARPEN_CORNER = 1700, -105, -64
 _SHARPENER = np.full((3, 3), SHARPEN_CORNER, np.float32)
 _SHARPENER[1], _SHARPENER[:, 1], _SHARPENER[1, 1] = SHARPEN_SIDE, SHARPEN_SIDE, SHARPEN_CENTRE
-# Median grey in a garment's own pixels; 2% of the training images lie below. White products are not in
-# the data (paper, section 2), so whiter ones are lifted to the whitest that the network has seen.
+# Median grey of the garment's pixels after negation; 2% of the training images have a lower one. White
+# products are not in the data (paper, section 2), so a whiter garment is raised to this level.
 LOWEST_MEDIAN = 40
-DARK_CORNER = 5  # grey level; all four corners are at most this in 99.8% of the training images
-# The range of 99% of the 60,000 training images.
-ZERO_SHARE_RANGE = (0.18, 0.84)  # of all pixels
-MEAN_RANGE = (14, 154)  # grey levels, over all pixels
-# Limits of what can be a garment, shares of the picture; real ones are well within.
-_SMALLEST_MASK = 0.01
-_LARGEST_MASK = 0.95
-_LARGEST_BORDER = 0.90  # of the border's pixels
-_SMALLEST_LARGEST_PART = 0.35  # of the mask: two shoes are two parts of a half each
+DARK_CORNER = 5  # grey level; in 99.8% of the training images no corner is lighter
+# Ranges that hold 99% of the 60,000 training images.
+ZERO_SHARE_RANGE = (0.18, 0.84)  # share of pixels that are 0
+MEAN_RANGE = (14, 154)  # mean grey level of all pixels
+# A mask outside these limits cannot be a garment; the masks of real garments are well inside.
+_SMALLEST_MASK = 0.01  # share of the picture
+_LARGEST_MASK = 0.95  # share of the picture
+_LARGEST_BORDER = 0.90  # share of the pixels along the picture's border
+_SMALLEST_LARGEST_PART = 0.35  # share of the mask; a pair of shoes has two parts of a half each
 
 
-@dataclass(frozen=True)
+class Box(NamedTuple):
+    """A rectangle in a picture, in pixels; x and y are its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Prepared:
     """A picture brought to the form of the training images.
 
     Attributes:
-        image_u8: uint8, shape (28, 28), a light garment on 0; None when no garment was found.
-        mask: bool, shape (H, W) of the picture, True on the garment; None where none was needed.
-        description: What was done, as JSON: `preparation`, `version`, `form` ("photo", "transparent" or
-            "fashion-mnist"), `segmenter` (a name or None), `found`, `reason` (why none was found, or
-            None), `box` ([x, y, width, height] of the garment in pixels, or None).
+        image_u8: uint8, shape (28, 28), a light garment on 0; None if no garment was found.
+        mask: bool, shape (H, W) of the picture, True on the garment; None if no mask was needed.
+        box: The smallest box around the garment; None if no garment was found.
+        reason: Why no garment was found; None if one was found.
+        form: "photo" (a segmenter found the garment), "transparent" (the picture's transparency shows it)
+            or "fashion-mnist" (the picture has the form of the training images and passed unchanged).
+        segmenter: Name of the segmenter; None if it was not needed.
         latency_ms: Milliseconds of the stages "segment" and "prepare".
     """
 
     image_u8: np.ndarray | None
     mask: np.ndarray | None
-    description: dict[str, Any]
+    box: Box | None
+    reason: str | None
+    form: Form
+    segmenter: str | None
     latency_ms: dict[str, float]
+
+    def preparation_document(self) -> dict[str, Any]:
+        """Makes the JSON object "preparation" that the command line prints with each answer."""
+        return {
+            "preparation": PREPARATION["name"],
+            "version": PREPARATION["version"],
+            "form": self.form,
+            "segmenter": self.segmenter,
+            "found": self.image_u8 is not None,
+            "reason": self.reason,
+            "box": None if self.box is None else list(self.box),
+        }
 
 
 def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
     """Finds the garment in a picture and brings it to the form of the training images.
 
     Args:
-        picture: A photograph, a picture with a transparent background, or a 28x28 image that has
-            Fashion-MNIST's form already (it passes unchanged).
-        segmenter: How the garment is told from its background in a photograph.
+        picture: A photograph, a picture with a transparent background, or a 28x28 image that has the form
+            of Fashion-MNIST already and passes unchanged.
+        segmenter: Separates the garment from the background in a photograph.
 
     Returns:
-        The image and how it came about; without an image where no garment was found.
+        The prepared image, or the reason why no garment was found.
 
     Raises:
         MissingPartError: If OpenCV is needed and not installed.
@@ -90,58 +120,56 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
 
 
 def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
-    """As `prepare`, and then as it comes out by the segmenter's second opinion, made when it is asked for.
+    """Prepares a picture, and then once more with the segmenter's second opinion.
 
     Args:
         picture: See `prepare`.
-        segmenter: See `prepare`; one that is a `SecondOpinion` is asked for it.
+        segmenter: See `prepare`; a `SecondOpinion` can segment the picture in another way.
 
     Yields:
-        What `prepare` returns; where that has an image, what another opinion makes of the picture, if there
-        is one.
+        What `prepare` returns. If that has an image and the segmenter has another mask, the picture
+        prepared with that mask, which is computed when the caller asks for it.
 
     Raises:
         MissingPartError: If OpenCV is needed and not installed.
     """
     start = time.perf_counter()
-    form, name = "photo", None
-    masks: Iterator[np.ndarray | None]
-    if has_fashion_mnist_form(picture):
-        form, masks = "fashion-mnist", iter([None])
-    elif picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
-        form, masks = "transparent", iter([picture.alpha >= 128])
-    elif isinstance(segmenter, SecondOpinion):
-        name, masks = segmenter.name, segmenter.opinions(picture.rgb)
-    else:
-        name, masks = segmenter.name, iter([segmenter.segment(picture.rgb)])
+    form, name, masks = _masks_of(picture, segmenter)
     for mask in masks:
         segmented = time.perf_counter()
         image_u8, reason, box = None, None, None
         if mask is None:
-            image_u8, box = picture.rgb[..., 0].copy(), [0, 0, TILE, TILE]
+            image_u8, box = picture.rgb[..., 0].copy(), Box(0, 0, TILE, TILE)
         elif (reason := why_no_garment(mask)) is None:
-            image_u8, box = fit_to_tile(picture.rgb, mask), list(box_of(mask))
-        description = {
-            "preparation": PREPARATION["name"],
-            "version": PREPARATION["version"],
-            "form": form,
-            "segmenter": name,
-            "found": image_u8 is not None,
-            "reason": reason,
-            "box": box,
-        }
+            image_u8, box = fit_to_tile(picture.rgb, mask), box_of(mask)
         latency_ms = {
             "segment": (segmented - start) * 1000,
             "prepare": (time.perf_counter() - segmented) * 1000,
         }
-        yield Prepared(image_u8, mask, description, latency_ms)
+        yield Prepared(
+            image_u8=image_u8, mask=mask, box=box, reason=reason, form=form, segmenter=name,
+            latency_ms=latency_ms,
+        )  # fmt: skip
         if image_u8 is None:
             return
         start = time.perf_counter()
 
 
+def _masks_of(
+    picture: Picture, segmenter: Segmenter
+) -> tuple[Form, str | None, Iterator[np.ndarray | None]]:
+    """Chooses where the mask comes from: the form, the segmenter's name if it is used, and its masks."""
+    if has_fashion_mnist_form(picture):
+        return "fashion-mnist", None, iter([None])
+    if picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
+        return "transparent", None, iter([picture.alpha >= 128])
+    if isinstance(segmenter, SecondOpinion):
+        return "photo", segmenter.name, segmenter.opinions(picture.rgb)
+    return "photo", segmenter.name, iter([segmenter.segment(picture.rgb)])
+
+
 def has_fashion_mnist_form(picture: Picture) -> bool:
-    """Whether a picture is 28x28, opaque and grey, with something light on a dark ground."""
+    """Whether a picture is 28x28, opaque and grey, and shows something light on a dark background."""
     rgb = picture.rgb
     return bool(
         rgb.shape[:2] == (TILE, TILE)
@@ -153,7 +181,7 @@ def has_fashion_mnist_form(picture: Picture) -> bool:
 
 
 def why_no_garment(mask: np.ndarray) -> str | None:
-    """Why a mask, bool of shape (H, W), cannot be a garment; None where it can."""
+    """Says why a mask, bool of shape (H, W), cannot be a garment; None if it can be one."""
     share = np.count_nonzero(mask) / mask.size
     if share < _SMALLEST_MASK:
         return "nothing stands out from the background"
@@ -167,15 +195,15 @@ def why_no_garment(mask: np.ndarray) -> str | None:
 
 
 def fit_to_tile(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The paper's steps 2 to 7 for a garment whose place is known.
+    """Applies the paper's steps 2 to 7 to a garment whose mask is known.
 
     Args:
         rgb: uint8, shape (H, W, 3).
         mask: bool, shape (H, W), True on the garment; at least one pixel.
 
     Returns:
-        uint8, shape (28, 28): the garment's longest side fills the tile, the other is centred with the
-        odd pixel of padding left or above, greys are negated, 0 outside and at least 1 inside.
+        uint8, shape (28, 28). The garment's longest side fills the tile and the other side is centred; an
+        odd pixel of padding goes to the left or above. Greys are negated: 0 outside, at least 1 inside.
 
     Raises:
         ValueError: If the mask is empty.
@@ -193,28 +221,28 @@ def fit_to_tile(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return tile
 
 
-def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest box around the True pixels: x, y, width, height in pixels.
+def box_of(mask: np.ndarray) -> Box:
+    """Finds the smallest box around the True pixels of a mask, bool of shape (H, W).
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no pixel is True.
     """
     x, y, width, height = load_opencv().boundingRect(mask.astype(np.uint8))
     if not width:
         raise ValueError("the mask is empty")
-    return x, y, width, height
+    return Box(x, y, width, height)
 
 
 def acceptance(image_u8: np.ndarray) -> dict[str, Any]:
-    """How far an image has the properties that nearly all training images have.
+    """Measures whether an image has the properties that nearly all training images have.
 
     Args:
         image_u8: uint8, shape (28, 28).
 
     Returns:
-        Measured values `corner_max`, `zero_share`, `mean`, `padding` ([left, top, right, bottom] in
-        pixels), and for each property whether it holds: `corners_dark`, `fills_longest_side`,
-        `zero_share_usual`, `mean_usual`, `centred`; `accepted` where all do.
+        Measured values `corner_max`, `zero_share`, `mean` and `padding` ([left, top, right, bottom] in
+        pixels); whether each property holds, as `corners_dark`, `fills_longest_side`, `zero_share_usual`,
+        `mean_usual` and `centred`; and `accepted`, which is True if all hold.
     """
     garment = image_u8 > 0
     x, y, width, height = box_of(garment) if garment.any() else (0, 0, 0, 0)
@@ -239,7 +267,7 @@ def acceptance(image_u8: np.ndarray) -> dict[str, Any]:
 
 
 def naive_tile(rgb: np.ndarray) -> np.ndarray:
-    """What most tutorials do: the whole picture squeezed to 28x28 grey, neither cut out nor negated.
+    """Resizes the whole picture to 28x28 grey as most tutorials do, neither cut out nor negated.
 
     Args:
         rgb: uint8, shape (H, W, 3).
@@ -253,13 +281,13 @@ def naive_tile(rgb: np.ndarray) -> np.ndarray:
 
 
 def _trimmed(plane: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A plane and its mask cut to the box around the mask."""
+    """Cuts a plane and its mask to the box around the mask."""
     x, y, width, height = box_of(mask)
     return plane[y : y + height, x : x + width], mask[y : y + height, x : x + width]
 
 
 def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A grey plane and its mask reduced and softened; those within the paper's thumbnails stay."""
+    """Reduces and blurs a grey plane and its mask, unless they fit into one of the paper's thumbnails."""
     cv2 = load_opencv()
     height, width = mask.shape
     if height <= THUMBNAIL_HW[0] and width <= THUMBNAIL_HW[1]:
@@ -268,25 +296,25 @@ def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
     planes = cv2.merge([grey, mask.astype(np.uint8) * 255])
     planes = cv2.resize(planes, size_wh, interpolation=cv2.INTER_AREA)
-    room = (2, 2, 2, 2)  # for the outline to fade
+    room = (2, 2, 2, 2)  # pixels into which the outline fades
     planes = cv2.copyMakeBorder(planes, *room, cv2.BORDER_CONSTANT, value=(255, 0))
     planes = cv2.GaussianBlur(planes, (0, 0), SOFTNESS, borderType=cv2.BORDER_REPLICATE)
     grey, coverage = cv2.split(planes)
-    # Of what is thin all over, the best covered pixels are inside.
+    # Of a garment that is thin everywhere, the pixels with the highest coverage are kept.
     return grey, coverage >= min(_COVERED, int(coverage.max()))
 
 
 def _subsampled(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A plane and its mask with the longest side brought to 28 by skipping rows and columns.
+    """Reduces the longest side of a plane and its mask to 28 by skipping rows and columns.
 
-    Ends so thin that they would be skipped are cut off first, so that the garment fills the tile.
+    Ends that are thin enough to be skipped are cut off first, so that the garment fills the tile.
     """
     while True:
         grey, mask = _trimmed(grey, mask)
         scale = TILE / max(mask.shape)
         rows, columns = (_spread(side, max(1, round(side * scale))) for side in mask.shape)
         sampled = mask[np.ix_(rows, columns)]
-        if not sampled.any():  # threads all over: taken with what lies between them
+        if not sampled.any():  # only threads: the pixels between them are taken for garment too
             mask = np.ones_like(mask)
             continue
         x, y, width, height = box_of(sampled)
@@ -298,20 +326,20 @@ def _subsampled(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _spread(length: int, count: int) -> np.ndarray:
-    """`count` indices spread evenly over [0, length), each in the middle of its share."""
+    """Spreads `count` indices evenly over [0, length), each in the middle of its section."""
     return (2 * np.arange(count) + 1) * length // (2 * count)
 
 
 def _sharpened(grey: np.ndarray) -> np.ndarray:
-    """The paper's step 4 on a plane, uint8 (H, W), in exact integers; the border is repeated outwards."""
+    """Applies the paper's step 4 to a plane, uint8 (H, W); the border is repeated outwards."""
     cv2 = load_opencv()
-    # float32 holds these integers, and all sums of them, without rounding.
+    # float32 represents these integers and all their sums exactly.
     total = cv2.filter2D(grey.astype(np.float32), -1, _SHARPENER, borderType=cv2.BORDER_REPLICATE)
-    return np.clip((total + 512) // 1024, 0, 255).astype(np.int32)  # half of 1024, for rounding
+    return np.clip((total + 512) // 1024, 0, 255).astype(np.int32)  # 512 rounds to nearest
 
 
 def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:
-    """Lifts a garment too white to be seen; uint8, at least 1 so that it never becomes background."""
+    """Raises the level of a garment that is nearly as white as paper; uint8, at least 1 on the garment."""
     lift = max(0, LOWEST_MEDIAN - int(median(negated[garment])))
     return np.clip(negated + lift, 1, 255).astype(np.uint8)
 
@@ -319,5 +347,5 @@ def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:
 def _share_of_largest_part(mask: np.ndarray) -> float:
     cv2 = load_opencv()
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]  # number 0 is the background
+    areas = stats[1:, cv2.CC_STAT_AREA]  # component 0 is the background
     return float(areas.max() / areas.sum()) if len(areas) else 0.0

@@ -1,9 +1,9 @@
-"""The arithmetic between real numbers and the integers of a quantized tensor.
+"""Converts between real numbers and the integers of a quantized tensor.
 
     q = clip(rint(x / scale) + zero_point)        x = (q - zero_point) * scale
 
-`rint` rounds halves to even, and the clip saturates at the ends of the integer type: a value outside
-the range becomes the nearest end, it never wraps around.
+`rint` rounds halves to even. `clip` saturates: a value outside the range of the integer type becomes the
+nearest end of the range and never wraps around.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Quantization:
     """How one tensor of a model file represents real numbers.
 
     Attributes:
-        dtype: int8, uint8, int16 or float32. With float32 nothing is scaled.
-        scale: Real distance between neighbouring integers; 0.0 with float32.
-        zero_point: The integer that stands for 0.0.
+        dtype: int8, uint8, int16 or float32. A float32 tensor is not scaled.
+        scale: Real distance between neighbouring integers; 0.0 for float32.
+        zero_point: The integer that represents 0.0.
     """
 
     dtype: np.dtype
@@ -29,11 +29,11 @@ class Quantization:
 
     @property
     def is_float(self) -> bool:
-        """Whether the tensor holds real numbers as they are."""
+        """Whether the tensor holds real numbers, which are not quantized."""
         return np.issubdtype(self.dtype, np.floating)
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
-        """Real numbers of any shape to `dtype`, rounded half to even and saturated."""
+        """Converts real numbers of any shape to `dtype`, rounded half to even and saturated."""
         if self.is_float:
             return real.astype(self.dtype)
         limits = np.iinfo(self.dtype)
@@ -41,8 +41,8 @@ class Quantization:
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, quantized: np.ndarray) -> np.ndarray:
-        """Integers of any shape to float32 real numbers."""
+        """Converts integers of any shape to real numbers, float32."""
         if self.is_float:
             return quantized.astype(np.float32)
-        # Widened first: int8 minus a zero point of -128 does not fit int8.
+        # int32 first, because the difference to a zero point of -128 does not fit into int8.
         return ((quantized.astype(np.int32) - self.zero_point) * self.scale).astype(np.float32)

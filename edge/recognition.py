@@ -1,8 +1,9 @@
-"""From a picture to an answer: segmentation, preparation and the network, each timed apart."""
+"""From a picture to an answer: segmentation, preparation and the network, each with its own time."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,111 +11,158 @@ import numpy as np
 
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
+from garmentlite.edge.metadata import MIRRORED
 from garmentlite.edge.preparation import Prepared, preparations
 
 if TYPE_CHECKING:
     from garmentlite.edge.pictures import Picture
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
-# Confidence from which no second opinion is asked for, which takes time: such answers are right as often
-# without it (`benchmarks/real_garments.py`).
+# An answer of this confidence or more is final. For a less confident one the picture is segmented in a
+# second way, which takes time. Confident answers are right as often without it
+# (`benchmarks/real_garments.py`).
 SURE = 0.9
 
 
 @dataclass(frozen=True)
-class Recognition:
-    """What was seen in one picture.
+class Score:
+    """One class and how probable it is.
 
     Attributes:
-        label: One of the model's labels, "unknown" (the network is not sure enough) or "no garment".
+        label: One of the model's labels.
+        probability: In [0, 1].
+    """
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recognition(Prepared):
+    """The answer to one picture, together with the prepared picture that it was given for.
+
+    Attributes:
+        label: One of the model's labels, "unknown" (the network is not confident enough) or "no garment".
         confidence: Probability of the most probable class, in [0, 1]; 0 for "no garment".
-        probabilities: float32, shape (C,); None for "no garment".
-        labels: The model's labels, in the order of `probabilities`.
-        latency_ms: Milliseconds by stage: "segment", "prepare", "infer".
-        prepared: The 28x28 image the network saw, and how it came about.
+        scores: All classes, the most probable first; empty for "no garment".
+        probabilities: Float, shape (C,), in the order of the model's labels; None for "no garment".
+        box: The smallest box around the garment in pixels of the picture; None if no garment was found.
+        mask: bool, shape (H, W) of the picture, True on the garment; None if the picture was a 28x28
+            image in the form of Fashion-MNIST.
+        image_u8: uint8, shape (28, 28), the image that the network saw; None if no garment was found.
+        reason: Why no garment was found; None if one was found.
+        latency_ms: Milliseconds of each stage, such as "segment", "prepare" and "infer".
+        form: See `Prepared`.
+        segmenter: See `Prepared`.
     """
 
     label: str
     confidence: float
+    scores: list[Score]
     probabilities: np.ndarray | None
-    labels: list[str]
-    latency_ms: dict[str, float]
-    prepared: Prepared
 
-    def top_k(self, k: int) -> list[dict[str, Any]]:
-        """The k most probable classes, best first, as {label, probability}; empty without a garment."""
-        if self.probabilities is None:
-            return []
-        order = np.argsort(-self.probabilities, kind="stable")[: max(k, 0)]
-        return [
-            {"label": self.labels[i], "probability": round(float(self.probabilities[i]), 6)}
-            for i in order
-        ]
+    def as_document(self, top_k: int = 3) -> dict[str, Any]:
+        """Makes the JSON object that the command line prints, without path or time.
 
-    def as_document(self, top_k: int) -> dict[str, Any]:
-        """The answer as the command line prints it in JSON, without path or time."""
+        Args:
+            top_k: Number of classes to list.
+        """
         return {
             "label": self.label,
             "confidence": round(self.confidence, 6),
-            "top_k": self.top_k(top_k),
+            "top_k": [
+                {"label": score.label, "probability": round(score.probability, 6)}
+                for score in self.scores[: max(top_k, 0)]
+            ],
             "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
-            "preparation": self.prepared.description,
+            "preparation": self.preparation_document(),
         }
 
+    def in_words(self, top_k: int = 3) -> str:
+        """Describes the answer on one line.
 
-def views(images_u8: np.ndarray) -> list[np.ndarray]:
-    """What is shown of images to a network that was trained on mirrored ones: as they are, and mirrored.
+        Args:
+            top_k: Number of classes to list.
+        """
+        total_ms = f"{sum(self.latency_ms.values()):.0f} ms"
+        if not self.scores:
+            return f"{self.label} ({self.reason}), {total_ms}"
+        listed = self.scores[: max(top_k, 0)]
+        classes = ", ".join(f"{score.label} {score.probability:.0%}" for score in listed)
+        return f"{self.label} {self.confidence:.0%} ({classes}), {total_ms}"
 
-    Its mean answer is better than either: on photographs by more than a point (see the README).
+
+def scores_of(probabilities: np.ndarray, labels: Sequence[str]) -> list[Score]:
+    """Sorts classes by their probability, the most probable first; ties keep the order of the labels.
+
+    Args:
+        probabilities: Float, shape (C,).
+        labels: C names.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    return [Score(labels[i], float(probabilities[i])) for i in order]
+
+
+def views(images_u8: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
+    """Makes the versions of images that a network is asked about.
+
+    The mean answer to an image and its mirror image is better than either: on photographs by more than a
+    point (see the README).
 
     Args:
         images_u8: Shape (N, H, W).
+        names: "plain" for the image itself or "mirrored" for left and right swapped, see `Classifier.views`.
+
+    Returns:
+        An array of shape (N, H, W) for each name.
     """
-    return [images_u8, images_u8[:, :, ::-1]]
+    return [images_u8[:, :, ::-1] if name == MIRRORED else images_u8 for name in names]
 
 
 def mean_over_views(probabilities: np.ndarray) -> np.ndarray:
-    """The mean answer, shape (..., C), of answers to V views, shape (V, ..., C)."""
+    """Averages the answers to V views, shape (V, ..., C), to shape (..., C)."""
     mean: np.ndarray = probabilities.mean(axis=0)
     return mean
 
 
 def after_second_opinion(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The answer where there are two: the first one where that is sure, the mean of both elsewhere.
+    """Combines two answers: the first one if it is confident, the mean of both otherwise.
 
     Args:
         first: Probabilities, shape (..., C).
-        second: Those of the same picture prepared by the second opinion.
+        second: Probabilities for the same picture, segmented in the second way.
     """
     is_sure = first.max(axis=-1, keepdims=True) >= SURE
     return np.where(is_sure, first, (first + second) / 2)
 
 
 def answer_to(image_u8: np.ndarray, classifier: Classifier) -> np.ndarray:
-    """The probabilities of one prepared image: float32, shape (C,).
+    """Computes the probabilities of one prepared image, averaged over the model's views.
 
     Args:
         image_u8: uint8, shape (H, W).
-        classifier: The model. One that was not trained on mirrored images sees it as it is.
+        classifier: The model.
+
+    Returns:
+        float32, shape (C,).
     """
-    image = image_u8[np.newaxis]
-    seen = np.concatenate(views(image)) if classifier.knows_mirrored else image
+    seen = np.concatenate(views(image_u8[np.newaxis], classifier.views))
     return mean_over_views(classifier.probabilities(seen))
 
 
 def name_of(probabilities: np.ndarray, classifier: Classifier) -> tuple[str, float]:
-    """The label and its confidence, or "unknown" where the model's own threshold is not reached.
+    """Chooses the label: the most probable class, or "unknown" below the model's own threshold.
 
     Args:
-        probabilities: float, shape (C,).
-        classifier: The model they came from; its metadata holds the threshold, if one was chosen.
+        probabilities: Float, shape (C,).
+        classifier: The model that computed them.
 
     Returns:
-        Label, and probability of the most probable class in [0, 1].
+        The label, and the probability of the most probable class in [0, 1].
     """
     class_id = int(probabilities.argmax())
     confidence = float(probabilities[class_id])
-    threshold = classifier.metadata.unknown_threshold if classifier.metadata else None
+    threshold = classifier.unknown_threshold
     if threshold is not None and confidence < threshold:
         return UNKNOWN, confidence
     return classifier.labels[class_id], confidence
@@ -124,25 +172,27 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
     """Finds the garment in a picture, brings it to the form of the training images, and names it.
 
     Args:
-        picture: A picture of one garment, or one already in Fashion-MNIST's own form.
+        picture: A picture of one garment, or an image in the form of Fashion-MNIST.
         classifier: The model.
-        segmenter: How the garment is told from its background.
+        segmenter: Separates the garment from the background.
 
     Returns:
-        The answer, with the time of every stage.
+        The answer, with the time of each stage.
+
+    Raises:
+        ModelError: If the network computes outputs that are not finite.
+        MissingPartError: If OpenCV is needed and not installed.
     """
     opinions = preparations(picture, segmenter)
     prepared = next(opinions)
     if prepared.image_u8 is None:
-        return Recognition(
-            NO_GARMENT, 0.0, None, classifier.labels, dict(prepared.latency_ms), prepared
-        )
+        return _recognition(prepared, NO_GARMENT, 0.0, None, classifier, dict(prepared.latency_ms))
     start = time.perf_counter()
     probabilities = answer_to(prepared.image_u8, classifier)
     latency_ms = {**prepared.latency_ms, "infer": (time.perf_counter() - start) * 1000}
     if probabilities.max() < SURE and (other := next(opinions, None)) is not None:
         start = time.perf_counter()
-        # One that finds no garment knows of no class: all are alike to it. Of garments that is rare.
+        # If the second way finds no garment, every class is equally probable. On garments that is rare.
         second = np.full_like(probabilities, 1 / len(probabilities))
         if other.image_u8 is not None:
             second = answer_to(other.image_u8, classifier)
@@ -151,11 +201,27 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
         for stage, ms in (*other.latency_ms.items(), ("infer", infer_ms)):
             latency_ms[stage] += ms
     label, confidence = name_of(probabilities, classifier)
+    return _recognition(prepared, label, confidence, probabilities, classifier, latency_ms)
+
+
+def _recognition(
+    prepared: Prepared,
+    label: str,
+    confidence: float,
+    probabilities: np.ndarray | None,
+    classifier: Classifier,
+    latency_ms: dict[str, float],
+) -> Recognition:
     return Recognition(
-        label,
-        confidence,
-        probabilities,
-        classifier.labels,
-        latency_ms,
-        prepared,
+        label=label,
+        confidence=confidence,
+        scores=[] if probabilities is None else scores_of(probabilities, classifier.labels),
+        probabilities=probabilities,
+        image_u8=prepared.image_u8,
+        mask=prepared.mask,
+        box=prepared.box,
+        reason=prepared.reason,
+        form=prepared.form,
+        segmenter=prepared.segmenter,
+        latency_ms=latency_ms,
     )

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from garmentlite.edge import native_log
 from garmentlite.edge.errors import MissingPartError, ModelError
 
-# default: the kernels a device uses (XNNPACK), the same bytes on x86 and Arm.
-# reference: plain C++ loops, slow; on 3,000 images up to 6 output steps away from the default ones.
-# undelegated: the runtime's own fast kernels without XNNPACK, so that the graph stays as it is written.
+# default: the kernels that a device uses (XNNPACK); they compute the same bytes on x86 and Arm.
+# reference: plain C++ loops, which are slow; on 3,000 images up to 6 output steps away from the default.
+# undelegated: the runtime's own fast kernels without XNNPACK, which leave the graph as the file has it.
 Kernels = Literal["default", "reference", "undelegated"]
 
 FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite (schema.fbs, file_identifier)
@@ -22,21 +22,21 @@ def make_interpreter(
     kernels: Kernels = "default",
     keep_intermediates: bool = False,
 ) -> Any:
-    """An interpreter with its tensors allocated.
+    """Makes an interpreter and allocates its tensors.
 
     Args:
-        flatbuffer: The bytes of a `.tflite` file; bytes behind the flatbuffer do no harm.
-        num_threads: CPU threads of one inference.
+        flatbuffer: The bytes of a `.tflite` file; bytes behind the flatbuffer are ignored.
+        num_threads: Number of CPU threads of one inference.
         kernels: Which implementation of the operators runs.
-        keep_intermediates: Whether every tensor can be read after an inference; their memory is
-            reused otherwise. The default kernels hide what they fused all the same.
+        keep_intermediates: Whether every tensor can be read after an inference; otherwise their memory is
+            reused. The default kernels fuse operators, and the tensors between those are never available.
 
     Returns:
         An `ai_edge_litert.interpreter.Interpreter`.
 
     Raises:
         MissingPartError: If ai-edge-litert is not installed or cannot be loaded.
-        ModelError: If the bytes are not a model this runtime can run.
+        ModelError: If the bytes are not a model that this runtime can run.
     """
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -68,7 +68,7 @@ def make_interpreter(
 
 
 def unpack(flatbuffer: bytes) -> Any:
-    """A model as objects that can be changed.
+    """Turns a model into objects that can be changed.
 
     Args:
         flatbuffer: The bytes of a `.tflite` file that `make_interpreter` accepts.
@@ -82,7 +82,7 @@ def unpack(flatbuffer: bytes) -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """The flatbuffer of what `unpack` returned, as it is now."""
+    """Turns the objects of `unpack`, with any changes, back into a flatbuffer."""
     import flatbuffers
 
     builder = flatbuffers.Builder()
@@ -91,11 +91,11 @@ def pack(model: Any) -> bytes:
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """The format's own name of an operator of an unpacked model, such as "CONV_2D"."""
+    """Looks up the format's name of an operator of an unpacked model, such as "CONV_2D"."""
     from ai_edge_litert import schema_py_generated as schema
 
     code = model.operatorCodes[operator.opcodeIndex]
-    # Old files know only the first, a byte; it is a placeholder where the number is larger.
+    # Old files have only the first field, one byte, which is a placeholder for larger numbers.
     number = max(code.deprecatedBuiltinCode, code.builtinCode)
     names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
     return str(names[number])

@@ -14,7 +14,7 @@ from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import DataError, ModelError, OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.probabilities import softmax
-from garmentlite.edge.segmentation import BorderSegmenter
+from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import adapt, runs
 from garmentlite.train.adapt import PhotoSet
 from garmentlite.train.augmentation import Augmentation, augment

@@ -140,7 +140,7 @@ def test_probabilities_are_tempered_by_the_files_own_temperature(write, metadata
 
 def test_probabilities_of_outputs_that_are_not_finite_are_refused(write, images_u8):
     classifier = Classifier(write(io="float32", new_bias=np.array([0, np.nan, 0, 0])))
-    with pytest.raises(ModelError, match="no finite numbers"):
+    with pytest.raises(ModelError, match="not finite numbers"):
         classifier.probabilities(images_u8[:1])
 
 
@@ -211,6 +211,24 @@ def test_labels_of_another_number_are_refused(write, metadata_of, number):
 
 
 # --- files that are no model of ours
+
+
+@pytest.mark.parametrize("label", ["unknown", "No  Garment"])
+def test_labels_that_stand_for_no_class_are_refused(write, label):
+    with pytest.raises(ModelError, match=f"has a class called '{label}'.*another name"):
+        Classifier(write(), labels=["Bag", "Coat", label, "Shirt"])
+
+
+def test_classifier_remembers_its_kernels(write):
+    assert Classifier(write()).kernels == "default"
+    assert Classifier(write(), kernels="reference").kernels == "reference"
+
+
+@pytest.mark.parametrize("threshold", [None, 0.4])
+def test_unknown_threshold_is_that_of_the_metadata(write, metadata_of, threshold):
+    path = write(metadata=metadata_of(unknown_threshold=threshold))
+    assert Classifier(path).unknown_threshold == threshold
+    assert Classifier(write()).unknown_threshold is None
 
 
 def test_classifier_of_a_missing_file_says_so(tmp_path):

@@ -276,6 +276,12 @@ def test_classify_with_an_unknown_segmenter_proposes_the_nearest(run, pictures):
     )
 
 
+def test_classify_help_names_the_segmenters_of_the_registry(run):
+    from garmentlite.edge.segmenters.registry import SEGMENTERS
+
+    assert ", ".join(SEGMENTERS) in run("classify", "--help").stdout
+
+
 def test_classify_with_labels_from_a_file_names_classes_by_them(
     run, pictures, shipped_int8, tmp_path
 ):

@@ -185,6 +185,7 @@ def _parents(name):
     ("package", "only"),
     [
         ("ai_edge_litert", {"edge/runtime.py"}),
+        ("cv2", {"edge/opencv.py"}),
         ("tf_keras", {"convert/keras2.py"}),
         ("tensorflow_model_optimization", {"convert/keras2.py"}),
     ],

@@ -52,8 +52,8 @@ def test_confusion_matrix_of_nothing_is_zero():
 @pytest.mark.parametrize(
     ("y_true", "y_pred", "message"),
     [
-        ([0, 1], [0], "one shape"),
-        ([[0]], [[0]], "one shape"),
+        ([0, 1], [0], "the same shape"),
+        ([[0]], [[0]], "the same shape"),
         ([0, 3], [0, 0], r"y_true must lie in \[0, 3\)"),
         ([0, 1], [0, -1], r"y_pred must lie in \[0, 3\)"),
     ],

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import acceptance, naive_tile, prepare
-from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN, recognize
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.recognition import recognize
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER, default_model
 
 PHOTOS = os.environ.get("GARMENT_PHOTOS")

@@ -16,7 +16,7 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import attach
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.recognition import recognize
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 
 # A shop's own classes, and what is drawn for each.
 DRAWN = {"Tasche": "Bag", "Kleid": "Dress", "Hose": "Trouser"}
@@ -104,7 +104,7 @@ def test_load_photographs_gives_the_image_that_the_device_gives_the_network(
     photographs = load_photographs(folder, LABELS, segmenter)
     for image_u8, name in zip(photographs.images_u8, photographs.files, strict=True):
         seen = recognize(read_picture(folder / name), models[1], segmenter)
-        np.testing.assert_array_equal(image_u8, seen.prepared.image_u8)
+        np.testing.assert_array_equal(image_u8, seen.image_u8)
 
 
 def write_table(folder, head, name="labels.csv", encoding="utf-8"):

@@ -13,10 +13,10 @@ from garmentlite.edge import footprint, metrics
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, UNKNOWN
 from garmentlite.edge.preparation import PREPARATION
 from garmentlite.edge.probabilities import softmax
-from garmentlite.edge.recognition import UNKNOWN, answer_to, name_of
+from garmentlite.edge.recognition import answer_to, name_of
 from garmentlite.train import confidence, runs
 from garmentlite.train.data import as_input, validation_split
 

@@ -69,6 +69,7 @@ def test_images_needed_without_a_change_are_the_fewest_at_all():
     assert images_needed(0.02, 0.05, 0.0, 0.9) == smallest_support(0.02, 0.05) == 149
 
 
+@pytest.mark.slow
 def test_images_needed_beyond_a_million_are_none():
     assert images_needed(0.0005, 0.05, 0.5, 0.9) is None
 

@@ -20,7 +20,8 @@ from garmentlite.edge.preparation import (
     prepare,
     why_no_garment,
 )
-from garmentlite.edge.segmentation import GrabCutSegmenter, PlainSegmenter
+from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
+from garmentlite.edge.segmenters.plain import PlainSegmenter
 
 WIDE_LABELS = ("Sandal", "Sneaker", "Ankle boot", "Bag")
 
@@ -203,7 +204,7 @@ def test_prepare_of_drawn_scene_has_all_properties_of_the_data(label):
 def test_prepare_says_what_it_did_in_json():
     scene = draw_scene("Dress", np.random.default_rng(2))
     prepared = prepare(Picture(scene.rgb), FixedSegmenter(scene.mask))
-    assert json.loads(json.dumps(prepared.description)) == {
+    assert json.loads(json.dumps(prepared.preparation_document())) == {
         "preparation": PREPARATION["name"],
         "version": PREPARATION["version"],
         "form": "photo",
@@ -227,15 +228,15 @@ def test_prepare_of_fashion_mnists_own_form_passes_unchanged():
     prepared = prepare(Picture(np.repeat(tile[..., np.newaxis], 3, axis=2)), FixedSegmenter(None))
     assert np.array_equal(prepared.image_u8, tile)
     assert prepared.mask is None
-    assert prepared.description["form"] == "fashion-mnist"
-    assert prepared.description["segmenter"] is None
+    assert prepared.form == "fashion-mnist"
+    assert prepared.segmenter is None
 
 
 def test_prepare_of_inverted_tile_goes_the_normal_way():
     tile = fashion_mnist_tile()
     inverted = np.repeat(255 - tile[..., np.newaxis], 3, axis=2)
     prepared = prepare(Picture(inverted), PlainSegmenter())
-    assert prepared.description["form"] == "photo"
+    assert prepared.form == "photo"
     assert np.abs(prepared.image_u8.astype(int) - tile).mean() < 25  # it is sharpened once more
 
 
@@ -257,7 +258,7 @@ def test_fashion_mnist_form_of_anything_else_is_not_recognised(change):
 def test_prepare_of_transparent_picture_takes_alpha_for_the_mask():
     rgb, alpha = draw_garment("Bag", np.random.default_rng(4), 120)
     prepared = prepare(Picture(rgb, alpha), FixedSegmenter(None))
-    assert prepared.description["form"] == "transparent"
+    assert prepared.form == "transparent"
     assert np.array_equal(prepared.mask, alpha >= 128)
     assert np.array_equal(prepared.image_u8, fit_to_tile(rgb, alpha >= 128))
 
@@ -268,7 +269,7 @@ def test_prepare_of_rounded_corners_is_segmented():
     alpha = np.full(scene.mask.shape, 255, np.uint8)
     alpha[:9, :9] = 0
     prepared = prepare(Picture(scene.rgb, alpha), FixedSegmenter(scene.mask))
-    assert prepared.description["form"] == "photo"
+    assert prepared.form == "photo"
 
 
 def scattered():
@@ -292,9 +293,9 @@ def scattered():
 def test_prepare_without_garment_says_why(mask, reason):
     prepared = prepare(Picture(np.full((100, 100, 3), 80, np.uint8)), FixedSegmenter(mask))
     assert prepared.image_u8 is None
-    assert prepared.description["found"] is False
-    assert prepared.description["box"] is None
-    assert reason in prepared.description["reason"]
+    assert prepared.preparation_document()["found"] is False
+    assert prepared.box is None
+    assert reason in prepared.reason
 
 
 def test_prepare_of_fully_transparent_picture_finds_no_garment():
@@ -369,7 +370,7 @@ def test_preparations_are_an_image_of_each_mask_made_when_asked_for():
         prepared = next(made)
         assert segmenter.asked == number
         assert prepared.mask is mask
-        assert prepared.description["box"] == list(box_of(mask))
+        assert prepared.box == box_of(mask)
         assert min(prepared.latency_ms.values()) >= 0
         np.testing.assert_array_equal(prepared.image_u8, fit_to_tile(scene.rgb, mask))
     assert next(made, None) is None
@@ -385,15 +386,15 @@ def test_preparations_end_where_an_opinion_finds_no_garment(share):
     first, second = preparations(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, none, none))
     assert first.mask is scene.mask
     assert second.image_u8 is None
-    assert second.description["reason"]
+    assert second.reason
     (first,) = preparations(Picture(scene.rgb), DoubtfulSegmenter(none, scene.mask))
     assert first.image_u8 is None  # whatever the other way sees
-    assert first.description["reason"]
+    assert first.reason
 
 
 def test_preparations_of_what_needs_no_segmenter_are_one():
     tile = np.zeros((28, 28, 3), np.uint8)
     tile[5:20, 5:20] = 90
     (only,) = preparations(Picture(tile), DoubtfulSegmenter(tile[..., 0] > 0, tile[..., 0] > 0))
-    assert only.description["form"] == "fashion-mnist"
-    assert only.description["segmenter"] is None
+    assert only.form == "fashion-mnist"
+    assert only.segmenter is None

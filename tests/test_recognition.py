@@ -7,13 +7,12 @@ import pytest
 
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.metadata import attach
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.preparation import fit_to_tile
+from garmentlite.edge.preparation import PREPARATION, fit_to_tile
 from garmentlite.edge.recognition import (
-    NO_GARMENT,
     SURE,
-    UNKNOWN,
     Recognition,
     after_second_opinion,
     answer_to,
@@ -22,7 +21,7 @@ from garmentlite.edge.recognition import (
     recognize,
     views,
 )
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 
@@ -63,14 +62,14 @@ def test_recognize_names_the_most_probable_class_and_times_every_stage(make, til
     assert recognition.label == "Bag"
     assert recognition.confidence == pytest.approx(0.643914, abs=1e-5)
     assert list(recognition.latency_ms) == ["segment", "prepare", "infer"]
-    np.testing.assert_array_equal(recognition.prepared.image_u8, tile.rgb[..., 0])
+    np.testing.assert_array_equal(recognition.image_u8, tile.rgb[..., 0])
 
 
 def test_recognize_where_nothing_stands_out_says_no_garment(make, segmenter):
     recognition = recognize(Picture(np.full((60, 60, 3), 90, np.uint8)), make(LOGITS), segmenter)
     assert (recognition.label, recognition.confidence) == (NO_GARMENT, 0.0)
     assert recognition.probabilities is None
-    assert recognition.top_k(3) == []
+    assert recognition.scores == []
     assert "infer" not in recognition.latency_ms
     document = recognition.as_document(3)
     assert document["top_k"] == []
@@ -86,7 +85,7 @@ def test_recognize_below_the_files_threshold_is_unknown(make, tile, segmenter, t
     recognition = recognize(tile, classifier, segmenter)
     assert recognition.label == label
     assert recognition.confidence == pytest.approx(0.643914, abs=1e-5)
-    assert recognition.top_k(1)[0]["label"] == "Bag"  # what it would have been
+    assert recognition.scores[0].label == "Bag"  # what it would have been
 
 
 # --- mirrored images
@@ -120,7 +119,7 @@ def lopsided():
 
 def test_recognize_shows_mirrored_images_to_a_network_trained_on_them(sided, lopsided, segmenter):
     classifier = sided(views=BOTH_VIEWS, temperature=2.0)
-    assert classifier.knows_mirrored
+    assert classifier.views == BOTH_VIEWS
     recognition = recognize(lopsided, classifier, segmenter)
     image = lopsided.rgb[np.newaxis, ..., 0]
     one, other = classifier.probabilities(image)[0], classifier.probabilities(image[:, :, ::-1])[0]
@@ -137,7 +136,7 @@ def test_recognize_shows_nothing_mirrored_to_a_network_that_is_asked_about_the_p
     sided, lopsided, segmenter
 ):
     classifier = sided(views=("plain",), training={"augmentation": {"flip": 0.5}})
-    assert not classifier.knows_mirrored
+    assert classifier.views == ("plain",)
     recognition = recognize(lopsided, classifier, segmenter)
     expected = classifier.probabilities(lopsided.rgb[np.newaxis, ..., 0])[0]
     np.testing.assert_array_equal(recognition.probabilities, expected)
@@ -147,7 +146,7 @@ def test_recognize_shows_nothing_mirrored_to_a_network_that_is_asked_about_the_p
 def test_recognize_with_a_file_of_somebody_else_shows_nothing_mirrored(make, tile, segmenter):
     classifier = make(LOGITS)
     assert classifier.metadata is None
-    assert not classifier.knows_mirrored
+    assert classifier.views == ("plain",)
     assert recognize(tile, classifier, segmenter).label == "Bag"
 
 
@@ -164,8 +163,9 @@ def test_answer_to_is_below_the_threshold_where_the_views_disagree(sided, lopsid
 
 def test_views_are_the_images_and_the_images_mirrored_left_for_right():
     images = np.random.default_rng(0).integers(0, 256, (3, 5, 4), np.uint8)
-    as_they_are, mirrored = views(images)
+    as_they_are, mirrored = views(images, ("plain", "mirrored"))
     np.testing.assert_array_equal(as_they_are, images)
+    assert len(views(images, ("plain",))) == 1
     for image, other in zip(images, mirrored, strict=True):
         np.testing.assert_array_equal(other, np.fliplr(image))
     answers = np.array([[[0.2, 0.8], [1.0, 0.0]], [[0.6, 0.4], [0.5, 0.5]]])
@@ -201,7 +201,7 @@ def test_recognize_in_doubt_gives_the_mean_of_the_answers_to_both_opinions(shipp
     np.testing.assert_allclose(found.probabilities, np.mean(each, axis=0), rtol=1e-6)
     assert found.probabilities.dtype == np.float32
     assert segmenter.asked == 2
-    assert found.prepared.mask is segmenter.masks[0]
+    assert found.mask is segmenter.masks[0]
 
 
 def test_recognize_in_doubt_of_what_the_second_opinion_does_not_find_believes_it_less(shipped_int8):
@@ -212,7 +212,7 @@ def test_recognize_in_doubt_of_what_the_second_opinion_does_not_find_believes_it
     np.testing.assert_allclose(found.probabilities, (first + 0.1) / 2, rtol=1e-6)
     assert found.probabilities.dtype == np.float32
     assert segmenter.asked == 2
-    assert found.prepared.mask is segmenter.masks[0]
+    assert found.mask is segmenter.masks[0]
 
 
 def test_recognize_of_what_is_sure_asks_for_no_second_opinion(shipped_int8):
@@ -237,16 +237,16 @@ def test_name_of_without_metadata_has_no_threshold(make):
 
 
 @pytest.mark.parametrize(("k", "count"), [(0, 0), (-1, 0), (1, 1), (3, 3), (99, 4)])
-def test_top_k_gives_so_many_best_first(make, tile, segmenter, k, count):
-    rows = recognize(tile, make(LOGITS), segmenter).top_k(k)
+def test_as_document_lists_so_many_classes_best_first(make, tile, segmenter, k, count):
+    rows = recognize(tile, make(LOGITS), segmenter).as_document(k)["top_k"]
     assert [row["label"] for row in rows] == LABELS[:count]
     probabilities = [row["probability"] for row in rows]
     assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_top_k_of_equal_probabilities_keeps_the_order_of_the_labels(make, tile, segmenter):
+def test_scores_of_equal_probabilities_keep_the_order_of_the_labels(make, tile, segmenter):
     recognition = recognize(tile, make([1.0, 1.0, 1.0, 1.0]), segmenter)
-    assert [row["label"] for row in recognition.top_k(4)] == LABELS
+    assert [score.label for score in recognition.scores] == LABELS
 
 
 def test_as_document_has_the_documented_fields(make, tile, segmenter):
@@ -255,5 +255,18 @@ def test_as_document_has_the_documented_fields(make, tile, segmenter):
     document = json.loads(json.dumps(recognition.as_document(2), allow_nan=False))
     assert list(document) == ["label", "confidence", "top_k", "latency_ms", "preparation"]
     assert document["top_k"][0] == {"label": "Bag", "probability": document["confidence"]}
-    assert document["preparation"]["form"] == "fashion-mnist"
+    assert document["preparation"] == {
+        "preparation": PREPARATION["name"], "version": PREPARATION["version"],
+        "form": "fashion-mnist", "segmenter": None, "found": True, "reason": None,
+        "box": [0, 0, 28, 28],
+    }  # fmt: skip
     assert all(ms >= 0 for ms in document["latency_ms"].values())
+
+
+def test_in_words_names_classes_or_the_reason(make, tile, segmenter):
+    words = recognize(tile, make(LOGITS), segmenter).in_words(2)
+    assert words.startswith("Bag 64% (Bag 64%, Coat 24%), ")
+    blank = Picture(np.full((60, 60, 3), 90, np.uint8))
+    words = recognize(blank, make(LOGITS), segmenter).in_words(2)
+    assert words.startswith("no garment (nothing stands out from the background), ")
+    assert words.endswith(" ms")

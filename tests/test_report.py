@@ -17,7 +17,7 @@ from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import DataError, ModelError, PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS as LABELS
 from garmentlite.edge.metadata import attach
-from garmentlite.edge.segmentation import make_segmenter
+from garmentlite.edge.segmenters.registry import make_segmenter
 
 MARGIN = 0.3  # the made test set has 20 images a class: enough to show 30 points
 VOID = {"meta", "img", "br", "rect", "line", "circle", "polyline"}

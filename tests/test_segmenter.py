@@ -12,10 +12,12 @@ from garmentlite.edge.contents import read_contents
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture, read_picture
 from garmentlite.edge.preparation import prepare
-from garmentlite.edge.segmentation import NetworkSegmenter, load_opencv, make_segmenter
-from garmentlite.edge.segmenter_net import FILE, SIDE, SegmenterNet
+from garmentlite.edge.segmenters.network import NetworkSegmenter
+from garmentlite.edge.segmenters.network_file import FILE, SIDE, SegmenterNet
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.train.segmenter_data import (
     LOWEST_AGREEMENT,
@@ -89,7 +91,7 @@ def test_segmenter_net_of_a_missing_file_says_what_to_do(tmp_path):
 def test_segmenter_net_of_another_file_is_refused(tmp_path, content, reason):
     path = tmp_path / "other.tflite"
     path.write_bytes(content())
-    with pytest.raises(ModelError, match=f"is no network that finds garments: .*{reason}"):
+    with pytest.raises(ModelError, match=f"is not a segmentation network: .*{reason}"):
         SegmenterNet(path)
 
 
@@ -133,7 +135,7 @@ def test_network_is_not_asked_where_the_picture_is_transparent(segmenter):
     scene = draw_scene("Coat", np.random.default_rng(2))
     alpha = np.where(scene.mask, 255, 0).astype(np.uint8)
     prepared = prepare(Picture(scene.rgb, alpha), segmenter)
-    assert prepared.description["segmenter"] is None
+    assert prepared.segmenter is None
     assert np.array_equal(prepared.mask, scene.mask)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +76,28 @@ def test_shipped_pair_comes_from_one_float_model(name):
 def test_shipped_file_copied_elsewhere_needs_nothing_beside_it(shipped_int8, tmp_path):
     shutil.copy(shipped_int8, tmp_path / "alone.tflite")
     assert Classifier(tmp_path / "alone.tflite").labels == list(FASHION_MNIST_LABELS)
+
+
+def test_files_are_those_of_the_folder():
+    """In a checkout the folder is complete, so that the list of names cannot go out of date."""
+    folder = {path.name for path in shipped.FOLDER.iterdir() if path.is_file()}
+    assert folder - {"__init__.py"} == shipped.FILES
+
+
+def test_find_file_finds_a_shipped_one_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "garment-net_int8.tflite"
+    assert shipped.find_file(name) == shipped.FOLDER / name
+    assert shipped.find_file(f"models/{name}") == shipped.FOLDER / name
+    assert Classifier(name).path == shipped.FOLDER / name
+    for other in (f"elsewhere/{name}", "mine_int8.tflite"):
+        assert shipped.find_file(other) == Path(other)
+    (tmp_path / name).touch()
+    assert shipped.find_file(name) == Path(name)  # the user's own file comes first
+
+
+def test_find_file_that_the_installed_package_lacks_says_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "installed" / "models")
+    with pytest.raises(ModelError, match=r"from the folder models/ of the garmentlite repository"):
+        Classifier("models/garment-net_float32.tflite")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from garmentlite.edge.recognition import NO_GARMENT, UNKNOWN
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.smoothing import Smoother
 
 LABELS = ["Shirt", "Coat", "Bag"]

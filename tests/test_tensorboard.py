@@ -18,6 +18,7 @@ def epoch(number, recall):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_log_is_read_back_by_tensorboard(tmp_path):
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator",

@@ -8,7 +8,7 @@ from garmentlite.edge.errors import DataError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import preparations, prepare
-from garmentlite.edge.segmentation import BorderSegmenter
+from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import empty_scenes
 from garmentlite.train.photo_set import LabelledPhoto
 from garmentlite.train.tiles import GROUNDS, Tiles, make_tiles

@@ -10,8 +10,8 @@ import io
 
 import numpy as np
 
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.preparation import box_of, why_no_garment
-from garmentlite.edge.segmentation import load_opencv
 
 VERSION = 1  # of the amounts below
 

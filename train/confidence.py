@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from garmentlite.edge.errors import DataError
+from garmentlite.edge.metadata import MIRRORED, PLAIN
 from garmentlite.edge.metrics import calibration_error, confidence_bins, defined
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import after_second_opinion, mean_over_views, views
@@ -133,7 +134,8 @@ def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) 
         second = images.copy()
         if "second_u8" in stored:
             second[: shown.sum()] = stored["second_u8"][shown]
-        ways = [view for each in (images, second) for view in (views(each) if mirrored else [each])]
+        asked = (PLAIN, MIRRORED) if mirrored else (PLAIN,)
+        ways = [view for each in (images, second) for view in views(each, asked)]
         shape = (2, len(ways) // 2, len(images), groups.shape[1])
         if len(images):  # at once, since the network is read and compiled for every call
             answers = predict(runs.model_file(folder), np.concatenate(ways)).reshape(shape)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.segmentation import load_opencv
 
 LARGEST, SMALLEST, STEP = 0.6, 0.2, 0.05  # of the picture's sides, those of a piece
 _DISTANCE = 4  # pixels between a piece and the garment, whose outline may be a little off

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from garmentlite.edge.segmenter_net import SIDE
+from garmentlite.edge.segmenters.network_file import SIDE
 from garmentlite.train.blocks import conv_bn_relu
 from garmentlite.train.segmenter_data import Photos, Samples
 

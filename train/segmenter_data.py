@@ -17,9 +17,12 @@ import numpy as np
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import read_picture
-from garmentlite.edge.segmentation import GrabCutSegmenter, cleaned, frame_of, load_opencv, reduced
-from garmentlite.edge.segmenter_net import SIDE
+from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
+from garmentlite.edge.segmenters.masks import cleaned, reduced
+from garmentlite.edge.segmenters.network_file import SIDE
+from garmentlite.edge.segmenters.picture_border import frame_of
 
 STORED_SIDE = 112  # pixels; a little more than the network sees, so that a crop stays sharp
 LOWEST_AGREEMENT = (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from garmentlite.edge import preparation, segmentation, shipped
+from garmentlite.edge import preparation, shipped
 from garmentlite.edge.errors import DataError, PictureError
 from garmentlite.edge.files import write_bytes
 from garmentlite.edge.pictures import read_picture
@@ -22,7 +22,7 @@ from garmentlite.train import camera, empty_scenes
 from garmentlite.train.photo_set import LabelledPhoto, Say
 
 if TYPE_CHECKING:
-    from garmentlite.edge.segmentation import Segmenter
+    from garmentlite.edge.segmenters.interface import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
 # Pieces of the ground around each garment; of most, the device says that there is no garment.
@@ -149,7 +149,7 @@ def _tiles_of(
 def _about(segmenter: Segmenter, seed: int, variants: int) -> str:
     """What a photograph's tiles depend on, beside its bytes."""
     sources = [Path(str(module.__file__)) for module in (preparation, camera, empty_scenes)]
-    sources += sorted(Path(str(segmentation.__file__)).parent.glob("segment*.py"))
+    sources += sorted(Path(str(preparation.__file__)).parent.glob("segmenters/*.py"))
     digest = hashlib.sha256()
     for path in [*sources, *sorted(shipped.FOLDER.glob("segmenter*.tflite"))]:
         digest.update(path.read_bytes())

@@ -1,21 +1,15 @@
 """Segmenters: how well they find drawn garments, and what they must never do."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from garmentlite.edge.drawing import draw_garment, draw_scene
-from garmentlite.edge.errors import MissingPartError, OptionError
+from garmentlite.edge.errors import OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.segmentation import (
-    SEGMENTERS,
-    GrabCutSegmenter,
-    SecondOpinion,
-    load_opencv,
-    make_segmenter,
-)
+from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
+from garmentlite.edge.segmenters.interface import SecondOpinion
+from garmentlite.edge.segmenters.registry import SEGMENTERS, make_segmenter
 
 SCENES_PER_LABEL = 2
 
@@ -175,17 +169,3 @@ def test_registry_names_are_the_segmenters_own():
     assert {name: make_segmenter(name).name for name in SEGMENTERS} == {
         name: name for name in SEGMENTERS
     }
-
-
-def test_load_opencv_without_it_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingPartError, match=r"garmentlite\[headless\]"):
-        load_opencv()
-
-
-def test_modules_of_pictures_import_without_opencv_and_pillow():
-    code = (
-        "import sys, edge.pictures, edge.segmentation, edge.preparation, edge.drawing; "
-        "sys.exit(bool({'cv2', 'PIL', 'tensorflow', 'ai_edge_litert'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

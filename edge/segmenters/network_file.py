@@ -1,4 +1,4 @@
-"""The shipped network that tells a garment from its ground: a small picture in, a level a pixel out."""
+"""The file of a segmentation network: it takes a small square picture and gives a logit for each pixel."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import make_interpreter
 from garmentlite.edge.shipped import FOLDER
 
-SIDE = 96  # pixels of the square that the network takes and answers
+SIDE = 96  # pixels, both sides of the square that the network takes and gives
 FILE = "segmenter.tflite"
 
 
 class SegmenterNet:
-    """An int8 network from a square picture to how surely every pixel is garment; made once, called often.
+    """An int8 network that computes for each pixel how certainly it belongs to the garment.
 
-    The file's input stands for pixel / 255, its output for a logit.
+    The file's input is pixel / 255 and its output a logit. Build it once and call it for every picture.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the network.
 
         Args:
-            path: A `.tflite` file; the shipped one otherwise.
+            path: A `.tflite` file; None reads the shipped one.
 
         Raises:
-            ModelError: If it is missing, or not such a network.
-            MissingPartError: If the runtime is not installed.
+            ModelError: If the file is missing, or is not a segmentation network.
+            MissingPartError: If the LiteRT runtime is not installed.
         """
         path = path or FOLDER / FILE
         try:
             flatbuffer = path.read_bytes()
         except OSError as error:
             raise ModelError(
-                f"The network that finds garments cannot be read ({path}: {error.strerror}); install "
-                "garmentlite again, or take '--segment grabcut'."
+                f"The segmentation network {path} cannot be read: {error.strerror}; install garmentlite "
+                "again, or use '--segment grabcut'."
             ) from error
         try:
             self._interpreter = make_interpreter(flatbuffer)
             self._read_signature()
         except ModelError as error:
             raise ModelError(
-                f"{path} is no network that finds garments: {error}; install garmentlite again, or take "
+                f"{path} is not a segmentation network: {error}; install garmentlite again, or use "
                 "'--segment grabcut'."
             ) from error
 
     def levels(self, square_rgb: np.ndarray) -> np.ndarray:
-        """How surely every pixel is garment, as integers that can be resized alike on every machine.
+        """Runs the network and gives integers, which every machine resizes to the same values.
 
         Args:
             square_rgb: uint8, shape (SIDE, SIDE, 3).
 
         Returns:
-            uint8, shape (SIDE, SIDE); see `logits`.
+            uint8, shape (SIDE, SIDE); `logits` turns them into real numbers.
         """
         self._interpreter.set_tensor(
             self._input_index, self._pixel_table.take(square_rgb)[np.newaxis]
@@ -65,7 +65,7 @@ class SegmenterNet:
         return quantized.view(np.uint8) ^ np.uint8(128)  # int8 -128..127 to 0..255
 
     def logits(self, levels: np.ndarray) -> np.ndarray:
-        """Real numbers for what `levels` gave, float32 of the same shape; above 0 is garment."""
+        """Turns levels, uint8 of any shape, into logits, float32 of the same shape; above 0 means garment."""
         return self._logit_table.take(levels)
 
     def _read_signature(self) -> None:

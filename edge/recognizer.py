@@ -1,0 +1,128 @@
+"""The recognizer: a model and a segmenter, built once and asked about any number of pictures."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import PictureError
+from garmentlite.edge.opencv import use_one_thread
+from garmentlite.edge.pictures import MIN_SIDE, Picture, read_picture
+from garmentlite.edge.recognition import Recognition, recognize
+from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, make_segmenter
+from garmentlite.edge.shipped import default_model
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from garmentlite.edge.segmenters.interface import Segmenter
+
+
+class Recognizer:
+    """Names the garment in a picture.
+
+    Building one reads the model and sets OpenCV to one thread in this process, see `edge/opencv.py`. One
+    recognizer must not be used by two threads at the same time.
+
+    Attributes:
+        classifier: The model.
+        segmenter: Separates the garment from the background.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Classifier | None = None,
+        segmenter: str | Segmenter = DEFAULT_SEGMENTER,
+        num_threads: int = 1,
+    ) -> None:
+        """Reads the model and makes the segmenter.
+
+        Args:
+            model: A `.tflite` file, the name of a shipped one, or a classifier. None takes the best shipped
+                model for photographs.
+            segmenter: The name of a segmenter, such as "network" or "grabcut" (see
+                `edge/segmenters/registry.py`), or an object that segments.
+            num_threads: Number of CPU threads in which the model computes. It has no effect on a classifier
+                that is built already.
+
+        Raises:
+            ModelError: If the model cannot be used.
+            OptionError: If no segmenter has this name.
+            MissingPartError: If the LiteRT runtime is not installed.
+        """
+        if not isinstance(model, Classifier):
+            model = Classifier(model or default_model(), num_threads=num_threads)
+        self.classifier = model
+        self.segmenter = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
+        use_one_thread()
+
+    def recognize(self, picture: np.ndarray | str | Path | Image | Picture) -> Recognition:
+        """Finds the garment in a picture and names it.
+
+        Args:
+            picture: A frame in OpenCV's order of channels (uint8, shape (H, W, 3), BGR), the path of a
+                picture file, a Pillow image, or a `Picture`. A file and a Pillow image are turned upright
+                and reduced to at most 640 pixels, and `mask` and `box` refer to this size.
+
+        Returns:
+            The answer. `latency_ms` has the stage "read" for a file or a Pillow image.
+
+        Raises:
+            PictureError: If the file cannot be read, or the array is not such a frame.
+            ModelError: If the network computes outputs that are not finite.
+            MissingPartError: If OpenCV is needed and not installed.
+            TypeError: If `picture` is none of these.
+        """
+        if isinstance(picture, np.ndarray):
+            picture = _from_frame(picture)
+        if isinstance(picture, Picture):
+            return recognize(picture, self.classifier, self.segmenter)
+        start = time.perf_counter()
+        read = _read(picture)
+        read_ms = (time.perf_counter() - start) * 1000
+        recognition = recognize(read, self.classifier, self.segmenter)
+        return replace(recognition, latency_ms={**recognition.latency_ms, "read": read_ms})
+
+
+def _from_frame(frame_bgr: np.ndarray) -> Picture:
+    if frame_bgr.dtype == np.uint8 and frame_bgr.ndim == 3 and frame_bgr.shape[2] == 3:
+        height, width = frame_bgr.shape[:2]
+        if min(height, width) < MIN_SIDE:
+            raise PictureError(
+                f"The frame is too small ({width} x {height} pixels, expected at least {MIN_SIDE} x "
+                f"{MIN_SIDE}); use a larger picture."
+            )
+        return Picture.from_bgr(frame_bgr)
+    way_out = "read it with cv2.imread, or pass the path of its file"
+    if frame_bgr.dtype != np.uint8:
+        way_out = "convert its values to the range 0 to 255 and its type with astype(numpy.uint8)"
+    elif frame_bgr.ndim == 2:
+        way_out = "convert grey with cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)"
+    elif frame_bgr.ndim == 3 and frame_bgr.shape[2] == 4:
+        way_out = (
+            "remove the fourth channel with cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR), or pass a Pillow "
+            "image if its transparency matters"
+        )
+    raise PictureError(
+        f"A frame must be uint8 of shape (height, width, 3) in BGR, got {frame_bgr.dtype} of shape "
+        f"{frame_bgr.shape}; {way_out}."
+    )
+
+
+def _read(picture: str | Path | Image) -> Picture:
+    if isinstance(picture, str | os.PathLike):
+        return read_picture(picture)
+    from PIL.Image import Image as PillowImage
+
+    if not isinstance(picture, PillowImage):
+        raise TypeError(
+            "picture must be a NumPy array, the path of a file, a Pillow image or a Picture, got "
+            f"{type(picture).__name__}"
+        )
+    return Picture.from_image(picture)

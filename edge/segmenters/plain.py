@@ -1,0 +1,56 @@
+"""The rule of the Fashion-MNIST paper for a plain background."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from garmentlite.edge.median import median
+from garmentlite.edge.segmenters.masks import cleaned, enlarged, reduced
+from garmentlite.edge.segmenters.picture_border import along_border
+
+# "Close to the corner pixels" in the paper (arXiv 1708.07747, section 2, step 2): 5% of the largest
+# possible distance in RGB, sqrt(3) * 255.
+PLAIN_DISTANCE = 0.05 * 3**0.5 * 255
+PLAIN_SHARE = 0.97  # a background is plain if this share of the border's pixels is that close
+
+
+class PlainSegmenter:
+    """Takes every pixel for garment whose colour differs from the background's.
+
+    The background's colour is the median of the border. The paper takes the corner pixels, which one speck
+    would spoil.
+    """
+
+    name = "plain"
+    version = 1
+
+    def segment(self, rgb: np.ndarray) -> np.ndarray:
+        """See `Segmenter.segment`."""
+        small = reduced(rgb)
+        mask = _differs(small, _border_colour(small))
+        return enlarged(cleaned(mask), rgb.shape)
+
+
+def mask_on_plain_background(rgb: np.ndarray) -> np.ndarray | None:
+    """Applies the paper's rule if the background is plain.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+
+    Returns:
+        bool, shape (H, W), True on the garment; None if the background has several colours.
+    """
+    border_colour = _border_colour(rgb)
+    on_border = _differs(along_border(rgb), border_colour)
+    return _differs(rgb, border_colour) if on_border.mean() <= 1 - PLAIN_SHARE else None
+
+
+def _border_colour(rgb: np.ndarray) -> np.ndarray:
+    """Computes the median colour along the border: float32, shape (3,)."""
+    return median(along_border(rgb).T)
+
+
+def _differs(rgb: np.ndarray, border_colour: np.ndarray) -> np.ndarray:
+    """Marks the colours, shape (..., 3), that are far from the border's: bool, shape (...)."""
+    distance = rgb - border_colour
+    return np.einsum("...c,...c->...", distance, distance) > PLAIN_DISTANCE**2

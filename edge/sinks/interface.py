@@ -1,0 +1,43 @@
+"""What a sink is, and what it gets for each frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from garmentlite.edge.recognition import Recognition
+from garmentlite.edge.sources.interface import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """The answer to one frame of a stream.
+
+    Attributes:
+        frame: The frame as it was captured.
+        recognition: The steady answer, with the mask and the 28x28 image of this frame. Its `latency_ms` has
+            the stage "capture" too, which is the time spent waiting for the frame.
+        frames_per_second: Rate of the whole loop over the last frames; 0 for the first frame.
+    """
+
+    frame: Frame
+    recognition: Recognition
+    frames_per_second: float
+
+
+class Sink(Protocol):
+    """A place where answers go. A `with` block holds it open."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def show(self, sighting: Sighting) -> bool:
+        """Takes the answer to one frame; returns False to end the stream."""
+        ...

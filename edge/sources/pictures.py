@@ -1,0 +1,73 @@
+"""A folder of pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from garmentlite.edge.errors import PictureError, SourceError
+from garmentlite.edge.pictures import PICTURE_SUFFIXES, find_pictures, read_picture
+from garmentlite.edge.sources.interface import Frame, SourceSettings
+
+SECONDS_PER_PICTURE = 2.0  # how long a window shows each picture
+
+
+def from_text(text: str, settings: SourceSettings) -> Pictures | None:
+    """Makes a source of the path of a folder, or of a file with the suffix of a picture."""
+    is_picture = os.path.isdir(text) or Path(text).suffix.lower() in PICTURE_SUFFIXES
+    return Pictures(Path(text), settings.warn) if is_picture else None
+
+
+class Pictures:
+    """The pictures of a folder in the order of their names; one that cannot be read is skipped."""
+
+    is_live = False
+
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+        """Chooses the pictures.
+
+        Args:
+            path: A folder or a single picture.
+            warn: Called with one sentence for each picture that cannot be read.
+        """
+        self.path = path
+        self._warn = warn
+
+    def __enter__(self) -> Self:
+        """Lists the folder; raises `SourceError` if there is no picture in it."""
+        try:
+            self._files = find_pictures([self.path])
+        except PictureError as error:
+            raise SourceError(str(error)) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Does nothing, since no file is held open."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields the pictures."""
+        shown = count()
+        for file in self._files:
+            try:
+                picture = read_picture(file)
+            except PictureError as error:
+                self._warn(str(error))
+                continue
+            yield Frame(
+                bgr=np.ascontiguousarray(picture.rgb[..., ::-1]),
+                time=next(shown) * SECONDS_PER_PICTURE,
+                name=str(file),
+                duration=SECONDS_PER_PICTURE,
+                alpha=picture.alpha,
+            )

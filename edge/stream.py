@@ -1,0 +1,166 @@
+"""A stream of answers: each frame of a source is recognized, and the answers are made steady over time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from garmentlite.edge.recognition import Recognition, scores_of
+from garmentlite.edge.recognizer import Recognizer
+from garmentlite.edge.sinks.interface import Sighting, Sink
+from garmentlite.edge.smoothing import Smoother
+from garmentlite.edge.sources.interface import Frame, Source
+from garmentlite.edge.sources.registry import open_source
+
+RATE_FRAMES = 30  # number of frames over which the rate is measured
+
+
+class GarmentStream:
+    """The answers to the frames of a camera or another source.
+
+    A `with` block holds the source open and always closes it, and a `for` loop inside the block reads the
+    answers:
+
+        with GarmentStream("0", Recognizer()) as stream:
+            for sighting in stream:
+                print(sighting.recognition.label)
+    """
+
+    def __init__(
+        self,
+        source: str | int | Path | Source,
+        recognizer: Recognizer,
+        *,
+        smoother: Smoother | None = None,
+    ) -> None:
+        """Chooses the source; the `with` block opens it.
+
+        Args:
+            source: The number of a camera, a video file, a folder of pictures, "test-pattern", or a source
+                object. A picture of a folder that cannot be read causes a Python warning.
+            recognizer: Names the garment in each frame.
+            smoother: Makes the answers steady; None makes one with the model's labels and threshold.
+
+        Raises:
+            SourceError: If there is no such source.
+        """
+        self._source = open_source(str(source)) if isinstance(source, str | int | Path) else source
+        self._recognizer = recognizer
+        self._smoother = smoother or Smoother(
+            recognizer.classifier.labels,
+            unknown_threshold=recognizer.classifier.unknown_threshold,
+        )
+        self._is_open = False
+
+    def __enter__(self) -> Self:
+        """Opens the source; raises `SourceError` if that fails."""
+        self._source.__enter__()
+        self._is_open = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the source."""
+        self._is_open = False
+        self._source.__exit__(kind, error, traceback)
+
+    def __iter__(self) -> Iterator[Sighting]:
+        """Yields the answer to each frame until the source ends.
+
+        Raises:
+            SourceError: If the source is lost.
+            RuntimeError: If the stream is not open.
+        """
+        if not self._is_open:
+            raise RuntimeError(
+                "The stream is not open; read it inside 'with GarmentStream(...) as stream:'."
+            )
+        rate = FrameRate()
+        scene = None
+        for frame, capture_ms in _timed(self._source):
+            if frame.name != scene:
+                self._smoother.reset()
+                scene = frame.name
+            recognition = self._recognizer.recognize(frame.picture())
+            steady = self._steadied(recognition, frame.time, capture_ms)
+            yield Sighting(frame, steady, rate.tick(time.perf_counter()))
+
+    def _steadied(self, recognition: Recognition, seconds: float, capture_ms: float) -> Recognition:
+        """Replaces the label and the probabilities of one frame by the steady ones."""
+        steady = self._smoother.update(seconds, recognition.probabilities)
+        probabilities, labels = steady.probabilities, self._recognizer.classifier.labels
+        return replace(
+            recognition,
+            label=steady.label,
+            confidence=0.0 if probabilities is None else float(probabilities.max()),
+            scores=[] if probabilities is None else scores_of(probabilities, labels),
+            probabilities=probabilities,
+            latency_ms={"capture": capture_ms, **recognition.latency_ms},
+        )
+
+
+def run(stream: GarmentStream, sinks: Sequence[Sink], *, max_frames: int | None = None) -> int:
+    """Sends the answers of a stream to sinks until the stream ends, a sink has enough, or the limit is met.
+
+    The stream and the sinks are closed in any case, also after an exception such as KeyboardInterrupt.
+
+    Args:
+        stream: Opened here.
+        sinks: Opened here after the stream. Each of them gets each answer.
+        max_frames: Largest number of frames to recognize; None for no limit.
+
+    Returns:
+        The number of frames that were recognized.
+
+    Raises:
+        SourceError: If the source cannot be opened or is lost.
+    """
+    looked_at = 0
+    with ExitStack() as opened:
+        opened.enter_context(stream)
+        for sink in sinks:
+            opened.enter_context(sink)
+        for sighting in islice(stream, max_frames):
+            looked_at += 1
+            wants_more = [sink.show(sighting) for sink in sinks]
+            if not all(wants_more):
+                break
+    return looked_at
+
+
+class FrameRate:
+    """Frames per second over the last frames."""
+
+    def __init__(self) -> None:
+        """Starts without a frame."""
+        self._ticks: deque[float] = deque(maxlen=RATE_FRAMES)
+
+    def tick(self, seconds: float) -> float:
+        """Adds the time of a frame; returns the rate, or 0 after the first frame."""
+        self._ticks.append(seconds)
+        span = self._ticks[-1] - self._ticks[0]
+        # n frames are n - 1 intervals apart.
+        return (len(self._ticks) - 1) / span if span > 0 else 0.0
+
+
+def _timed(frames: Iterable[Frame]) -> Iterator[tuple[Frame, float]]:
+    """Yields each frame with the milliseconds that were spent waiting for it."""
+    iterator = iter(frames)
+    while True:
+        start = time.perf_counter()
+        try:
+            frame = next(iterator)
+        except StopIteration:
+            return
+        yield frame, (time.perf_counter() - start) * 1000

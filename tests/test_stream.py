@@ -1,0 +1,231 @@
+"""Streams of answers: steadiness, scenes, limits, and that the source is always closed."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.errors import SourceError
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
+from garmentlite.edge.recognizer import Recognizer
+from garmentlite.edge.sinks.json_lines import JsonLinesSink
+from garmentlite.edge.sources.interface import Frame
+from garmentlite.edge.sources.registry import open_source
+from garmentlite.edge.stream import FrameRate, GarmentStream, run
+
+MODEL = Path(__file__).parent.parent / "models" / "weighted-cnn_int8.tflite"
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    return Recognizer(Classifier(MODEL), "plain")
+
+
+class ListSource:
+    """Gives the frames of a list; an exception in the list is raised when its turn comes."""
+
+    is_live = False
+
+    def __init__(self, items):
+        self.items, self.is_open = items, False
+
+    def __enter__(self):
+        self.is_open = True
+        return self
+
+    def __exit__(self, *exception):
+        self.is_open = False
+
+    def __iter__(self):
+        for item in self.items:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+
+class ListSink:
+    """Keeps the answers, and has enough after a number of them."""
+
+    def __init__(self, enough=None):
+        self.sightings, self.enough, self.is_open = [], enough, False
+
+    def __enter__(self):
+        self.is_open = True
+        return self
+
+    def __exit__(self, *exception):
+        self.is_open = False
+
+    def show(self, sighting):
+        assert self.is_open
+        self.sightings.append(sighting)
+        return len(self.sightings) != self.enough
+
+
+def blank_frame(time, name=None):
+    return Frame(np.full((48, 64, 3), 255, np.uint8), time, name)
+
+
+def boxed_frame(time, name=None):
+    """A dark box on white, which any segmenter finds."""
+    frame = blank_frame(time, name)
+    frame.bgr[8:40, 20:44] = (90, 60, 40)
+    return frame
+
+
+def test_run_test_pattern_to_json_lines(recognizer):
+    stream = io.StringIO()
+    source = open_source("test-pattern", resolution_wh=(160, 120))
+    sink = JsonLinesSink(stream, top_k=2)
+    assert run(GarmentStream(source, recognizer), [sink], max_frames=6) == 6
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["time"] for line in lines] == [0.0, 0.067, 0.133, 0.2, 0.267, 0.333]
+    for line in lines:
+        assert list(line) == [
+            "time", "label", "confidence", "top_k", "latency_ms", "preparation",
+        ]  # fmt: skip
+        assert line["label"] in (*recognizer.classifier.labels, UNKNOWN, NO_GARMENT)
+        assert list(line["latency_ms"])[:3] == ["capture", "segment", "prepare"]
+        assert min(line["latency_ms"].values()) > 0
+        if line["label"] == NO_GARMENT:
+            assert (line["confidence"], line["top_k"]) == (0, [])
+        else:
+            assert len(line["top_k"]) == 2
+            assert line["confidence"] == line["top_k"][0]["probability"]
+
+
+def test_run_folder_answers_each_picture_on_its_own(recognizer, tmp_path):
+    rng = np.random.default_rng(11)
+    for number, label in enumerate(("Trouser", "Bag", "Coat")):
+        Image.fromarray(draw_scene(label, rng).rgb).save(tmp_path / f"{number}.png")
+    (tmp_path / "1b.jpg").write_text("not a picture")
+    stream, warnings = io.StringIO(), []
+    source = open_source(str(tmp_path), warn=warnings.append)
+    assert run(GarmentStream(source, recognizer), [JsonLinesSink(stream)]) == 3
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(warnings) == 1
+    for number, line in enumerate(lines):
+        path = tmp_path / f"{number}.png"
+        alone = recognizer.recognize(path).as_document(3)
+        assert line["name"] == str(path)
+        for key in ("label", "confidence", "top_k", "preparation"):
+            assert line[key] == alone[key]
+
+
+def test_run_smooths_frames_of_one_scene(recognizer):
+    frames = [boxed_frame(0.0), blank_frame(0.1), blank_frame(0.9)]
+    sink = ListSink()
+    run(GarmentStream(ListSource(frames), recognizer), [sink])
+    first, bridged, gone = (sighting.recognition for sighting in sink.sightings)
+    assert first.label != NO_GARMENT
+    assert bridged.label == first.label
+    assert bridged.confidence == pytest.approx(first.confidence)
+    assert bridged.image_u8 is None
+    assert bridged.scores[0].label == first.label
+    assert (gone.label, gone.confidence) == (NO_GARMENT, 0)
+
+
+def test_run_does_not_smooth_over_pictures_of_different_names(recognizer):
+    sink = ListSink()
+    frames = [boxed_frame(0.0, "a.png"), blank_frame(0.1, "b.png")]
+    run(GarmentStream(ListSource(frames), recognizer), [sink])
+    assert sink.sightings[1].recognition.label == NO_GARMENT
+
+
+@pytest.mark.parametrize(("max_frames", "expected"), [(0, 0), (2, 2), (None, 3), (9, 3)])
+def test_run_looks_at_no_more_frames_than_asked(recognizer, max_frames, expected):
+    frames = [blank_frame(number) for number in range(3)]
+    sink = ListSink()
+    looked_at = run(GarmentStream(ListSource(frames), recognizer), [sink], max_frames=max_frames)
+    assert looked_at == len(sink.sightings) == expected
+
+
+def test_run_ends_when_the_sink_has_enough(recognizer):
+    source, sink = ListSource([blank_frame(number) for number in range(9)]), ListSink(enough=2)
+    assert run(GarmentStream(source, recognizer), [sink]) == 2
+    assert not source.is_open
+    assert not sink.is_open
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SourceError("lost")])
+def test_run_closes_source_and_sinks_when_interrupted(recognizer, error):
+    source, sink = ListSource([blank_frame(0.0), error]), ListSink()
+    with pytest.raises(type(error)):
+        run(GarmentStream(source, recognizer), [sink])
+    assert len(sink.sightings) == 1
+    assert not source.is_open
+    assert not sink.is_open
+
+
+def test_frame_rate_of_n_moments_is_n_minus_1_over_their_span():
+    rate = FrameRate()
+    assert [rate.tick(seconds) for seconds in (5.0, 6.0, 7.0)] == [0.0, 1.0, 1.0]
+    for number in range(100):
+        last = rate.tick(8 + number / 10)
+    assert last == pytest.approx(10)
+
+
+def test_run_sends_each_answer_to_every_sink_until_one_has_enough(recognizer):
+    frames = [blank_frame(number) for number in range(9)]
+    first, second = ListSink(enough=3), ListSink()
+    assert run(GarmentStream(ListSource(frames), recognizer), [first, second]) == 3
+    assert [one.frame.time for one in first.sightings] == [0, 1, 2]
+    assert [one.frame.time for one in second.sightings] == [0, 1, 2]
+    assert not first.is_open
+    assert not second.is_open
+
+
+def test_stream_closes_its_source_when_the_loop_is_left_by_an_exception(recognizer):
+    source = ListSource([blank_frame(number) for number in range(9)])
+
+    def look(stream):
+        for sighting in stream:
+            assert source.is_open
+            raise ValueError(sighting.recognition.label)
+
+    with (
+        pytest.raises(ValueError, match=NO_GARMENT),
+        GarmentStream(source, recognizer) as stream,
+    ):
+        look(stream)
+    assert not source.is_open
+
+
+def test_stream_finds_the_source_that_is_named(recognizer):
+    with GarmentStream("test-pattern", recognizer) as stream:
+        first = next(iter(stream))
+    assert first.frame.bgr.shape == (480, 640, 3)
+    assert first.recognition.mask.shape == (480, 640)
+    with pytest.raises(SourceError, match="There is no source 'nothing'"):
+        GarmentStream("nothing", recognizer)
+
+
+def test_stream_warns_of_a_picture_that_cannot_be_read(recognizer, tmp_path):
+    (tmp_path / "text.jpg").write_text("not a picture")
+    with (
+        GarmentStream(tmp_path, recognizer) as stream,
+        pytest.warns(UserWarning, match="text.jpg is not a picture"),
+    ):
+        assert list(stream) == []
+
+
+def test_stream_read_outside_its_block_says_how_to_open_it(recognizer):
+    stream = GarmentStream("test-pattern", recognizer)
+    with pytest.raises(RuntimeError, match="with GarmentStream"):
+        next(iter(stream))
+
+
+def test_run_into_a_broken_pipe_ends_quietly(recognizer):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        source = ListSource([blank_frame(number) for number in range(5)])
+        looked_at = run(GarmentStream(source, recognizer), [JsonLinesSink(stream)])
+        assert looked_at == 1
+        stream.flush()  # as Python does at exit; what could not be written is gone
