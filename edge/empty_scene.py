@@ -122,7 +122,7 @@ class EmptyScene:
         self._frames = 0  # that were learned from
         self._remembered: np.ndarray | None = None
         self._first: np.ndarray | None = None  # uint8, the first frame
-        self._is_still_picture: bool | None = None  # None until there are two frames
+        self._is_still_picture = False
         self._lost_since: float | None = None
         self._edges_at = -math.inf  # seconds, when the edges were found last
         self._time = math.inf  # seconds, of the last frame; before the first one no time passes
@@ -150,10 +150,14 @@ class EmptyScene:
         return self._difference()
 
     def _notice_still_picture(self, rgb: np.ndarray) -> None:
-        """Finds out whether all frames so far are the same to the bit, which a camera's never are."""
+        """Finds out whether all frames so far are one drawn picture.
+
+        A camera's frames have noise: they are never the same to the bit, and neighbouring pixels differ.
+        """
         if self._first is None:
             self._first = rgb.copy()
-        elif self._is_still_picture is not False:
+            self._is_still_picture = bool((rgb[:, 1:] == rgb[:, :-1]).all(axis=-1).mean() > 0.5)
+        elif self._is_still_picture or self._frames == 1:
             self._is_still_picture = np.array_equal(rgb, self._first)
 
     def remember(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from garmentlite.edge.empty_scene import SIDE, Difference, EmptyScene
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.segmenters.interface import GuidedSegmenter, Segmenter
+from garmentlite.edge.segmenters.interface import GuidedSegmenter, SecondOpinion, Segmenter
 from garmentlite.edge.segmenters.masks import cleaned, reduced
 
 # The segmenter looks at this much more than the box, or than what differs from the scene, on each side: it
@@ -21,7 +21,12 @@ _BOX_MARGIN = 0.15  # share of the box's sides
 _FOREGROUND_MARGIN = 0.2  # share of the sides of what differs
 _SMALLEST_LOOK = 0.25  # share of the frame's longest side: the side of the smallest part looked at
 _KEPT_PART = 0.15  # of the largest part of the foreground
-_EVIDENCE = 4.0  # logit of a pixel that certainly agrees with the scene, or certainly differs
+# Logit of a pixel that certainly agrees with the scene, so that it is not the garment's. A pixel that differs
+# may be a garment's, a hand's or a person's: there the segmenter decides alone, which was right more often
+# than with a logit of 1 or 2 in favour of the garment.
+_AGREES = -4.0
+_POSSIBLE = 0.4  # share of the foreground from which on a pixel may be a garment's; unknown ones have 0.5
+_DIFFERS = 0.6  # the same for a pixel that is known to differ
 
 
 class FixedCamera:
@@ -50,14 +55,15 @@ class FixedCamera:
         self._scene.forget()
         self._difference = self._garment = None
 
-    def look(self, rgb: np.ndarray, time: float) -> Difference:
+    def look(self, frame: np.ndarray, time: float) -> Difference:
         """Compares a frame with the empty scene.
 
         Args:
-            rgb: uint8, shape (H, W, 3). Not changed.
+            frame: uint8, shape (H, W, 3), the channels in any order as long as it stays the same. It is not
+                changed.
             time: Seconds, not before those of the last frame.
         """
-        self._difference = self._scene.compare(reduced(rgb, SIDE), time)
+        self._difference = self._scene.compare(reduced(frame, SIDE), time)
         return self._difference
 
     def keep(self) -> None:
@@ -84,27 +90,41 @@ class FixedCamera:
         return self._garment is not None and self._scene.is_held
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """See `Segmenter.segment`; `rgb` is the frame that was given to `look`."""
+        """See `Segmenter.segment`; `rgb` shows the frame that was given to `look`."""
         return next(self.opinions(rgb))
 
     def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
-        """See `SecondOpinion.opinions`; `rgb` is the frame that was given to `look`.
+        """See `SecondOpinion.opinions`; `rgb` shows the frame that was given to `look`.
 
-        The second opinion is what differs from the scene, whatever the segmenter makes of it.
+        Until a scene is known, the opinions are the segmenter's on the box and its surroundings. Then the
+        second opinion is whatever differs from the scene.
         """
-        seen = self._seen()
         part = self._part(rgb.shape)
         looked_at = np.ascontiguousarray(rgb[part])
-        foreground = _cut(seen.foreground, part, rgb.shape)
+        for found in self._found(looked_at, part, rgb.shape):
+            mask = np.zeros(rgb.shape[:2], bool)
+            mask[part] = found
+            yield _touching(mask, self.box)
+
+    def _found(
+        self, looked_at: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]
+    ) -> Iterator[np.ndarray]:
+        """Masks of the part of the frame that the segmenter looks at."""
+        seen = self._seen()
+        if not seen.is_learned:
+            if isinstance(self._segmenter, SecondOpinion):
+                yield from self._segmenter.opinions(looked_at)
+            else:
+                yield self._segmenter.segment(looked_at)
+            return
+        foreground = _cut(seen.foreground, part, shape)
+        possible = _resized(foreground, looked_at.shape) > _POSSIBLE
         if isinstance(self._segmenter, GuidedSegmenter):
-            found = self._segmenter.guided(looked_at, (2 * foreground - 1) * _EVIDENCE)
+            yield self._segmenter.guided(looked_at, _AGREES * np.clip(1 - 2 * foreground, 0, 1))
         else:
-            found = self._segmenter.segment(looked_at)
-            found = found & (_resized(foreground, found.shape) > 0.25)
-        yield self._in_frame(found, part, rgb.shape)
-        if seen.is_learned:
-            differs = cleaned(_resized(foreground, looked_at.shape) > 0.6)
-            yield self._in_frame(differs, part, rgb.shape)
+            yield self._segmenter.segment(looked_at) & possible
+        if np.count_nonzero(foreground > _DIFFERS) > np.count_nonzero(foreground > _POSSIBLE) / 2:
+            yield cleaned(possible)
 
     def _seen(self) -> Difference:
         if self._difference is None:
@@ -120,31 +140,27 @@ class FixedCamera:
         smallest = round(_SMALLEST_LOOK * max(shape[:2]))
         return _widened(rows, smallest, shape[0]), _widened(columns, smallest, shape[1])
 
-    def _in_frame(
-        self, found: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]
-    ) -> np.ndarray:
-        """A mask of a part laid into the frame; what touches the box excludes what does not."""
-        mask = np.zeros(shape[:2], bool)
-        mask[part] = found
-        return _touching(mask, self.box)
-
 
 def _touching(mask: np.ndarray, box: GuideBox) -> np.ndarray:
-    """The parts of a mask that touch the box, or all of them where none does."""
-    count, numbers = load_opencv().connectedComponents(mask.astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return mask
+    """The parts of a mask that touch the box, or all of them if none does: bool, shape (H, W)."""
+    step = max(1, max(mask.shape) // SIDE)
+    small = mask[::step, ::step]
+    count, numbers = load_opencv().connectedComponents(small.astype(np.uint8), connectivity=8)
     touches = np.zeros(count, bool)
-    touches[np.unique(numbers[box.pixels(mask.shape)])] = True
-    touches[0] = False
-    return touches.take(numbers) if touches.any() else mask
+    touches[np.unique(numbers[box.pixels(small.shape)])] = True
+    touches[0] = False  # component 0 is the background
+    if touches[1:].all() or not touches.any():
+        return mask
+    kept = touches.take(numbers).astype(np.uint8)
+    kept = load_opencv().dilate(kept, np.ones((3, 3), np.uint8))
+    return mask & (_resized(kept, mask.shape) > 0)
 
 
 def _box_of_parts(foreground: np.ndarray, box: GuideBox) -> GuideBox | None:
     """The box around what differs from the scene, or is not known of it; None where nothing does."""
     cv2 = load_opencv()
     height, width = foreground.shape
-    mask = (foreground >= 0.4).astype(np.uint8)
+    mask = (foreground > _POSSIBLE).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     mask = _touching(mask > 0, box).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
