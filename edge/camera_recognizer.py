@@ -63,21 +63,23 @@ class CameraRecognizer:
         start = time.perf_counter()
         difference = self._camera.look(frame_bgr, seconds)
         compare_ms = (time.perf_counter() - start) * 1000
-        if difference.is_unchanged and self._last is not None:
-            recognition = self._last
-            self._camera.keep()
-        elif difference.is_empty:
+        is_computed = False
+        if difference.is_empty:
             recognition = self._nothing(frame_bgr.shape)
             self._camera.note(None)
+        elif difference.is_unchanged and self._last is not None:
+            recognition = self._last
+            self._camera.keep()
         else:
+            is_computed = True
             recognition = recognize(Picture.from_bgr(frame_bgr), self._classifier, self._camera)
             self._camera.note(None if recognition.image_u8 is None else recognition.mask)
-        if recognition is self._last or difference.is_empty:
-            rest_ms = (time.perf_counter() - start) * 1000 - compare_ms
-            latency_ms = {"segment": compare_ms, "prepare": rest_ms}
-        else:
+        if is_computed:
             latency_ms = dict(recognition.latency_ms)
             latency_ms["segment"] += compare_ms
+        else:
+            rest_ms = (time.perf_counter() - start) * 1000 - compare_ms
+            latency_ms = {"segment": compare_ms, "prepare": rest_ms}
         self._last = recognition
         if recognition.image_u8 is not None and not self._camera.is_held:
             recognition = _withheld(recognition)

@@ -27,6 +27,7 @@ STILL_SECONDS = 1.5  # in what looks like a garment and has never moved: it belo
 _FORGIVEN_SECONDS = 2.0  # for which a garment may be out of sight and still counts as the same
 _MOVED_SECONDS = 1.0  # for which a changed pixel counts as moving
 _MOVED_SHARE = 0.01  # share of a region's pixels that move where the region is held by somebody
+_CAMERA_MOVES = 0.5  # share of the edges around it that move where the camera itself does
 
 _SCENE_SECONDS = 20.0  # time constant with which the scene follows the daylight
 _NOISE_SECONDS = 5.0  # time constant of the noise levels
@@ -247,6 +248,7 @@ class EmptyScene:
             self._former, self._scene = scene, _new_scene(frame, self._time)
             self._match = _matched(self._scene, frame, self._noise)
             self._lost_since = self._remembered = None
+            self._forget_garment()
 
     def _take_over_light(self, scene: _Scene, frame: np.ndarray) -> None:
         """Takes the frame for the scene under another light, except for where a garment was seen."""
@@ -290,6 +292,14 @@ class EmptyScene:
         since = max(self._time - _MOVED_SECONDS, scene.began_at)
         return scene.changed_at > since
 
+    def _moves_by_itself(self, scene: _Scene, region: np.ndarray) -> bool:
+        """Whether something moves in a region while the room around it stands still."""
+        moving = self._moving(scene)
+        around = moving[scene.edges & ~region]
+        if len(around) >= _FEWEST_EDGES * region.size and around.mean() > _CAMERA_MOVES:
+            return False
+        return bool(moving[region].mean() >= _MOVED_SHARE)
+
     def _moving_parts(self, scene: _Scene) -> np.ndarray:
         """Whole parts of the foreground in which something moves: bool, shape (h, w).
 
@@ -323,7 +333,7 @@ class EmptyScene:
             self._forget_garment()
         if self._garment is None:
             return None, None
-        if self._is_still_picture or self._moving(scene)[self._garment].mean() >= _MOVED_SHARE:
+        if self._is_still_picture or self._moves_by_itself(scene, self._garment):
             self._garment_moved_at = self._time
         if self._garment_moved_at is None:
             is_left = self._time - self._garment_since >= STILL_SECONDS

@@ -20,6 +20,7 @@ from garmentlite.edge.segmenters.masks import cleaned, reduced
 _BOX_MARGIN = 0.15  # share of the box's sides
 _FOREGROUND_MARGIN = 0.2  # share of the sides of what differs
 _SMALLEST_LOOK = 0.25  # share of the frame's longest side: the side of the smallest part looked at
+_LEAST_ASPECT = 0.75  # of the part's shorter side to its longer one, as in most photographs
 _KEPT_PART = 0.15  # of the largest part of the foreground
 # Logit of a pixel that certainly agrees with the scene, so that it is not the garment's. A pixel that differs
 # may be a garment's, a hand's or a person's: there the segmenter decides alone, which was right more often
@@ -137,7 +138,8 @@ class FixedCamera:
         found = _box_of_parts(seen.foreground, self.box) if seen.is_learned else None
         box, margin = (self.box, _BOX_MARGIN) if found is None else (found, _FOREGROUND_MARGIN)
         rows, columns = box.pixels(shape, margin)
-        smallest = round(_SMALLEST_LOOK * max(shape[:2]))
+        longest = max(rows.stop - rows.start, columns.stop - columns.start)
+        smallest = round(max(_SMALLEST_LOOK * max(shape[:2]), _LEAST_ASPECT * longest))
         return _widened(rows, smallest, shape[0]), _widened(columns, smallest, shape[1])
 
 

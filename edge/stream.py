@@ -104,7 +104,8 @@ class GarmentStream:
                 scene = frame.name
             recognition = self._answer_to(frame)
             steady = self._steadied(recognition, frame.time, capture_ms)
-            yield Sighting(frame, steady, rate.tick(time.perf_counter()))
+            box = self._camera_recognizer.box if frame.name is None else None
+            yield Sighting(frame, steady, rate.tick(time.perf_counter()), box)
 
     def _answer_to(self, frame: Frame) -> Recognition:
         """Recognizes a frame: a still picture by itself, any other one as a fixed camera's."""
