@@ -946,7 +946,9 @@ def webcam(
         _say(f"No window: {obstacle} Printing JSON lines.")
     sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
     try:
-        looked_at = run(GarmentStream(frames, recognizer, box=guide_box), [sink], max_frames=max_frames)
+        looked_at = run(
+            GarmentStream(frames, recognizer, box=guide_box), [sink], max_frames=max_frames
+        )
     except KeyboardInterrupt:
         return  # the usual way to stop; the camera and the window are closed by now
     if broken or not looked_at:

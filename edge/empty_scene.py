@@ -20,14 +20,16 @@ from garmentlite.edge.segmenters.picture_border import frame_of
 SIDE = 128  # pixels, the longest side at which frames are compared
 
 # Seconds without a change after which a pixel joins the scene.
-LEARNING_SECONDS = 1.0  # where the scene was not known
+LEARNING_SECONDS = (
+    1.0  # where the scene was not known; what looks like a garment and has never moved too
+)
 FURNITURE_SECONDS = 10.0  # where it was known and differs, outside a garment: a chair was moved
 LEFT_SECONDS = 60.0  # in a garment that somebody has moved: it was left on a chair
-STILL_SECONDS = 1.5  # in what looks like a garment and has never moved: it belongs to the room
 _FORGIVEN_SECONDS = 2.0  # for which a garment may be out of sight and still counts as the same
 _MOVED_SECONDS = 1.0  # for which a changed pixel counts as moving
 _MOVED_SHARE = 0.01  # share of a region's pixels that move where the region is held by somebody
-_CAMERA_MOVES = 0.5  # share of the edges around it that move where the camera itself does
+# Share of the edges around a garment that move where the camera itself moves. Edges along its way do not.
+_ROOM_MOVES = 0.25
 
 _SCENE_SECONDS = 20.0  # time constant with which the scene follows the daylight
 _NOISE_SECONDS = 5.0  # time constant of the noise levels
@@ -36,7 +38,10 @@ _RECENT_SECONDS = 1.0  # time constant of the recent mean of each pixel
 # Distances from the mean in standard deviations. Up to the first a pixel agrees with the scene, from the
 # second on it differs; from the third on, measured from its recent mean, it has changed.
 _AGREES, _DIFFERS, _CHANGED = 3.0, 6.0, 4.5
-_LEAST_NOISE, _FIRST_NOISE = 1.5, 4.0  # grey levels at the reduced size; the second until it is measured
+_LEAST_NOISE, _FIRST_NOISE = (
+    1.5,
+    4.0,
+)  # grey levels at the reduced size; the second until it is measured
 # Median of the root mean square over three channels, for a standard deviation of 1: between 0.67 for equal
 # channels and 0.89 for independent ones.
 _MEDIAN_OF_NOISE = 0.8
@@ -48,15 +53,18 @@ _FEWEST_EDGES = 0.01  # share of the picture; with fewer edges all pixels are as
 _SMALLEST_PART = 0.005  # share of the picture; the smallest mask of a garment is twice that
 _LEARNED_SHARE = 0.5  # share of the picture that is known where the scene counts as learned
 
-# The camera was moved or covered where less than these shares of the edges agree for so long.
-_LEAST_AGREEMENT, _LEAST_BORDER_AGREEMENT = 0.5, 0.5
-_LOST_SECONDS = 0.4
-_BACK_AGREEMENT = 0.75  # share of the edges that agree where a former scene is back
-_SAME_STRUCTURE = 0.6  # correlation of the gradients from which on only the light has changed
+# Edges agree with the scene where the gradient has about the direction it had, and this share of its length.
+_SAME_DIRECTION, _LEAST_GRADIENT = 0.7, 0.15  # the first is a cosine
+# The camera was moved or covered where less than this share of the edges agrees for so long, in the picture
+# and along its border, which a garment seldom covers.
+_LEAST_AGREEMENT, _LOST_SECONDS = 0.5, 0.4
+# The light was switched where the edges agree but the levels of less than this share of the picture do.
+_LEAST_LIT = 0.5
+_BACK_AGREEMENT = 0.75  # share of edges and levels that agree where a former scene is back
 
 _STEPS_PER_E = 25  # gains are first sought in steps of 4%
 _SPREAD = 0.1  # of the logarithm of the ratios around the commonest one, noise and white balance
-_LARGEST_GAIN = 3.0
+_LARGEST_GAIN = 4.0
 _PRIOR = 1.3  # how many times more pixels another gain must explain than that of the last frame
 _CLIPPED = 245.0  # grey level from which on a pixel may be clipped
 _USUAL_LEVELS = (12.0, 235.0)  # grey levels whose ratio shows the gain: neither black nor clipped
@@ -92,7 +100,8 @@ class _Scene:
     began_at: float  # seconds
     gain: np.ndarray  # float32, (3,): of the last frame
     slack: np.ndarray  # float32, (h, w): variance that trembling edges add
-    edges: np.ndarray  # bool, (h, w): where changes of the camera's place show
+    edges: np.ndarray  # bool, (h, w): where a change of the camera's place shows
+    gradients: np.ndarray  # float32, (2, h, w), of the mean
 
 
 @dataclass(frozen=True)
@@ -167,8 +176,13 @@ class EmptyScene:
 
     @property
     def is_held(self) -> bool:
-        """Whether the garment that `learn` was told of has moved since it was first seen."""
-        return self._garment_moved_at is not None
+        """Whether the garment that `learn` was told of has moved since it was first seen.
+
+        While the camera itself moves that cannot be told, and every garment counts as held. So does the
+        garment of a drawn picture, in which nothing ever moves.
+        """
+        camera_moves = self._time - self._camera_moved_at < _MOVED_SECONDS
+        return self._garment_moved_at is not None or camera_moves or self._is_still_picture
 
     def learn(self, garment: np.ndarray | None) -> None:
         """Takes in the frame that was compared last.
@@ -219,7 +233,8 @@ class EmptyScene:
             return False
         cv2 = load_opencv()
         difference = cv2.blur(self._match.normalized - self._remembered, (3, 3))
-        limit = 2 * max(_LEAST_NOISE, self._noise)  # the mean of nine pixels has a third of the noise
+        # The mean of nine pixels has a third of the noise.
+        limit = 2 * math.sqrt(_noise_variance(self._noise, self._match.gain))
         share = np.count_nonzero(np.abs(difference) > limit) / difference.size
         return share < 0.001
 
@@ -229,18 +244,17 @@ class EmptyScene:
         if self._former is not None:
             back = _matched(self._former, frame, self._noise)
             if min(_agreement(self._former, back)) >= _BACK_AGREEMENT:
-                self._former, self._scene, self._match = None, self._former, back
-                self._scene.changed_at[:] = self._time
-                self._remembered = None
+                self._former.changed_at[:] = self._time
+                self._scene, self._match = self._former, back
+                self._former = self._remembered = None
                 return
         if scene.is_known.mean() < _LEARNED_SHARE:
             return
-        agreement, on_border = _agreement(scene, match)
-        if agreement >= _LEAST_AGREEMENT or on_border >= _LEAST_BORDER_AGREEMENT:
+        edges, border, levels = _agreement(scene, match)
+        if max(edges, border) >= _LEAST_AGREEMENT:
             self._lost_since = None
-            return
-        if _structure(scene, match) >= _SAME_STRUCTURE:
-            self._take_over_light(scene, frame)
+            if levels < _LEAST_LIT <= edges:
+                self._take_over_light(scene, frame)
             return
         if self._lost_since is None:
             self._lost_since = self._time
@@ -256,7 +270,7 @@ class EmptyScene:
         scene.mean[:], scene.recent[:] = frame, frame
         scene.changed_at[:] = self._time
         scene.gain = np.ones(3, np.float32)
-        if self._garment is not None:
+        if self._garment is not None and self.is_held:
             scene.is_known &= ~self._garment
         _find_edges(scene)
         self._match = _matched(scene, frame, self._noise)
@@ -265,7 +279,7 @@ class EmptyScene:
     def _follow(self, scene: _Scene, match: _Match) -> None:
         """Updates the recent mean of every pixel, and when it changed."""
         distance = _distance(match.normalized, scene.recent, match.gain)
-        limit = _CHANGED**2 * (max(_LEAST_NOISE, self._noise) ** 2 + scene.slack)
+        limit = _CHANGED**2 * (_noise_variance(self._noise, match.gain) + scene.slack)
         changed = distance * distance > limit
         rate = _rate(self._elapsed, _RECENT_SECONDS)
         scene.recent += rate * (match.normalized - scene.recent)
@@ -279,6 +293,7 @@ class EmptyScene:
         rate = _rate(self._elapsed, _NOISE_SECONDS)
         scene.variance += agrees * rate * (match.distance * match.distance - scene.variance)
         measured = float(np.median(match.distance[::4, ::4])) / _MEDIAN_OF_NOISE
+        measured *= float(match.gain.mean())
         self._frames += 1
         self._noise += max(rate, 1 / (self._frames + 1)) * (
             min(measured, 4 * _FIRST_NOISE) - self._noise
@@ -291,14 +306,6 @@ class EmptyScene:
         """Pixels that changed a moment ago: bool, shape (h, w)."""
         since = max(self._time - _MOVED_SECONDS, scene.began_at)
         return scene.changed_at > since
-
-    def _moves_by_itself(self, scene: _Scene, region: np.ndarray) -> bool:
-        """Whether something moves in a region while the room around it stands still."""
-        moving = self._moving(scene)
-        around = moving[scene.edges & ~region]
-        if len(around) >= _FEWEST_EDGES * region.size and around.mean() > _CAMERA_MOVES:
-            return False
-        return bool(moving[region].mean() >= _MOVED_SHARE)
 
     def _moving_parts(self, scene: _Scene) -> np.ndarray:
         """Whole parts of the foreground in which something moves: bool, shape (h, w).
@@ -318,6 +325,7 @@ class EmptyScene:
         self._garment: np.ndarray | None = None  # bool, (h, w), a little larger than the mask
         self._garment_at = self._garment_since = -math.inf  # seconds, last and first seen
         self._garment_moved_at: float | None = None
+        self._camera_moved_at = -math.inf
 
     def _garment_region(
         self, scene: _Scene, garment: np.ndarray | None
@@ -333,10 +341,17 @@ class EmptyScene:
             self._forget_garment()
         if self._garment is None:
             return None, None
-        if self._is_still_picture or self._moves_by_itself(scene, self._garment):
+        moving = self._moving(scene)
+        edges = np.abs(_gradients(self._match.normalized)).max(axis=0) >= 2 * _EDGE_CONTRAST
+        if _mean(moving[edges & ~self._garment]) >= _ROOM_MOVES:
+            self._camera_moved_at = self._garment_since = self._time
+            self._garment_moved_at = None
+        elif moving[self._garment].mean() >= _MOVED_SHARE:
             self._garment_moved_at = self._time
-        if self._garment_moved_at is None:
-            is_left = self._time - self._garment_since >= STILL_SECONDS
+        if self._is_still_picture:
+            is_left = False
+        elif self._garment_moved_at is None:
+            is_left = self._time - self._garment_since >= LEARNING_SECONDS
         else:
             is_left = self._time - self._garment_moved_at >= LEFT_SECONDS
         return (None, self._garment) if is_left else (self._garment, None)
@@ -353,7 +368,8 @@ def _new_scene(frame: np.ndarray, time: float) -> _Scene:
         began_at=time,
         gain=np.ones(3, np.float32),
         slack=np.zeros((height, width), np.float32),
-        edges=np.ones((height, width), bool),
+        edges=np.zeros((height, width), bool),
+        gradients=np.zeros((2, height, width), np.float32),
     )
     _find_edges(scene)
     return scene
@@ -368,7 +384,7 @@ def _matched(scene: _Scene, frame: np.ndarray, noise: float) -> _Match:
     gain = _gain(scene, frame)
     normalized = frame / gain
     distance = _distance(normalized, scene.mean, gain)
-    variance = np.maximum(scene.variance, max(_LEAST_NOISE, noise) ** 2) + scene.slack
+    variance = np.maximum(scene.variance, _noise_variance(noise, gain)) + scene.slack
     return _Match(gain, normalized, distance, distance / np.sqrt(variance))
 
 
@@ -404,28 +420,31 @@ def _gain(scene: _Scene, frame: np.ndarray) -> np.ndarray:
     return gain
 
 
-def _agreement(scene: _Scene, match: _Match) -> tuple[float, float]:
-    """Shares of the known edges that agree with the scene: in the picture, and along its border."""
-    asked = scene.edges & scene.is_known
-    border = frame_of(asked.shape)
-    agrees = match.deviations < _DIFFERS
+def _agreement(scene: _Scene, match: _Match) -> tuple[float, float, float]:
+    """Shares of what is known that agrees: edges, edges along the border, and levels.
+
+    A picture without edges has its levels in their place.
+    """
+    levels = match.deviations < _DIFFERS
+    seen = _gradients(match.normalized)
+    product = (seen * scene.gradients).sum(axis=0)
+    length, expected = np.hypot(*seen), np.hypot(*scene.gradients)
+    same = (product > _SAME_DIRECTION * length * expected) & (length > _LEAST_GRADIENT * expected)
+    border = frame_of(levels.shape)
     shares = []
-    for where, every in ((asked, scene.is_known), (asked & border, scene.is_known & border)):
-        chosen = where if where.sum() >= _FEWEST_EDGES * every.sum() else every
-        shares.append(float(agrees[chosen].mean()) if chosen.any() else 0.0)
-    return shares[0], shares[1]
+    for region in (scene.is_known, scene.is_known & border):
+        edges = scene.edges & region
+        enough = np.count_nonzero(edges) >= _FEWEST_EDGES * max(1, int(np.count_nonzero(region)))
+        agrees = same[edges] if enough else levels[region]
+        shares.append(_mean(agrees))
+    return shares[0], shares[1], _mean(levels[scene.is_known])
 
 
-def _structure(scene: _Scene, match: _Match) -> float:
-    """Correlation of the gradients of scene and frame, in [-1, 1]: high where only the light differs."""
+def _gradients(picture: np.ndarray) -> np.ndarray:
+    """Horizontal and vertical gradients of the green plane: float32, shape (2, h, w)."""
     cv2 = load_opencv()
-    gradients = []
-    for plane in (scene.mean[..., 1], match.normalized[..., 1]):
-        levels = cv2.log(np.maximum(plane, 0) + 8)  # so that a gain does not change the differences
-        gradients.append(np.stack((np.diff(levels, axis=0)[:, 1:], np.diff(levels, axis=1)[1:])))
-    a, b = (gradient[:, scene.is_known[1:, 1:]] for gradient in gradients)
-    norm = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
-    return float((a * b).sum()) / norm if norm > 0 else 0.0
+    plane = np.ascontiguousarray(picture[..., 1])
+    return np.stack([cv2.Sobel(plane, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0)])
 
 
 def _find_edges(scene: _Scene) -> None:
@@ -436,6 +455,7 @@ def _find_edges(scene: _Scene) -> None:
     contrast = cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, kernel)
     scene.slack = (_EDGE_SLACK * contrast) ** 2
     scene.edges = contrast >= _EDGE_CONTRAST
+    scene.gradients = _gradients(scene.mean)
 
 
 def _distance(normalized: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -457,6 +477,16 @@ def _largest_area(parts: np.ndarray) -> int:
     opened = cv2.morphologyEx(parts, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
     return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+
+
+def _noise_variance(noise: float, gain: np.ndarray) -> float:
+    """Variance that noise of the frame, in grey levels, has in the exposure of the scene."""
+    return (max(_LEAST_NOISE, noise) / float(gain.mean())) ** 2
+
+
+def _mean(values: np.ndarray) -> float:
+    """0 if there is none."""
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _rate(seconds: float, time_constant: float) -> float:

@@ -26,7 +26,9 @@ _KEPT_PART = 0.15  # of the largest part of the foreground
 # may be a garment's, a hand's or a person's: there the segmenter decides alone, which was right more often
 # than with a logit of 1 or 2 in favour of the garment.
 _AGREES = -4.0
-_POSSIBLE = 0.4  # share of the foreground from which on a pixel may be a garment's; unknown ones have 0.5
+_POSSIBLE = (
+    0.4  # share of the foreground from which on a pixel may be a garment's; unknown ones have 0.5
+)
 _DIFFERS = 0.6  # the same for a pixel that is known to differ
 
 
@@ -180,13 +182,13 @@ def _box_of_parts(foreground: np.ndarray, box: GuideBox) -> GuideBox | None:
 def _widened(span: slice, smallest: int, length: int) -> slice:
     """A range of rows or columns with at least `smallest` of them, within [0, length)."""
     missing = max(0, min(smallest, length) - (span.stop - span.start))
-    start = min(max(0, span.start - missing // 2), max(0, length - (span.stop - span.start) - missing))
+    start = min(
+        max(0, span.start - missing // 2), max(0, length - (span.stop - span.start) - missing)
+    )
     return slice(start, start + span.stop - span.start + missing)
 
 
-def _cut(
-    plane: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]
-) -> np.ndarray:
+def _cut(plane: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]) -> np.ndarray:
     """The same part of a reduced plane as of the frame it was made from."""
     rows, columns = (
         slice(

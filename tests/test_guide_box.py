@@ -14,7 +14,15 @@ def test_parse_box_default_of_the_command_line():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0.2,0.1,0.6", "0.2,0.1,0.6,0.8,0", "a,b,c,d", "nan,0,1,1", "0,0,inf,1", "0.2;0.1;0.6;0.8"],
+    [
+        "",
+        "0.2,0.1,0.6",
+        "0.2,0.1,0.6,0.8,0",
+        "a,b,c,d",
+        "nan,0,1,1",
+        "0,0,inf,1",
+        "0.2;0.1;0.6;0.8",
+    ],
 )
 def test_parse_box_without_four_numbers_is_refused(text):
     with pytest.raises(OptionError, match="four numbers"):

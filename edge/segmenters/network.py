@@ -86,7 +86,9 @@ class NetworkSegmenter:
         if len(surest) < number or surest[0] < _LEAST_GUIDED_CERTAINTY:
             return np.zeros(rgb.shape[:2], bool)
         located = _NETWORK_WEIGHT * logits + evidence
-        return enlarged(cleaned(_by_colours(colour_bins(small), logits + evidence, located)), rgb.shape)
+        return enlarged(
+            cleaned(_by_colours(colour_bins(small), logits + evidence, located)), rgb.shape
+        )
 
     def _found(self, rgb: np.ndarray, bins: np.ndarray) -> np.ndarray:
         """Combines the network and the colours: bool, shape (H, W), True on the garment."""
