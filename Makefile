@@ -2,6 +2,7 @@
 # make test    everything set up, then the tests
 # make test-fast    the tests without TensorFlow and without the slow ones, in less than a minute
 # make test-device    what a device needs, without TensorFlow, on each Python from 3.11 to 3.13 that is found
+# make fuzz    opens damaged files of every kind, COUNT of each (1000), in processes whose deaths are counted
 # make lint    style, formatting and types
 # make reproduce    the shipped models from nothing, by the commands their cards name (hours on a CPU);
 #                   garment-net-photo too with PHOTOS=folder, see docs/photographs.md
@@ -26,7 +27,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device lint setup reproduce clean
+.PHONY: demo test test-fast test-device fuzz lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -79,6 +80,9 @@ test-device-%:
 
 test-fast: $(VENV)/ready-for-tests
 	@$(BIN)/python -m pytest -q -m 'not tf and not slow' $(TESTS)
+
+fuzz: $(VENV)/ready-for-tests
+	@$(BIN)/python benchmarks/fuzz.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)
 
 lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
@@ -144,9 +148,9 @@ $(MADE)/garment-net-balanced/metrics.json: $(MADE)/garment-net/metrics.json
 	$(CLI) rebalance $(MADE)/garment-net --target-recall Shirt=0.92 --target-recall all=0.88 \
 		--force -o $(MADE)/garment-net-balanced $(DATA)
 
-# The networks of the folds say how sure the one that was trained on all may be.
+# The networks of the folds calibrate the confidence of the one that is trained on all photographs.
 $(MADE)/garment-net-photo/metrics.json: | $(VENV)/ready
-	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) -- $(OPTIONS_photo)
+	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) $(OPTIONS_photo)
 	$(CLI) train --photos "$(PHOTOS)" --all-photos $(OPTIONS_photo) --resume \
 		-o $(MADE)/garment-net-photo $(DATA)
 

@@ -15,7 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from garmentlite.convert.verify import verify
+    from garmentlite.convert.verify.check import verify
+    from garmentlite.convert.verify.criteria import Criteria
+    from garmentlite.convert.verify.parity_report import ParityReport
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.errors import GarmentliteError
     from garmentlite.edge.overlay import annotate
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "Criteria",
     "GarmentStream",
     "GarmentliteError",
+    "ParityReport",
     "Recognition",
     "Recognizer",
     "Score",
@@ -38,14 +42,16 @@ __all__ = [
 
 _MODULES = {
     "Classifier": "edge.classifier",
+    "Criteria": "convert.verify.criteria",
     "GarmentStream": "edge.stream",
     "GarmentliteError": "edge.errors",
+    "ParityReport": "convert.verify.parity_report",
     "Recognition": "edge.recognition",
     "Recognizer": "edge.recognizer",
     "Score": "edge.recognition",
     "__version__": "edge.version",
     "annotate": "edge.overlay",
-    "verify": "convert.verify",
+    "verify": "convert.verify.check",
 }
 
 

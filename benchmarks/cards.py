@@ -32,7 +32,7 @@ def print_files(name: str) -> None:
 
 def main() -> None:
     for path in sorted(FOLDER.glob("*.json")):
-        card = json.loads(path.read_text())
+        card = json.loads(path.read_text(encoding="utf-8"))
         floating, integer = (card["measured"][kind]["test"] for kind in ("float32", "int8"))
         print(f"### {card['name']}: {card['parameters']:,} parameters\n")
         print("| class | recall float32 | recall int8 | precision float32 | precision int8 |")

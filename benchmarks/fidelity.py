@@ -103,7 +103,7 @@ def photographs(
     folder: Path, segment: str, limit: int | None
 ) -> tuple[list[str], list[np.ndarray], list[np.ndarray], Counter]:
     """Labels, prepared and naive tiles where a garment was found, and how often and why none was."""
-    with (folder / "images.csv").open(newline="") as file:
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["fashion_mnist_label"] in MEMBERS]
     segmenter, reasons = make_segmenter(segment), Counter[str]()
     labels, prepared, naive = [], [], []

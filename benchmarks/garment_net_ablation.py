@@ -6,7 +6,7 @@
 All lines have the same seed, images and number of epochs, with the whole schedule in them, and average their
 weights over the same share of the run as the recipe. Few images are seen many times over, so that what keeps
 a network from learning them by heart can show; how much a long run on all images gains is another matter. A
-line that is finished is not repeated, one that was broken off is gone on with. Prints a table in Markdown,
+line that is finished is not repeated, one that was broken off is continued. Prints a table in Markdown,
 then a line of JSON.
 """
 
@@ -26,6 +26,7 @@ import numpy as np
 from garmentlite.edge.files import write_text
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train import data, distillation, fit
+from garmentlite.train.config import TrainConfig
 from garmentlite.train.networks import network_named
 
 NETWORK = "garment-net"
@@ -103,7 +104,7 @@ def row_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if not result.exists():
         row = measured(LINES[name], arguments, result.with_suffix(".npz"))
         write_text(result, json.dumps(row))
-    return json.loads(result.read_text())
+    return json.loads(result.read_text(encoding="utf-8"))
 
 
 def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
@@ -117,9 +118,9 @@ def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dic
     changes = {"epochs": arguments.epochs, "averaging": averaging} | line.changes
     recipe = replace(recipe, **changes)
     augmentation = replace(recipe.augmentation, **line.augmentation)
-    config = fit.TrainConfig(
+    config = TrainConfig(
         network=NETWORK,
-        class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0),
+        labels=FASHION_MNIST_LABELS,
         seed=SEED,
         **(asdict(recipe) | {"augmentation": augmentation}),
     )

@@ -20,12 +20,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from garmentlite.convert import export, folding, int8, keras2, material, pipeline
+from garmentlite.convert import export, folding, int8, keras2, material
+from garmentlite.convert.int8_candidates import compare
+from garmentlite.convert.source import find_source, load_keras
 from garmentlite.edge.contents import read_contents
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train.augmentation import augment
 from garmentlite.train.data import as_input, load
-from garmentlite.train.fit import predict_logits
+from garmentlite.train.prediction import predict_logits
 
 HARD = ("T-shirt/top", "Pullover", "Coat", "Shirt")  # the classes that are taken for each other
 NAIVE_RATE = 1e-4  # of Adam; a tenth of training's, as tutorials have it
@@ -96,8 +98,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    source = pipeline.find_source(arguments.run, None)
-    model = pipeline.load_keras(source.keras_path)
+    source = find_source(arguments.run, None)
+    model = load_keras(source.keras_path)
     operations = folding.fold(model)
     data = load(arguments.data_dir)
     images = material.from_fashion_mnist(data)
@@ -118,15 +120,15 @@ def main() -> None:
     def ours(epochs: int):
         return int8.range_cut(
             operations, training, training_logits, weights, changes, seed, epochs=epochs
-        )[0]
+        )
 
     ways = {
         "naive QAT, on labels": lambda: naive(None),
         "naive QAT, on float logits": lambda: naive(teacher),
-        "folded, post-training": lambda: int8.post_training(operations, training, seed)[0],
+        "folded, post-training": lambda: int8.post_training(operations, training, seed),
         "folded, post-training, bias corrected": lambda: int8.post_training_corrected(
             operations, training, seed
-        )[0],
+        ),
         "folded, output range cut, ties evened": lambda: ours(0),
         "the same, one epoch of distillation": lambda: ours(1),
     }
@@ -137,7 +139,7 @@ def main() -> None:
     for way, make in ways.items():
         start = time.perf_counter()
         flatbuffer = make()
-        one = int8.compare(way, flatbuffer, logits, validation)
+        one = compare(way, flatbuffer, logits, validation)
         floats = read_contents(flatbuffer).tensor_types.get("float32", 0)
         cells = [f"{one.lost[i]}/{one.gained[i]}" for i in hard]
         print(

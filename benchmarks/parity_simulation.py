@@ -16,17 +16,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from garmentlite.convert.parity import (
+from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.judge import verdict_of
+from garmentlite.convert.verify.planning import chance_of_shown
+from garmentlite.convert.verify.statistics import (
     holm,
     is_shown,
     loss_bound,
     loss_score,
     mcnemar_p,
     smallest_support,
-    verdict_of,
     z_of,
 )
-from garmentlite.convert.planning import chance_of_shown
 
 ALPHA = 0.05
 CLASSES = 10
@@ -53,7 +54,7 @@ def verdicts(counts: np.ndarray, support: int, margin: float) -> list[list[str]]
     """Verdicts of every class in every round; counts of shape (rounds, classes, 2)."""
     return [
         [
-            verdict_of(bound_of(b, c, support, ALPHA), p, margin=margin, alpha=ALPHA)
+            verdict_of(bound_of(b, c, support, ALPHA), p, Criteria(margin, ALPHA))
             for (b, c), p in zip(row, holm([p_of(b, c) for b, c in row]), strict=True)
         ]
         for row in counts.tolist()

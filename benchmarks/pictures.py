@@ -45,7 +45,7 @@ def drawn(count: int, seed: int):
 
 def photographs(folder: Path, limit: int | None, seed: int):
     """Photographs of the model's classes, a fixed random sample of `limit`."""
-    with (folder / "images.csv").open(newline="") as file:
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["fashion_mnist_label"] != "other"]
     order = np.random.default_rng(seed).permutation(len(rows))[:limit]
     return [

@@ -1,10 +1,10 @@
 """The published experiments, trained with our protocol: what their authors report and what was measured.
 
-    python benchmarks/published_experiments.py              # hours on two cores; --resume is built in
+    python benchmarks/published_experiments.py              # hours on two cores
     python benchmarks/published_experiments.py lenet-bn shallow
 
 Each is trained (6,000 images of the training set select, the test set is read once at the end) and
-converted by calibration; a run that is finished is not repeated, one that was broken off is gone on with. At
+converted by calibration; a run that is finished is not repeated, one that was broken off is continued. At
 the end all int8 files are timed side by side, taking turns. The published figures mostly are of the best
 epoch on the test set. Prints a table in Markdown, then one line of JSON.
 """
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from own_process import in_own_process
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,7 +28,7 @@ from garmentlite.edge import footprint
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import read_contents
 from garmentlite.edge.metadata import split
-from garmentlite.train import runs
+from garmentlite.train import runs, session
 
 
 @dataclass(frozen=True)
@@ -35,30 +37,28 @@ class Experiment:
 
     Attributes:
         published: What its author reports.
-        options: For `cli train`.
+        network: Name of the network.
+        class_weights: Class weights as for `cli train`; the network's own by default.
     """
 
     published: str
-    options: tuple[str, ...]
+    network: str
+    class_weights: tuple[str, ...] = ()
 
 
 EXPERIMENTS = {
     "weighted-cnn": Experiment(
-        "91.22%, Shirt 0.879, T-shirt 0.780, precision 0.645", ("--network", "weighted-cnn")
+        "91.22%, Shirt 0.879, T-shirt 0.780, precision 0.645", "weighted-cnn"
     ),
-    "unweighted-cnn": Experiment(
-        "91.5%, Shirt 0.71", ("--network", "weighted-cnn", "--class-weight", "none")
-    ),
-    "batchnorm-cnn": Experiment(
-        "92.80%, Shirt 0.81, precision 0.75", ("--network", "batchnorm-cnn")
-    ),
-    "compact-cnn": Experiment("90.95%", ("--network", "compact-cnn")),
-    "compact-cnn-deep": Experiment("90.41%", ("--network", "compact-cnn-deep")),
-    "lenet-bn": Experiment("89%", ("--network", "lenet-bn")),
-    "shallow": Experiment("88.66%", ("--network", "shallow")),
-    "simple-cnn": Experiment("91.05%", ("--network", "simple-cnn")),
-    "deep-cnn": Experiment("91.05%", ("--network", "deep-cnn")),
-    "deeper-cnn": Experiment("-", ("--network", "deeper-cnn")),
+    "unweighted-cnn": Experiment("91.5%, Shirt 0.71", "weighted-cnn", ("none",)),
+    "batchnorm-cnn": Experiment("92.80%, Shirt 0.81, precision 0.75", "batchnorm-cnn"),
+    "compact-cnn": Experiment("90.95%", "compact-cnn"),
+    "compact-cnn-deep": Experiment("90.41%", "compact-cnn-deep"),
+    "lenet-bn": Experiment("89%", "lenet-bn"),
+    "shallow": Experiment("88.66%", "shallow"),
+    "simple-cnn": Experiment("91.05%", "simple-cnn"),
+    "deep-cnn": Experiment("91.05%", "deep-cnn"),
+    "deeper-cnn": Experiment("-", "deeper-cnn"),
 }
 
 
@@ -95,7 +95,16 @@ def main() -> None:
 def run(name: str, folder: Path) -> None:
     """Trains and converts, unless that is done."""
     if not (folder / runs.METRICS).exists():
-        cli("train", *EXPERIMENTS[name].options, "--resume", "-o", str(folder))
+        experiment = EXPERIMENTS[name]
+        request = session.TrainRequest(
+            network=experiment.network,
+            class_weights=experiment.class_weights,
+            resume=True,
+            output=folder,
+            command=shlex.join(["python", *sys.argv]),
+        )
+        if not in_own_process(session.run, request, say=print).is_finished:
+            sys.exit(f"{folder} was interrupted; the same command continues it.")
     if not int8_file(folder).exists():
         cli("convert", str(folder), "--int8", "--ptq", "--name", name)
 
@@ -116,7 +125,7 @@ def row_of(name: str, folder: Path) -> dict:
     file = int8_file(folder)
     flatbuffer, _ = split(file.read_bytes())
     contents = read_contents(flatbuffer)
-    card = json.loads((folder / f"{name}.json").read_text())
+    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return {
         "experiment": name,
         "published": EXPERIMENTS[name].published,

@@ -50,21 +50,24 @@ def main() -> None:
     if find_spec(THEIRS) is None:
         sys.exit("ai-edge-quantizer is not installed; run: pip install ai-edge-quantizer")
 
-    from garmentlite.convert import export, folding, int8, material, pipeline
+    from garmentlite.convert import export, folding, int8, material
+    from garmentlite.convert.export_task import RANGE_IMAGES
+    from garmentlite.convert.int8_candidates import compare
+    from garmentlite.convert.source import find_source, load_keras
     from garmentlite.edge.contents import read_contents
     from garmentlite.edge.labels import class_id_of
     from garmentlite.train.data import as_input, load
-    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.prediction import predict_logits
 
-    source = pipeline.find_source(arguments.run, None)
-    model = pipeline.load_keras(source.keras_path)
+    source = find_source(arguments.run, None)
+    model = load_keras(source.keras_path)
     operations = folding.fold(model)
     images = material.from_fashion_mnist(load(arguments.data_dir))
     training, validation, seed = images.training, images.validation, arguments.seed
     logits = predict_logits(model, validation.images_u8)
     training_logits = predict_logits(model, training.images_u8)
     float32 = export.to_float32(model)
-    x_calibration = as_input(training.sample(int8.CALIBRATION_IMAGES, seed).images_u8)
+    x_calibration = as_input(training.sample(RANGE_IMAGES, seed).images_u8)
     class_id = class_id_of(arguments.label, images.labels)
 
     def range_cut(epochs: int) -> bytes:
@@ -72,19 +75,19 @@ def main() -> None:
         changes = source.augmentation
         return int8.range_cut(
             operations, training, training_logits, weights, changes, seed, epochs=epochs
-        )[0]
+        )
 
     ways: dict[str, Callable[[], bytes]] = {
         "float32, for size": lambda: float32,
         "post-training (TensorFlow's converter)": lambda: int8.post_training(
             operations, training, seed
-        )[0],
+        ),
         "ai-edge-quantizer, static int8": lambda: their_way(
             float32, "static_wi8_ai8", x_calibration
         ),
         "post-training, bias corrected": lambda: int8.post_training_corrected(
             operations, training, seed
-        )[0],
+        ),
         "output range cut, ties evened": lambda: range_cut(0),
         "the same, fine-tuned (QAT)": lambda: range_cut(1),
         "int8 weights (TensorFlow's converter)": lambda: export.to_int8_weights(model),
@@ -101,7 +104,7 @@ def main() -> None:
         start = time.perf_counter()
         flatbuffer = make()
         seconds = time.perf_counter() - start
-        one = int8.compare(way, flatbuffer, logits, validation)
+        one = compare(way, flatbuffer, logits, validation)
         border = read_contents(flatbuffer).input_type
         print(
             f"| {way} | {border} | {one.changed} | {one.accuracy_change * 100:+.2f} | "

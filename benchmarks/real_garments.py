@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
-from garmentlite.convert.parity import loss_bound
+from garmentlite.convert.verify.statistics import loss_bound
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT, UNKNOWN
@@ -81,7 +81,8 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
     fold_of: dict[str, int] = {}
     for number, run in enumerate(found):
         stored = runs.read_photos(run)
-        fold_of |= dict.fromkeys(stored["files"][stored["is_held_out"]].tolist(), number)
+        held = zip(stored.files, stored.is_held_out, strict=True)
+        fold_of |= {name: number for name, is_held_out in held if is_held_out}
     with (folder / "images.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["image"] in fold_of]
     order = np.random.default_rng(1).permutation(len(rows))[:limit]

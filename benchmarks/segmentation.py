@@ -157,7 +157,7 @@ def print_overlap(ways: list, scores: dict, times: dict) -> list[dict]:
 
 
 def print_rejected(folder: Path, rows: list, limit: int | None, ways: list) -> list[dict]:
-    with (folder / "images.csv").open(newline="") as file:
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         names = [row["image"] for row in csv.DictReader(file)][:limit]
     rng = np.random.default_rng(1)
     scenes = [draw_scene(FASHION_MNIST_LABELS[i % 10], rng) for i in range(DRAWN)]
@@ -190,7 +190,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="photographs at most in the second table")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    outlines = json.loads((ROOT / "benchmarks" / "outlines.json").read_text())["outlines"]
+    outlines = json.loads((ROOT / "benchmarks" / "outlines.json").read_text(encoding="utf-8"))[
+        "outlines"
+    ]
     ways = [FrameGrabCut(), *map(make_segmenter, ("grabcut", "border", "network"))]
     classifier = Classifier(default_model())
     classify(arguments.photos / "images" / next(iter(outlines)), classifier, ways[-1])  # warm

@@ -234,7 +234,7 @@ def main() -> None:
     class_id = class_id_of(arguments.label)
     label = FASHION_MNIST_LABELS[class_id]
 
-    from garmentlite.train.fit import predict_logits
+    from garmentlite.train.prediction import predict_logits
 
     found = data.load(arguments.data_dir)
     _, validation = data.validation_split(found.y_train)

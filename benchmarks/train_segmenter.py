@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 from garmentlite.convert.export import to_int8
 from garmentlite.edge.files import replacing, sha256, write_bytes
-from garmentlite.edge.segmenters.network_file import FILE
+from garmentlite.edge.segmenters.network_file import FILE, with_checksum
 from garmentlite.train.segmenter import train_segmenter
 from garmentlite.train.segmenter_data import Photos, Samples, collect, drawn, joined
 
@@ -30,7 +30,7 @@ CALIBRATION_PICTURES = 500
 
 def photos_of(folder: Path, kept_out: set[str]) -> Photos:
     """The photographs of everybody who is not kept out."""
-    with (folder / "images.csv").open(newline="") as file:
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["sender_id"] not in kept_out]
 
     def report(done: int) -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    outlines = json.loads((ROOT / "benchmarks" / "outlines.json").read_text())
+    outlines = json.loads((ROOT / "benchmarks" / "outlines.json").read_text(encoding="utf-8"))
     if arguments.masks and arguments.masks.is_file():
         stored = np.load(arguments.masks)
         photos = Photos(**{name: stored[name] for name in stored.files})
@@ -72,7 +72,7 @@ def main() -> None:
     model = train_segmenter(photos, steps=arguments.steps, seed=arguments.seed, on_step=report)
     calibration, _ = Samples(photos, arguments.seed + 1).batch(CALIBRATION_PICTURES)
     flatbuffer = to_int8(model, calibration)
-    write_bytes(arguments.output, flatbuffer)
+    write_bytes(arguments.output, with_checksum(flatbuffer))
     print(f"{arguments.output}: {len(flatbuffer):,} bytes, SHA-256 {sha256(flatbuffer)}")
 
 

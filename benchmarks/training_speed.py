@@ -33,6 +33,8 @@ import keras
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train import data, fit
 from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.backend import device_description
+from garmentlite.train.config import TrainConfig
 from garmentlite.train.networks import network_named
 from garmentlite.train.training_copy import training_copy
 
@@ -63,7 +65,7 @@ def main() -> None:
     print("|---|" + "---|" * len(arguments.networks))
     for way, row in steps.items():
         print(f"| {way} | " + " | ".join(f"{row[name]:.0f}" for name in arguments.networks) + " |")
-    where = f"{fit.device_description()}, {platform.machine()}"
+    where = f"{device_description()}, {platform.machine()}"
     print(f"\nMedians of {arguments.rounds} rounds by turns; {where}.")
     print(json.dumps({"device": where, "loops_ms": loops, "steps_ms": steps}))
 
@@ -78,13 +80,13 @@ def compare_loops(steps: int, rounds: int, data_dir: Path | None) -> dict[str, f
     x, y = found.x_train[:count], found.y_train[:count]
     validation = found.x_train[-500:], found.y_train[-500:]
     recipe = replace(network_named("weighted-cnn").recipe, epochs=1, batch_size=BATCH)
-    config = fit.TrainConfig(
-        network="weighted-cnn", seed=0, class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0),
+    config = TrainConfig(
+        network="weighted-cnn", seed=0, labels=FASHION_MNIST_LABELS,
         **vars(recipe),
     )  # fmt: skip
     plain = replace(config, augmentation=Augmentation())
 
-    def ours(config: fit.TrainConfig) -> list[float]:
+    def ours(config: TrainConfig) -> list[float]:
         at = []
         fit.train(config, x, y, *validation, on_step=lambda *_: at.append(time.perf_counter()))
         return at

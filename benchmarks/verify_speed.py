@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentlite.convert.verify import verify
-from garmentlite.convert.verify_report import to_html, to_text
+from garmentlite.convert.report.verify_report import to_html, to_text
+from garmentlite.convert.verify.check import verify
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.metadata import split
 from garmentlite.edge.runtime import make_interpreter
@@ -52,7 +52,7 @@ class BareLoop:
 
 def whole(paths: list[Path], images_u8: np.ndarray, y_true: np.ndarray) -> None:
     """All that `cli verify --report` does once data and program are loaded."""
-    report = verify(*(Classifier(path) for path in paths), images_u8, y_true)
+    report = verify(*paths, images_u8, y_true)
     to_text(report)
     json.dumps(report.as_document())
     to_html(report, images_u8)

@@ -1,1 +1,1 @@
-"""From a trained network to a proved int8 file: folding, quantization, export, the parity check."""
+"""From a trained network to files for a device: folding, quantization, export formats, cards, C source."""

@@ -1,4 +1,4 @@
-"""A model as C++ source, for microcontrollers: the flatbuffer without its metadata, and what a program needs.
+"""A model as C++ source for microcontrollers: the flatbuffer without its metadata, labels and constants.
 
 NAME.cc   the bytes, 16-byte aligned, and the labels
 NAME.h    their declarations and the constants of input and output, for C and C++
@@ -11,11 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import Contents, Tensor, read_contents
-from garmentlite.edge.errors import ModelError
+from garmentlite.edge.errors import ModelError, OutputError
+from garmentlite.edge.files import write_text
+from garmentlite.edge.metadata import split
 
 _BYTES_PER_LINE = 16
 
@@ -55,7 +59,7 @@ class CArray:
 
 
 def file_names(name: str) -> tuple[str, str]:
-    """Names of the `.cc` and the `.h` file; what has no place in an #include becomes an underscore."""
+    """Names of the `.cc` and the `.h` file; a character that an #include cannot hold becomes "_"."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return f"{stem}.cc", f"{stem}.h"
 
@@ -63,7 +67,7 @@ def file_names(name: str) -> tuple[str, str]:
 def identifier(name: str) -> str:
     """A C identifier from any name: letters, digits and single underscores inside, no digit in front.
 
-    C++ keeps names with two underscores in a row, and those with one in front, for itself.
+    C++ reserves names with two underscores in a row or one in front.
     """
     words = "_".join(re.findall(r"[A-Za-z0-9]+", name)).lower()
     return f"model_{words}".rstrip("_") if not words or words[0].isdigit() else words
@@ -72,8 +76,8 @@ def identifier(name: str) -> str:
 def string_literal(text: str) -> str:
     """Any text as a C string of its UTF-8 bytes.
 
-    Whatever is not plain ASCII is written as three octal digits, which end where they end (a hexadecimal
-    escape would swallow a digit behind it). A question mark is escaped, so that no trigraph arises.
+    A byte that is not printable ASCII is written as three octal digits, because a hexadecimal escape would
+    include a digit that follows it. A question mark is escaped, so that no trigraph arises.
     """
     escaped = {ord('"'): '\\"', ord("\\"): "\\\\", ord("?"): "\\?"}
     parts = [
@@ -95,7 +99,7 @@ def to_c_array(name: str, flatbuffer: bytes, labels: Sequence[str]) -> CArray:
     """Writes a model as C++ source and a header for C and C++.
 
     Args:
-        name: What the files are called, such as "weighted-cnn_int8"; the identifiers are made from it.
+        name: Name of the files, such as "weighted-cnn_int8"; the identifiers are made from it.
         flatbuffer: The model without metadata.
         labels: Class names in the order of the outputs.
 
@@ -117,6 +121,37 @@ def to_c_array(name: str, flatbuffer: bytes, labels: Sequence[str]) -> CArray:
     )
 
 
+def write_files(
+    classifier: Classifier, folder: Path, name: str, *, force: bool = False
+) -> tuple[Path, Path]:
+    """Writes the source and the header of a model file.
+
+    Args:
+        classifier: The model file, opened.
+        folder: The folder to write to.
+        name: Name of the files.
+        force: Whether existing files may be replaced.
+
+    Returns:
+        The `.cc` and the `.h` file.
+
+    Raises:
+        ModelError: If TFLite Micro lacks an operator of the model.
+        OutputError: If a file exists and may not be replaced, or cannot be written.
+    """
+    source, header = (folder / one for one in file_names(name))
+    for path in (source, header):
+        if path.exists() and not force:
+            raise OutputError(
+                f"{path} is already there; --force replaces it, or name another place."
+            )
+    flatbuffer, _ = split(classifier.path.read_bytes())
+    array = to_c_array(name, flatbuffer, classifier.labels)
+    write_text(source, array.source)
+    write_text(header, array.header)
+    return source, header
+
+
 def _header(
     prefix: str, contents: Contents, length: int, num_labels: int, methods: Sequence[str]
 ) -> str:
@@ -130,24 +165,24 @@ def _header(
  *   tflite::MicroMutableOpResolver<{upper}_NUM_OPERATORS> resolver;
 {calls}
  *
- * Its activations take {contents.arena_bytes} bytes of the arena at the worst moment, at least. What
- * the runtime adds for itself is known when it runs: try a larger arena, read arena_used_bytes().
+ * Its activations take at least {contents.arena_bytes} bytes of the arena. What the runtime adds is
+ * known only when it runs: give it a larger arena and read arena_used_bytes().
  */
 #ifndef GARMENTLITE_{upper}_H_
 #define GARMENTLITE_{upper}_H_
 
 #include <stddef.h>
 
-/* Bytes of the model. */
+/* Size of the model in bytes. */
 #define {upper}_MODEL_LENGTH {length}
 
-/* Classes, and outputs. */
+/* Number of classes, which is the number of outputs. */
 #define {upper}_NUM_LABELS {num_labels}
 
 #define {upper}_NUM_OPERATORS {len(methods)}
 
-{_border(f"{upper}_INPUT", "input", contents.inputs[0])}
-{_border(f"{upper}_OUTPUT", "output", contents.outputs[0])}
+{_constants(f"{upper}_INPUT", "input", contents.inputs[0])}
+{_constants(f"{upper}_OUTPUT", "output", contents.outputs[0])}
 #ifdef __cplusplus
 extern "C" {{
 #endif
@@ -170,7 +205,7 @@ extern const char* const {prefix}_operators[{upper}_NUM_OPERATORS];
 """
 
 
-def _border(prefix: str, side: str, tensor: Tensor) -> str:
+def _constants(prefix: str, side: str, tensor: Tensor) -> str:
     shape = " x ".join(str(size) for size in tensor.shape)
     if not tensor.scales:
         return f"/* {side.capitalize()}: {shape}, {tensor.dtype}, not scaled. */\n"

@@ -1,4 +1,4 @@
-"""`cli card`: what a model file holds, what it says of itself, and whether the two still fit."""
+"""`cli card`: the content of a model file and its metadata, and whether the two match."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from garmentlite.convert.calibration import CalibrationCheck, check_alone, check_manifest
+from garmentlite.convert.range_images import RangeImagesCheck, check_alone, check_manifest
 from garmentlite.edge.contents import Contents, Tensor, read_contents
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.metadata import Metadata, split
+from garmentlite.edge.metadata import Metadata
+from garmentlite.edge.model_file import read_model_file, unusable
+from garmentlite.edge.text_table import text_table
 from garmentlite.train import data
 
-_LONGEST_LIST = 12  # entries shown of a list; the indices of a calibration are thousands
+_LONGEST_LIST = 12  # entries shown of a list; some lists of indices have thousands
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,15 @@ class Card:
     """A model file, read.
 
     Attributes:
-        path: Where it is.
-        size: Its bytes.
-        sha256: Checksum of all of them.
-        flatbuffer_size: Bytes of the model without its metadata.
-        flatbuffer_sha256: Checksum of those.
-        contents: What the model holds.
-        metadata: What the file says of itself; None for a file without our metadata.
-        calibration: The manifest held against the data set; None where there is none.
+        path: The file.
+        size: Its size in bytes.
+        sha256: Checksum of the whole file.
+        flatbuffer_size: Size of the model without its metadata, in bytes.
+        flatbuffer_sha256: Checksum of the model without its metadata.
+        contents: The tensors and operators of the model; None where the model is damaged.
+        damage: What is wrong with a damaged model, a part of a sentence; empty otherwise.
+        metadata: The metadata in the file; None where it has none.
+        range_images: The check of the images that set the quantization ranges; None where none are recorded.
     """
 
     path: Path
@@ -40,65 +43,70 @@ class Card:
     sha256: str
     flatbuffer_size: int
     flatbuffer_sha256: str
-    contents: Contents
+    contents: Contents | None
+    damage: str
     metadata: Metadata | None
-    calibration: CalibrationCheck | None
+    range_images: RangeImagesCheck | None
 
     @property
     def unchanged(self) -> bool | None:
-        """Whether the model is still the one that the metadata was written for; None without metadata."""
+        """Whether the model still has the checksum in its metadata; None without metadata."""
         if self.metadata is None:
             return None
         return self.flatbuffer_sha256 == self.metadata.flatbuffer_sha256
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with the file, a sentence each."""
+        """What is wrong with the file, one sentence for each fault."""
         found = []
         if self.unchanged is False:
             found.append(
-                f"{self.path} was changed after it was made: its checksum is not the one in its "
-                "metadata; what it says of itself may not hold."
+                f"{self.path} was changed after it was made: its checksum differs from the one in its "
+                "metadata, so its metadata may be wrong. It is not run; copy it again."
             )
-        outputs = self.contents.outputs[0].shape[-1:] if self.contents.outputs else ()
-        if self.metadata and outputs != (len(self.metadata.labels),):
+        if self.damage:
+            found.append(f"{self.path} holds a model that cannot be read: {self.damage}.")
+        shape = self.contents.outputs[0].shape if self.contents else None
+        if self.metadata and shape and shape[-1] != len(self.metadata.labels):
             found.append(
-                f"{self.path} has {len(self.metadata.labels)} labels, but its output has shape "
-                f"{self.contents.outputs[0].shape}."
+                f"{self.path} has {len(self.metadata.labels)} labels, but its output has shape {shape}."
             )
-        if self.calibration and self.calibration.passed is False:
-            found.append(f"{self.path}: calibration: {self.calibration.sentence}.")
+        if self.range_images and self.range_images.passed is False:
+            found.append(
+                f"{self.path}: images that set the quantization ranges: {self.range_images.sentence}."
+            )
         return found
 
     def as_document(self) -> dict[str, Any]:
-        """For JSON: the fields of the metadata, null where there is none, and what was read."""
-        said = asdict(self.metadata) if self.metadata else {f.name: None for f in fields(Metadata)}
+        """The card for JSON: the fields of the metadata, null where there is none, and the contents."""
+        stated = (
+            asdict(self.metadata) if self.metadata else {f.name: None for f in fields(Metadata)}
+        )
         return {
-            **said,
+            **stated,
             "file": {"path": str(self.path), "bytes": self.size, "sha256": self.sha256},
             "flatbuffer": {"bytes": self.flatbuffer_size, "sha256": self.flatbuffer_sha256},
             "unchanged": self.unchanged,
             "warnings": self.warnings,
-            "contents": self.contents.as_document(),
-            "calibration_check": self.calibration.as_document() if self.calibration else None,
+            "contents": self.contents.as_document() if self.contents else None,
+            "calibration_check": self.range_images.as_document() if self.range_images else None,
         }
 
     def as_text(self) -> str:
-        """For a terminal."""
-        blocks = [self._head(), _text_of_contents(self.contents)]
+        """The card for a terminal."""
+        contents = _text_of_contents(self.contents) if self.contents else f"damaged: {self.damage}"
+        blocks = [self._head(), contents]
         if self.metadata:
-            blocks += _text_of_metadata(self.metadata, self.calibration)
+            blocks += _text_of_metadata(self.metadata, self.range_images)
         text = "\n\n".join(blocks)
-        # What a file says may come from anybody; it must not steer the terminal.
+        # The metadata may come from anybody; it must not control the terminal.
         return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
     def _head(self) -> str:
         behind = self.size - self.flatbuffer_size
         lines = [f"{self.path.name}: {self.size:,} bytes, SHA-256 {self.sha256}"]
         if not self.metadata:
-            lines.append(
-                "carries no metadata of garmentlite: labels, preparation and origin are not known"
-            )
+            lines.append("no metadata of garmentlite: labels, preparation and origin are not known")
             return "\n".join(lines)
         state = "unchanged since it was made" if self.unchanged else "CHANGED after it was made"
         lines.append(
@@ -108,62 +116,61 @@ class Card:
 
 
 def read_card(path: Path, data_dir: Path | None = None) -> Card:
-    """Reads a model file, anybody's.
+    """Reads a model file of any origin; nothing in it is run.
 
     Args:
         path: A `.tflite` file.
-        data_dir: Folder of Fashion-MNIST, against which the calibration images are checked; None to look
-            where it usually is. Nothing is downloaded.
+        data_dir: Folder of Fashion-MNIST, with which the images that set the quantization ranges are
+            compared; None to look where it usually is. Nothing is downloaded.
 
     Raises:
         ModelError: If the file cannot be read, or is no model.
-        DataError: If `data_dir` is not the data set.
+        DataError: If `data_dir` does not hold the data set.
     """
+    file = read_model_file(path, "name a .tflite file")
+    metadata, damage = file.metadata, ""
+    contents: Contents | None = None
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"Cannot read the model {path}: {error.strerror}; name a .tflite file."
-        ) from error
-    try:
-        flatbuffer, metadata = split(content)
-        contents = read_contents(flatbuffer)
+        contents = read_contents(file.flatbuffer)
     except ModelError as error:
-        raise ModelError(
-            f"{path} cannot be read as a model: {error}; name a .tflite file."
-        ) from error
+        if metadata is None:
+            raise unusable(path, error, "name a .tflite file") from error
+        damage = str(error)
     manifest = metadata.quantization.get("calibration") if metadata else None
     return Card(
         path=path,
-        size=len(content),
-        sha256=sha256(content),
-        flatbuffer_size=len(flatbuffer),
-        flatbuffer_sha256=sha256(flatbuffer),
+        size=file.size,
+        sha256=file.sha256,
+        flatbuffer_size=len(file.flatbuffer),
+        flatbuffer_sha256=sha256(file.flatbuffer),
         contents=contents,
+        damage=damage,
         metadata=metadata,
-        calibration=_check_calibration(manifest, data_dir) if manifest else None,
+        range_images=_check_range_images(manifest, data_dir) if manifest else None,
     )
 
 
-def _check_calibration(manifest: Any, data_dir: Path | None) -> CalibrationCheck:
+def _check_range_images(manifest: Any, data_dir: Path | None) -> RangeImagesCheck:
     alone = check_alone(manifest)
     if alone:
         return alone
     if data_dir is None and not os.environ.get("FASHION_MNIST_DIR"):
-        # Found, never downloaded: a look at a file must not take minutes.
+        # The data set is not downloaded for this, because printing a card must not take minutes.
         there = [folder for folder in (data.DEBIAN_FOLDER, data.cache_folder()) if folder.is_dir()]
         if not there:
-            return CalibrationCheck(None, "not checked: Fashion-MNIST is not here; see --data-dir")
+            return RangeImagesCheck(
+                None, "not checked, because Fashion-MNIST is not on this machine; see --data-dir"
+            )
         try:
             return check_manifest(manifest, data.load(there[0]))
         except DataError as error:
-            return CalibrationCheck(None, f"not checked: {error}")
+            return RangeImagesCheck(None, f"not checked: {error}")
     return check_manifest(manifest, data.load(data_dir))
 
 
 def _text_of_contents(contents: Contents) -> str:
-    lines = [f"input   {_border(tensor)}" for tensor in contents.inputs]
-    lines += [f"output  {_border(tensor)}" for tensor in contents.outputs]
+    lines = [f"input   {_tensor_text(tensor)}" for tensor in contents.inputs]
+    lines += [f"output  {_tensor_text(tensor)}" for tensor in contents.outputs]
     rows = [
         [
             step.name,
@@ -174,7 +181,7 @@ def _text_of_contents(contents: Contents) -> str:
         ]
         for step in contents.steps
     ]
-    lines += ["", *_table(["operator", "output", "reads", "writes", "MACs"], rows), ""]
+    lines += ["", text_table(["operator", "output", "reads", "writes", "MACs"], rows), ""]
     types = ", ".join(f"{count} {dtype}" for dtype, count in contents.tensor_types.items())
     islands = ", ".join(step.name for step in contents.float_islands) or "none"
     inside = f"float islands: {islands}" if contents.is_integer else "activations: float"
@@ -187,7 +194,7 @@ def _text_of_contents(contents: Contents) -> str:
     return "\n".join(lines)
 
 
-def _text_of_metadata(metadata: Metadata, calibration: CalibrationCheck | None) -> list[str]:
+def _text_of_metadata(metadata: Metadata, range_images: RangeImagesCheck | None) -> list[str]:
     threshold = metadata.unknown_threshold
     blocks = [
         _section(
@@ -195,6 +202,7 @@ def _text_of_metadata(metadata: Metadata, calibration: CalibrationCheck | None) 
             {
                 "labels": ", ".join(metadata.labels),
                 "preparation": _plain(metadata.preparation),
+                "views": ", ".join(metadata.views),
                 "temperature": metadata.temperature,
                 "unknown": "never" if threshold is None else f"below a confidence of {threshold}",
                 "float model": f"SHA-256 {metadata.reference_sha256}",
@@ -204,19 +212,21 @@ def _text_of_metadata(metadata: Metadata, calibration: CalibrationCheck | None) 
     if metadata.training:
         blocks.append(_section("training", metadata.training))
     if metadata.quantization:
-        said = dict(metadata.quantization)
-        manifest = said.pop("calibration", {})
-        said["candidates"] = _ways(said.get("candidates", []))
-        blocks.append(_section("quantization", said))
-        checked = {"disjoint": calibration.sentence} if calibration else {}
-        blocks.append(_section("calibration", {**_as_dict(manifest), **checked}))
+        stated = dict(metadata.quantization)
+        manifest = stated.pop("calibration", {})
+        stated["candidates"] = _ways(stated.get("candidates", []))
+        blocks.append(_section("quantization", stated))
+        checked = {"disjoint": range_images.sentence} if range_images else {}
+        blocks.append(
+            _section("images that set the quantization ranges", {**_as_dict(manifest), **checked})
+        )
     if metadata.measured:
         blocks.append(_measured(metadata))
     return blocks
 
 
 def _section(title: str, entries: dict[str, Any]) -> str:
-    """A title, and below it a line for each entry that says something; long ones are wrapped."""
+    """A title, and below it a line for each entry that is not empty; long ones are wrapped."""
     lines = [title]
     width = max((len(key) for key in entries), default=0)
     for key, value in entries.items():
@@ -232,7 +242,7 @@ def _section(title: str, entries: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value of a JSON document as it would be written by hand."""
+    """A value of a JSON document as plain text."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
     if isinstance(value, list):
@@ -243,22 +253,22 @@ def _plain(value: Any) -> str:
 
 
 def _ways(candidates: Any) -> Any:
-    """The ways to int8 that were tried, by how many validation images each changed."""
+    """The ways to int8 that were tried, with the validation images that each changed."""
     try:
         return "; ".join(
             f"{one['way']}: {one['changed']} of {one['validation_images']:,} changed"
             for one in candidates
         )
     except (KeyError, TypeError, ValueError):
-        return candidates  # of another program: shown as it is
+        return candidates  # written by another program, so it is shown as it is
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {"says": value}
+    return value if isinstance(value, dict) else {"record": value}
 
 
 def _measured(metadata: Metadata) -> str:
-    """Recall and precision of every class, side by side for each data set."""
+    """Recall and precision of each class, side by side for each data set."""
     try:
         head, columns, accuracy = ["class"], [], ["accuracy"]
         for part, figures in metadata.measured.items():
@@ -268,16 +278,16 @@ def _measured(metadata: Metadata) -> str:
         rows = [
             [label, *(_percent(column[label]) for column in columns)] for label in metadata.labels
         ]
-        return "\n".join(_table(head, [*rows, accuracy]))
+        return text_table(head, [*rows, accuracy])
     except (KeyError, TypeError, ValueError, AttributeError):
-        return _section("measured", metadata.measured)  # of another program: shown as it is
+        return _section("measured", metadata.measured)  # written by another program
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _border(tensor: Tensor) -> str:
+def _tensor_text(tensor: Tensor) -> str:
     text = f"{_shape(tensor.shape_signature)} {tensor.dtype}"
     if len(tensor.scales) == 1:
         text += f", scale {tensor.scales[0]:.9g}, zero point {tensor.zero_points[0]}"
@@ -286,14 +296,3 @@ def _border(tensor: Tensor) -> str:
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join("?" if size < 0 else str(size) for size in shape)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = []
-    for row in [head, ["-" * width for width in widths], *rows]:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines

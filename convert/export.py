@@ -1,4 +1,4 @@
-"""Networks to the bytes of TFLite files, and what those bytes really hold."""
+"""Converts networks to the bytes of TFLite files, and checks what these bytes hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from garmentlite.edge import native_log
 from garmentlite.edge.contents import Contents, read_contents
 from garmentlite.edge.errors import ModelError
 
-# Of input and output of an int8 file, by name.
+# Types of input and output of an int8 file by name.
 IO_TYPES = {"int8": tf.int8, "uint8": tf.uint8, "float32": tf.float32}
 
 
@@ -29,7 +29,7 @@ def to_float32(model: Any) -> bytes:
 
 
 def to_float16(model: Any) -> bytes:
-    """The network with its weights in half precision: half the bytes, computed with as float32."""
+    """The network with float16 weights: half the bytes; the arithmetic stays float32."""
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
@@ -37,25 +37,25 @@ def to_float16(model: Any) -> bytes:
 
 
 def to_int8_weights(model: Any) -> bytes:
-    """The network with int8 weights and float activations, whose range is found image by image."""
+    """The network with int8 weights; activations are quantized with a range found for each image."""
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return convert_quietly(converter)
 
 
-def to_int16x8(model: Any, x_calibration: np.ndarray, *, allow_float: bool = False) -> bytes:
+def to_int16x8(model: Any, x_range: np.ndarray, *, allow_float: bool = False) -> bytes:
     """The network with int16 activations, inputs and outputs, and int8 weights.
 
     Args:
         model: A Keras 3 or Keras 2 model from (N, H, W, C) to logits.
-        x_calibration: float32 images, shape (N, H, W, C), in [0, 1], that show the activation ranges.
+        x_range: float32 images, shape (N, H, W, C), in [0, 1], that set the quantization ranges.
         allow_float: Whether operators without such a kernel may stay float.
 
     Raises:
-        ModelError: If the bytes written are not what was asked for; see `require_integers`.
+        ModelError: If the file is not what was asked for; see `require_integers`.
     """
     converter = converter_for(model)
-    _calibrate(converter, x_calibration)
+    _set_ranges(converter, x_range)
     _set_kernels(
         converter,
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
@@ -69,7 +69,7 @@ def to_int16x8(model: Any, x_calibration: np.ndarray, *, allow_float: bool = Fal
 
 def to_int8(
     model: Any,
-    x_calibration: np.ndarray | None = None,
+    x_range: np.ndarray | None = None,
     *,
     io: str = "int8",
     allow_float: bool = False,
@@ -78,29 +78,30 @@ def to_int8(
 
     Args:
         model: A model from (N, H, W, C) to logits: quantization-aware (Keras 2), or plain (Keras 2 or 3)
-            with `x_calibration`.
-        x_calibration: float32 images, shape (N, H, W, C), in [0, 1], that show the activation ranges; None
-            where the network carries its ranges itself.
-        io: Type of input and output, one of `IO_TYPES`; other than int8 costs an operator at each border.
+            with `x_range`.
+        x_range: float32 images, shape (N, H, W, C), in [0, 1], that set the quantization ranges; None for a
+            quantization-aware model, which has its ranges.
+        io: Type of input and output, one of `IO_TYPES`; a type other than int8 costs an operator at the input
+            and one at the output.
         allow_float: Whether operators without an int8 kernel may stay float.
 
     Raises:
-        ModelError: If the bytes written are not what was asked for; see `require_integers`.
+        ModelError: If the file is not what was asked for; see `require_integers`.
     """
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = IO_TYPES[io]
-    if x_calibration is not None:
-        _calibrate(converter, x_calibration)
+    if x_range is not None:
+        _set_ranges(converter, x_range)
         _set_kernels(converter, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, allow_float=allow_float)
     flatbuffer = convert_quietly(converter)
     require_integers(flatbuffer, io, allow_float=allow_float)
     return flatbuffer
 
 
-def _calibrate(converter: tf.lite.TFLiteConverter, x_calibration: np.ndarray) -> None:
+def _set_ranges(converter: tf.lite.TFLiteConverter, x_range: np.ndarray) -> None:
     def representative_dataset() -> Iterator[list[np.ndarray]]:
-        for image in x_calibration:
+        for image in x_range:
             yield [image[np.newaxis]]
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -115,30 +116,30 @@ def _set_kernels(
 
 
 def converter_for(model: Any) -> tf.lite.TFLiteConverter:
-    """A converter of a model in inference mode with a static batch of 1, nothing else set."""
+    """A converter of a model in inference mode with a static batch of 1 and no other setting."""
     signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     function = tf.function(lambda x: model(x, training=False), jit_compile=False)
     concrete = function.get_concrete_function(signature)
-    # The converter freezes the variables it is shown. Of a Keras 3 model it finds none by itself, and would
-    # write a file that reads variables nobody ever sets.
+    # The converter freezes the variables that it is given. It finds none in a Keras 3 model by itself, and
+    # would write a file that reads variables which are never set.
     owner = tf.Module()
     owner.variables_to_freeze = list(concrete.variables)
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
 
 
 def convert_quietly(converter: tf.lite.TFLiteConverter) -> bytes:
-    """Runs a converter without its chatter.
+    """Runs a converter and drops its log messages.
 
     Raises:
         ModelError: If it has no operator or no kernel for something in the network.
     """
     with native_log.held_back(), warnings.catch_warnings():
-        # Said of every quantization-aware model, whose ranges are in the graph: harmless.
+        # A harmless warning about each quantization-aware model, whose ranges are in the graph.
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
         try:
             return converter.convert()
         except (ConverterError, RuntimeError, ValueError) as error:
-            # The message is a page of the compiler's; the operator it names is what helps.
+            # The message is a page long; the operator that it names is the helpful part.
             named = re.search(r"'(?:tf|tfl)?\.?(\w+)' op|for op: '(\w+)'", str(error))
             reason = (
                 f"it has none for {named[1] or named[2]}"
@@ -152,12 +153,12 @@ def convert_quietly(converter: tf.lite.TFLiteConverter) -> bytes:
 
 
 def require_integers(flatbuffer: bytes, io: str, *, allow_float: bool = False) -> Contents:
-    """Makes sure that a model computes with integers, by its bytes and not by the converter's settings.
+    """Checks on the bytes of a model, not on the settings of the converter, that it computes with integers.
 
     Args:
         flatbuffer: The model.
         io: Type of input and output that was asked for.
-        allow_float: Whether some operators may compute with real numbers all the same.
+        allow_float: Whether some operators may compute with real numbers.
 
     Raises:
         ModelError: If input or output is of another type, the batch is not a static 1, or an operator
@@ -171,7 +172,7 @@ def require_integers(flatbuffer: bytes, io: str, *, allow_float: bool = False) -
         )
     if contents.input_shape[0] != 1 or -1 in contents.input_shape:
         raise ModelError(f"the converted file has input {contents.input_shape}, expected batch 1")
-    # QUANTIZE and DEQUANTIZE compute nothing: they stand at a float border, or around what does.
+    # QUANTIZE and DEQUANTIZE only change the type, at a float input or output and around float operators.
     floats = [
         step.name
         for step in contents.steps

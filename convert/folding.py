@@ -1,14 +1,14 @@
-"""A Keras 3 network as a list of plain operations, with batch-norm folded away and dropout gone.
+"""A Keras 3 network as a list of plain operations, with batch-norm folded and dropout removed.
 
     conv or dense:  y = W x + b        batch-norm:  z = gamma (y - mean) / sqrt(variance + epsilon) + beta
     folded:         W' = W s,  b' = (b - mean) s + beta,  with  s = gamma / sqrt(variance + epsilon)
 
-What is left - convolutions, dense layers, additions, pooling, ReLU - is what int8 kernels compute, and
-no batch statistics remain that fine-tuning could move.
+What is left are convolutions, dense layers, additions, pooling and ReLU, which int8 kernels compute. No batch
+statistics remain that fine-tuning could change.
 
-An average pool in front of a 1x1 convolution, as in the shortcuts of residual networks, becomes one
-convolution with them, its kernel repeated over the pool's window and divided by its area: the fast int8
-kernels have no average pool, and each one would be an island with a border, and a rounding of its own.
+An average pool before a 1x1 convolution, as in the shortcuts of residual networks, is merged with it into
+one convolution, whose kernel is repeated over the pool's window and divided by its area. The fast int8
+kernels have no average pool, so each one would leave XNNPACK and round once more.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Operation:
         name: Unique in the network.
         kind: "input", "conv", "depthwise_conv", "dense", "add", "max_pool", "average_pool",
             "global_average_pool", "flatten" or "relu".
-        inputs: Names of the operations whose results it takes.
-        options: What the kind needs beside weights: strides, padding, pool size, shape.
+        inputs: Names of the operations whose results are its inputs.
+        options: The settings of the kind beside its weights: strides, padding, pool size, shape.
         kernel: float32 weights in Keras' layout; None where the kind has none.
-        bias: float32, shape (outputs,); likewise.
-        relu: Whether a ReLU follows within the operation.
+        bias: float32, shape (outputs,); None likewise.
+        relu: Whether the operation ends with a ReLU.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Operation:
 
     @property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel and bias of a kind that has them."""
+        """Kernel and bias of an operation that has them."""
         if self.kernel is None or self.bias is None:
             raise TypeError(
                 f"the operation '{self.name}' is of kind '{self.kind}', without weights"
@@ -55,7 +55,7 @@ class Operation:
         return self.kernel, self.bias
 
 
-# Layers that can be folded, besides batch-norm and dropout, with the options that are carried over.
+# Layers that can be folded beside batch-norm and dropout, with the settings that are kept.
 _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "InputLayer": ("input", ()),
     "Conv2D": ("conv", ("strides", "padding")),
@@ -70,15 +70,15 @@ _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _WITH_WEIGHTS = ("conv", "depthwise_conv", "dense")
 
-_LARGEST_WINDOW = 9  # pixels; a larger pool is cheaper as it is than as a kernel of that size
+_LARGEST_WINDOW = 9  # pixels; a larger pool costs less than a kernel of its size
 
 
 def fold(model: keras.Model) -> list[Operation]:
-    """The folded operations of a network, each after those it takes its inputs from.
+    """The folded operations of a network, each after the operations that it takes its inputs from.
 
     Args:
-        model: A functional or sequential Keras 3 network with one input and one output, of the layers
-            named in this module, batch-norm directly behind a convolution or dense layer.
+        model: A functional or sequential Keras 3 network with one input and one output, made of the layers
+            named in this module, with batch-norm directly after a convolution or dense layer.
 
     Returns:
         The operations; the last one gives the logits.
@@ -97,7 +97,7 @@ def fold(model: keras.Model) -> list[Operation]:
             stands_for[layer.name] = sources[0]
             continue
         before = folded.get(sources[0]) if sources else None
-        # What follows an operation can be taken into it only if nobody else wants its result in between.
+        # A layer can be merged into the operation before it only if no other layer uses that result.
         alone = before is not None and all(
             consumers[name] == 1 for name, given in stands_for.items() if given == before.name
         )
@@ -131,7 +131,7 @@ def _pools_into_convolutions(operations: list[Operation]) -> list[Operation]:
             and operation.weights[0].shape[:2] == (1, 1)
             and operation.options["strides"] == (1, 1)
             and pool.kind == "average_pool"
-            and pool.options["padding"] == "valid"  # at a border, "same" averages over fewer pixels
+            and pool.options["padding"] == "valid"  # "same" averages over fewer pixels at the edge
             and np.prod(pool.options["pool_size"]) <= _LARGEST_WINDOW
             and sources.count(pool.name) == 1
         ):
@@ -149,7 +149,7 @@ def _pools_into_convolutions(operations: list[Operation]) -> list[Operation]:
 
 
 def _over_window(kernel: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """A 1x1 kernel as the one that averages over a window first."""
+    """The kernel that averages over a window first and then applies a 1x1 kernel."""
     return np.tile(kernel / np.float32(window[0] * window[1]), (*window, 1, 1))
 
 
@@ -183,7 +183,7 @@ def _operation_of(layer: keras.Layer, sources: tuple[str, ...]) -> Operation:
 
 def _with_batch_norm(operation: Operation, layer: keras.layers.BatchNormalization) -> Operation:
     kernel, old_bias = operation.weights
-    # In float64: the folded network is compared with the original to within float32 rounding.
+    # In float64, because the folded network is compared with the original to within float32 rounding.
     variance = np.asarray(layer.moving_variance, np.float64)
     scale = 1 / np.sqrt(variance + layer.epsilon)
     if layer.scale:
@@ -208,7 +208,7 @@ def _refuse_unusual_relu(layer: keras.layers.ReLU) -> None:
 
 
 def _layers_in_order(model: keras.Model) -> list[tuple[keras.Layer, tuple[str, ...]]]:
-    """Each layer with the names of the layers it takes its inputs from."""
+    """Each layer with the names of the layers that its inputs come from."""
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs)
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
@@ -219,7 +219,7 @@ def _layers_in_order(model: keras.Model) -> list[tuple[keras.Layer, tuple[str, .
     for layer in model.layers:
         if len(layer._inbound_nodes) != 1:
             raise ModelError(f"the layer '{layer.name}' is used more than once")
-        # No public way leads from a layer to its predecessors; input tensors carry their maker.
+        # Keras has no public way from a layer to its predecessors, but input tensors know their operation.
         tensors = layer._inbound_nodes[0].input_tensors
         ordered.append((layer, tuple(tensor._keras_history.operation.name for tensor in tensors)))
     return ordered

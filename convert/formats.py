@@ -1,177 +1,132 @@
-"""The formats a network can be written in, and the table by which one of them is chosen."""
+"""The formats that a network can be written in: one entry for each, in the order of the table.
+
+To add a format, write its function and add its entry to `FORMATS`; its option of 'cli convert' comes from
+there. TensorFlow is imported inside the functions, because the command line reads this module.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from garmentlite.convert import parity
-from garmentlite.edge import footprint, metrics
-from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.errors import DataError
-from garmentlite.edge.probabilities import softmax
+if TYPE_CHECKING:
+    from garmentlite.convert.export_task import Exported, ExportTask
 
 REFERENCE = "float32"
-# In the order of the table, the largest file first. What each is, for a reader who meets the name.
-FORMATS: dict[str, str] = {
-    "float32": "weights and arithmetic as trained: the reference",
-    "float16": "weights in half precision, arithmetic float32",
-    "int16x8": "int16 activations, int8 weights; the runtime has plain kernels only, slow",
-    "int8-weights": "int8 weights, activations quantized image by image (dynamic range)",
-    "int8": "integers throughout",
-}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One file in the table.
+class ExportFormat:
+    """A format.
 
     Attributes:
-        format: Name of the format.
-        file: Name of the file.
-        bytes: Its size, with metadata.
-        changed: Test images to which it and the reference give different answers; None for the reference.
-        accuracy: On the test images, in [0, 1]; None where it is not known what they show.
-        lowest_recall: Of any class; None likewise.
-        lowest_recall_label: That class.
-        largest_loss: Largest loss of recall of any class against the reference; None where the classes or
-            no losses are known.
-        largest_loss_label: That class.
-        latency_ms: Median time of one answer on one thread of this machine.
-        peak_memory_bytes: See `footprint.peak_memory_bytes`.
-        kernels: See `footprint.kernels_used`.
-        passed: Outcome of the parity check; None where it could not be judged, and for the reference.
-        verdict: The same in words.
+        name: Its name, which is part of the file's name.
+        description: What it holds, for the metadata and the documentation.
+        help: The help text of its option.
+        export: Makes it.
+        needs_range_images: Whether images set its quantization ranges.
     """
 
-    format: str
-    file: str
-    bytes: int
-    changed: int | None
-    accuracy: float | None
-    lowest_recall: float | None
-    lowest_recall_label: str | None
-    largest_loss: float | None
-    largest_loss_label: str | None
-    latency_ms: float
-    peak_memory_bytes: int | None
-    kernels: footprint.KernelsUsed
-    passed: bool | None
-    verdict: str
+    name: str
+    description: str
+    help: str
+    export: Callable[[ExportTask], Exported]
+    needs_range_images: bool = False
 
-    def as_document(self) -> dict[str, Any]:
-        """For a card; what differs from machine to machine and run to run stands apart."""
-        document = asdict(self)
-        on_this_machine = ("latency_ms", "peak_memory_bytes", "kernels")
-        return document | {"machine": {name: document.pop(name) for name in on_this_machine}}
+    @property
+    def option(self) -> str:
+        """Its option of 'cli convert'."""
+        return f"--{self.name}"
+
+    @property
+    def parameter(self) -> str:
+        """The name of that option's value in the command's function."""
+        return self.name.replace("-", "_")
 
 
-def table(
-    paths: Mapping[str, Path],
-    logits: Mapping[str, np.ndarray],
-    y_true: np.ndarray | None,
-    labels: Sequence[str],
-    temperature: float,
-) -> list[Row]:
-    """Every file beside the others: what it costs, and what it changed.
+def _to_float32(task: ExportTask) -> Exported:
+    from garmentlite.convert import export
+    from garmentlite.convert.export_task import Exported
 
-    Args:
-        paths: Of the files, by format; the reference is among them.
-        logits: Of the same test images, shape (N, C), by format.
-        y_true: Class numbers of those images, shape (N,); None where they are not known.
-        labels: The C class names.
-        temperature: That the files carry.
+    return Exported(export.to_float32(task.model))
 
-    Returns:
-        One row a file, in the order of `FORMATS`.
-    """
-    in_order = [name for name in FORMATS if name in paths]
-    latencies = np.median(
-        footprint.latency_ms([Classifier(paths[name]) for name in in_order]), axis=1
+
+def _to_float16(task: ExportTask) -> Exported:
+    from garmentlite.convert import export
+    from garmentlite.convert.export_task import Exported
+
+    return Exported(export.to_float16(task.model), task.about(FORMATS["float16"].description))
+
+
+def _to_int16x8(task: ExportTask) -> Exported:
+    from garmentlite.convert import export
+    from garmentlite.convert.export_task import Exported
+    from garmentlite.train.data import as_input
+
+    flatbuffer = export.to_int16x8(
+        task.model,
+        as_input(task.range_images.images_u8),
+        allow_float=task.allow_float,
     )
-    reference = logits[REFERENCE]
-    rows = []
-    for name, latency in zip(in_order, latencies, strict=True):
-        path, candidate = paths[name], logits[name]
-        changed, passed, verdict = None, None, "reference"
-        if name != REFERENCE:
-            changed = int((reference.argmax(axis=1) != candidate.argmax(axis=1)).sum())
-            passed, verdict = _judged(y_true, reference, candidate, labels, temperature)
-        rows.append(
-            Row(
-                format=name,
-                file=path.name,
-                bytes=path.stat().st_size,
-                changed=changed,
-                **_class_figures(y_true, reference, candidate, labels),
-                latency_ms=float(latency),
-                peak_memory_bytes=footprint.peak_memory_bytes(path),
-                kernels=footprint.kernels_used(path.read_bytes()),
-                passed=passed,
-                verdict=verdict,
-            )
-        )
-    return rows
+    about = task.about(FORMATS["int16x8"].description)
+    return Exported(flatbuffer, about | {"calibration": task.manifest(), "seed": task.seed})
 
 
-def _class_figures(
-    y_true: np.ndarray | None, reference: np.ndarray, candidate: np.ndarray, labels: Sequence[str]
-) -> dict[str, Any]:
-    """The fields of a row that need the true classes."""
-    figures: dict[str, Any] = {
-        "accuracy": None,
-        "lowest_recall": None,
-        "lowest_recall_label": None,
-        "largest_loss": None,
-        "largest_loss_label": None,
-    }
-    if y_true is None:
-        return figures
-    before, after = (
-        metrics.confusion_matrix(y_true, logits.argmax(axis=1), len(labels))
-        for logits in (reference, candidate)
+def _to_int8_weights(task: ExportTask) -> Exported:
+    from garmentlite.convert import export
+    from garmentlite.convert.export_task import Exported
+
+    about = task.about(FORMATS["int8-weights"].description)
+    return Exported(export.to_int8_weights(task.model), about)
+
+
+def _to_int8(task: ExportTask) -> Exported:
+    from garmentlite.convert import int8_ways
+
+    return int8_ways.to_int8(task)
+
+
+# In the order of the table, the largest file first.
+FORMATS: dict[str, ExportFormat] = {
+    one.name: one
+    for one in (
+        ExportFormat(
+            "float32",
+            "weights and arithmetic as trained: the reference",
+            "Write the float32 reference alone; it is written with each other format too.",
+            _to_float32,
+        ),
+        ExportFormat(
+            "float16",
+            "weights in half precision, arithmetic float32",
+            "Write a file with float16 weights, which computes in float32.",
+            _to_float16,
+        ),
+        ExportFormat(
+            "int16x8",
+            "int16 activations, int8 weights; the runtime has plain kernels only, slow",
+            "Write a file with int16 activations and int8 weights; the runtime has slow kernels for it.",
+            _to_int16x8,
+            needs_range_images=True,
+        ),
+        ExportFormat(
+            "int8-weights",
+            "int8 weights, activations quantized image by image (dynamic range)",
+            "Write a file with int8 weights whose activations are quantized image by image.",
+            _to_int8_weights,
+        ),
+        ExportFormat(
+            "int8",
+            "integers throughout",
+            "Write a file that computes with int8 throughout, for the device.",
+            _to_int8,
+            needs_range_images=True,
+        ),
     )
-    recalls = metrics.recall_per_class(after)
-    lowest = int(np.nanargmin(recalls))  # a class without images has none
-    figures |= {
-        "accuracy": metrics.accuracy(after),
-        "lowest_recall": float(recalls[lowest]),
-        "lowest_recall_label": labels[lowest],
-    }
-    if candidate is not reference:
-        losses = metrics.recall_per_class(before) - recalls
-        worst = int(np.nanargmax(losses))
-        figures |= {"largest_loss": float(losses[worst]), "largest_loss_label": labels[worst]}
-    return figures
+}
 
 
-def _judged(
-    y_true: np.ndarray | None,
-    reference: np.ndarray,
-    candidate: np.ndarray,
-    labels: Sequence[str],
-    temperature: float,
-) -> tuple[bool | None, str]:
-    """The parity check's outcome, and in words which classes and guards it rests on."""
-    if y_true is None:
-        return None, "not judged: no labels"
-    before, after = (
-        parity.Answers(logits, softmax(logits, temperature)) for logits in (reference, candidate)
-    )
-    try:
-        report = parity.judge(y_true, before, after, labels)
-    except DataError:
-        return None, "not judged: too few images"
-    if report.passed:
-        return True, "passed"
-    faults = [
-        f"{row.label} {row.verdict}"
-        for verdict in ("lost", "unresolved")
-        for row in report.with_verdict(verdict)
-    ]
-    faults += [guard.name for guard in report.guards if guard.passed is False]
-    return False, f"failed: {', '.join(faults)}"
+def options() -> str:
+    """All options of formats, the smallest file first, for a message."""
+    return ", ".join(one.option for one in reversed(FORMATS.values()))

@@ -1,7 +1,7 @@
-"""Everything that needs Keras 2: the folded twin, its quantization-aware fine-tuning.
+"""Everything that needs Keras 2: the folded network as a model, and its quantization-aware fine-tuning.
 
-tensorflow-model-optimization takes Keras 2 models only (model-optimization#1119), which live on as
-`tf_keras`. It is imported here and nowhere else.
+tensorflow-model-optimization accepts only Keras 2 models (model-optimization#1119), which `tf_keras`
+provides. It is imported in this module alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-# Must be set before TensorFlow is imported; the package itself insists on it.
+# tensorflow-model-optimization requires this before TensorFlow is imported.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import numpy as np
@@ -45,7 +45,7 @@ def build_twin(operations: Sequence[Operation]) -> tf_keras.Model:
         results[operation.name] = layer(sources if len(sources) > 1 else sources[0])
         if operation.kernel is not None:
             layer.set_weights(operation.weights)
-    # Named, since the name goes into the file: counted up by Keras, it would differ from twin to twin.
+    # The name is written into the file. Keras would count it up, so that it would differ from call to call.
     return tf_keras.Model(inputs, results[operations[-1].name], name="folded")
 
 
@@ -90,36 +90,38 @@ def predict_logits(model: tf_keras.Model, x: np.ndarray, batch_size: int = 500) 
 
 
 def quantization_aware(
-    twin: tf_keras.Model, x_calibration: np.ndarray, output_range: tuple[float, float]
+    twin: tf_keras.Model, x_range: np.ndarray, output_range: tuple[float, float]
 ) -> tf_keras.Model:
-    """The twin with fake quantization in place, its activation ranges taken from a calibration pass.
+    """The twin with fake quantization, whose activation ranges are measured on images.
 
-    Left alone, every range starts at +-6 and follows a slow average of which 63% is still there after an
-    epoch; so each one is set to what the float twin really shows before the first step is taken.
+    By default each range starts at +-6 and follows a slow moving average; 63% of the start is still in it
+    after an epoch. So each range is set to that of the float twin's activations before the first step.
 
     Args:
         twin: Folded float model; not changed.
-        x_calibration: float32 images, shape (N, H, W, 1), in [0, 1].
-        output_range: Smallest and largest logit that the int8 output can show.
+        x_range: float32 images, shape (N, H, W, 1), in [0, 1], that set the ranges.
+        output_range: Smallest and largest logit that the int8 output can represent.
 
     Returns:
         A quantization-aware model with the twin's weights.
     """
-    # Names go into the file. Counted from the start, the same network gives the same bytes each time.
+    # Names are written into the file. With counters reset, the same network gives the same bytes each time.
     tf_keras.backend.reset_uids()
     model = tfmot.quantization.keras.quantize_model(twin)
-    ranges = _activation_ranges(twin, x_calibration)
+    ranges = _activation_ranges(twin, x_range)
     for layer in twin.layers:
         if isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.MaxPooling2D):
-            # A pool's kernel has one scale for both sides: with a range of its own, an operator that only
-            # changes the scale, and rounds once more, would be put before it.
+            # Input and output of a pooling kernel share one scale. With another range, the converter would
+            # insert an operator that changes the scale and rounds once more.
             source = layer.input._keras_history.layer.name
-            ranges[layer.name] = ranges.get(source, (0.0, 1.0))  # none of the input: pixel / 255
+            ranges[layer.name] = ranges.get(
+                source, (0.0, 1.0)
+            )  # the input, pixel / 255, has no entry
     ranges[twin.layers[-1].name] = output_range
-    model(x_calibration[:1], training=True)  # weight ranges are taken on a training pass only
+    model(x_range[:1], training=True)  # weight ranges are set in a training pass only
     for layer in model.layers:
         variables = {v.name.split("/")[-1].split(":")[0]: v for v in layer.variables}
-        if f"{layer.name}_min" in variables:  # the input: pixel / 255 and nothing else
+        if f"{layer.name}_min" in variables:  # the input, which is pixel / 255
             variables[f"{layer.name}_min"].assign(0.0)
             variables[f"{layer.name}_max"].assign(1.0)
         wrapped = getattr(layer, "layer", None)
@@ -140,7 +142,7 @@ def shift_last_bias(model: tf_keras.Model, shift: np.ndarray) -> None:
 def _activation_ranges(
     twin: tf_keras.Model, x: np.ndarray, batch_size: int = 500
 ) -> dict[str, tuple[float, float]]:
-    """Smallest and largest result of every layer over some images."""
+    """Smallest and largest activation of each layer over some images."""
     layers = [layer for layer in twin.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
     every_result = tf_keras.Model(twin.inputs, [layer.output for layer in layers])
     low, high = np.full(len(layers), np.inf), np.full(len(layers), -np.inf)
@@ -164,22 +166,22 @@ def distil(
     batch_size: int = 128,
     on_step: OnStep = lambda step, steps: None,
 ) -> None:
-    """Fine-tunes a quantization-aware model towards the float logits of the same augmented images.
+    """Fine-tunes a quantization-aware model towards the float network's logits of the same augmented images.
 
-    The loss is the cross entropy between the two distributions, weighted as training was: the labels
-    play no part, since the aim is to stay the classifier that was trained, not to become a better one.
+    The loss is the cross entropy between the two distributions, weighted as in training. The labels are not
+    used, because the aim is to keep the trained classifier, not to improve it.
 
     Args:
         student: Quantization-aware model; changed in place.
         images_u8: uint8 training images, shape (N, H, W).
-        teacher_logits: Gives the float logits of float32 images (B, H, W, 1).
+        teacher_logits: Computes the float logits of float32 images (B, H, W, 1).
         sample_weights: Weight of each image, shape (N,).
-        augmentation: As in training.
-        epochs: Passes over the images.
-        learning_rate: Of Adam at the start; it falls to 0 along a cosine.
-        seed: Of order and augmentation.
-        batch_size: Images a step.
-        on_step: Called after every step.
+        augmentation: The augmentation of the training.
+        epochs: Number of epochs.
+        learning_rate: Learning rate of Adam at the start; it falls to 0 along a cosine.
+        seed: Seed of order and augmentation.
+        batch_size: Number of images in a step.
+        on_step: Called with (step, steps) after each step.
     """
     batch_size = min(batch_size, len(images_u8))
     steps_per_epoch = len(images_u8) // batch_size
@@ -187,8 +189,7 @@ def distil(
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = tf_keras.optimizers.Adam(schedule)
 
-    # In inference mode the ranges stay where calibration put them; there is nothing else in the network
-    # that would behave differently.
+    # In inference mode the ranges stay as they were set; nothing else in the network depends on the mode.
     train_step = training_step(student, optimizer, training=False)
 
     for step in range(steps):
@@ -205,12 +206,12 @@ def distil(
 def training_step(
     student: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer, *, training: bool
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
-    """One step of Adam or the like down the weighted cross entropy, as a function to be called.
+    """A function that takes one optimizer step on the weighted cross entropy.
 
     Args:
-        student: Changed in place.
-        optimizer: What takes the step.
-        training: Whether the student runs in training mode, in which quantizers move their ranges.
+        student: The model; changed in place.
+        optimizer: The optimizer.
+        training: Whether the student runs in training mode, in which quantizers update their ranges.
 
     Returns:
         A function of images (B, H, W, 1), target distributions (B, C) and weights (B,).

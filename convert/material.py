@@ -1,6 +1,7 @@
-"""The images a conversion works with: one part calibrates, one chooses, one measures, none does two.
+"""The images of a conversion: one part sets quantization ranges, one chooses, one measures; none does two.
 
-(But for a run on one's own photographs: those held out from training choose and measure.)
+There is one exception. A run on the user's own photographs has no third part, so the photographs held out
+from its training both choose and measure.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from garmentlite.edge.errors import DataError
+from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.labels import FASHION_MNIST_LABELS, folder_name_of
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, folder_name_of, is_reserved
 from garmentlite.edge.pictures import find_pictures, read_picture
 from garmentlite.train import runs
-from garmentlite.train.data import FashionMnist, validation_split
+from garmentlite.train.data import SPLIT_SEED, FashionMnist, validation_split
 
 FASHION_MNIST = "Fashion-MNIST"
 
-FEWEST_PER_CLASS = 4  # pictures: two calibrate, one chooses, one measures
-_SPLIT_SEED = 20170825  # as that of Fashion-MNIST's validation split; any fixed number serves
+FEWEST_PER_CLASS = 4  # pictures: two set the quantization ranges, one chooses, one measures
 _AS_THE_NETWORK_SEES = (
-    "--calibration takes pictures as the network sees them, grey and of its size; 'cli classify ... "
-    "--save-inputs DIR' writes such"
+    "--calibration takes grey pictures of the size of the network's input; 'cli classify ... --save-inputs "
+    "DIR' writes such pictures"
 )
 
 
@@ -36,7 +36,7 @@ class Images:
     Attributes:
         images_u8: uint8, shape (N, H, W).
         y: Class numbers, shape (N,).
-        indices: Places in the training set, shape (N,).
+        indices: Places in the data set, shape (N,).
     """
 
     images_u8: np.ndarray
@@ -52,7 +52,7 @@ class Images:
         return self.take(np.random.default_rng(seed).permutation(len(self.y))[:count])
 
     def manifest(self, source: str, seed: int) -> dict[str, Any]:
-        """What a file says of its calibration images: where from, how many, which."""
+        """The record of images that set quantization ranges: their source, number and places."""
         return {
             "source": source,
             "count": len(self.y),
@@ -69,12 +69,12 @@ class Material:
     """All images of a conversion.
 
     Attributes:
-        name: What the data is called.
+        name: Name of the data.
         labels: Class names in the order of the outputs.
-        training: To calibrate and fine-tune with.
-        validation: They choose among the ways to int8, and fit the temperature.
-        test: For the last measurement.
-        is_labelled: Whether it is known what the images show; their class numbers mean nothing otherwise.
+        training: Images that set quantization ranges and that are fine-tuned on.
+        validation: Images that choose between the ways to int8, and fit the temperature.
+        test: Images for the last measurement.
+        is_labelled: Whether the classes of the images are known; otherwise their class numbers mean nothing.
     """
 
     name: str
@@ -91,10 +91,10 @@ class Material:
         return height, width
 
     def answered(self, predict: Callable[[np.ndarray], np.ndarray]) -> Material:
-        """The same with the answers of a network as classes.
+        """The same images with the answers of a network as their classes.
 
         Args:
-            predict: From uint8 images (N, H, W) to logits (N, C).
+            predict: Computes logits (N, C) of uint8 images (N, H, W).
         """
 
         def answered(images: Images) -> Images:
@@ -109,7 +109,7 @@ class Material:
 
 
 def from_fashion_mnist(data: FashionMnist) -> Material:
-    """Fashion-MNIST: its training images, less those that validate; and its test images."""
+    """Fashion-MNIST: its training images without the validation images, these, and its test images."""
     train_at, validate_at = validation_split(data.y_train)
     return Material(
         name=FASHION_MNIST,
@@ -121,23 +121,23 @@ def from_fashion_mnist(data: FashionMnist) -> Material:
 
 
 def from_run(run: Path, labels: Sequence[str]) -> Material:
-    """The photographs of a run whose classes are their labels, as the network was trained on them.
+    """The photographs of a run whose labels are its classes, as the network was trained on them.
 
-    Those held out choose and measure: there is no third part, since photographs are few.
+    Photographs are few, so there is no third part: those held out from training choose and measure.
 
     Args:
         run: Folder of a run on photographs alone.
         labels: Class names in the order of the network's outputs.
 
     Returns:
-        The images; `indices` of those to calibrate with count all variants of all photographs.
+        The images; the `indices` of the training images count all variants of all photographs.
 
     Raises:
         DataError: If the run does not hold its photographs, or none is held out.
     """
     stored = runs.read_photos(run)
-    tiles, y = stored["tiles_u8"], stored["y"]
-    is_used, is_held_out = stored["found"] & (y >= 0), stored["is_held_out"]
+    tiles, y = stored.tiles.tiles_u8, stored.y
+    is_used, is_held_out = stored.tiles.found & (y >= 0), stored.is_held_out
     variants = tiles.shape[1]
     first = np.flatnonzero(is_used & ~is_held_out) * variants
     places = (first[:, np.newaxis] + np.arange(variants)).ravel()
@@ -153,23 +153,31 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
 
 
 def from_folder(folder: Path, labels: Sequence[str]) -> Material:
-    """Pictures of one's own, as the network sees them: grey, of its size, the background 0.
+    """Pictures of the user's own in the form of the network's input: grey, of its size, the background 0.
 
-    Of every class a quarter measures, a quarter chooses and the rest calibrates, always the same ones. A
-    picture that is there twice is taken once, so that no part holds a picture of another.
+    Of each class a quarter measures, a quarter chooses and the rest sets the quantization ranges; the
+    division is always the same. A picture that is there twice is used once, so that no two parts share a
+    picture.
 
     Args:
-        folder: With a folder of pictures per class, called like its label; or with the pictures
-            themselves, of which is then not known what they show.
+        folder: A folder with a subfolder of pictures for each class, called like its label; or a folder of
+            pictures alone, whose classes are then not known.
         labels: Class names in the order of the network's outputs.
 
     Returns:
         The images; `indices` are places in the sorted list of files.
 
     Raises:
+        OptionError: If a class is called like an answer that stands for no class, such as "unknown".
         PictureError: If there are no pictures, or one cannot be read.
-        DataError: If they are not grey, of different sizes, in a folder that is no class, or too few.
+        DataError: If they are not grey, differ in size, are too few, or a subfolder is not a class.
     """
+    for label in labels:
+        if is_reserved(label):
+            raise OptionError(
+                f"A class cannot be called '{label}', because this is the answer for a picture of no class; "
+                "give it another name with --labels."
+            )
     paths = find_pictures([folder])
     class_ids = _class_ids(folder, paths, labels)
     first_with: dict[bytes, int] = {}
@@ -186,14 +194,14 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
     places = np.array(list(first_with.values()))
     every = Images(np.stack(images), np.array(class_ids), np.arange(len(paths))).take(places)
     parts: list[list[np.ndarray]] = [[], [], []]
-    rng = np.random.default_rng(_SPLIT_SEED)
+    rng = np.random.default_rng(SPLIT_SEED)
     for class_id in np.unique(every.y):
         members = rng.permutation(np.flatnonzero(every.y == class_id))
         if len(members) < FEWEST_PER_CLASS:
             of_class = f" of '{labels[class_id]}'" if class_id >= 0 else ""
             raise DataError(
                 f"{folder} holds {len(members)} different pictures{of_class}, at least "
-                f"{FEWEST_PER_CLASS} are needed; add some (a hundred calibrate well)."
+                f"{FEWEST_PER_CLASS} are needed; add some (a hundred of a class set the ranges well)."
             )
         quarter = len(members) // 4
         split = np.split(members, [quarter, 2 * quarter])
@@ -211,17 +219,22 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
 
 
 def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> list[int]:
-    """Class number of every picture by the folder it is in; -1 for all where there are no folders."""
+    """Class number of each picture by its subfolder; -1 for all pictures where there are no subfolders."""
     if all(path.parent == folder for path in paths):
         return [-1] * len(paths)
     known = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
     class_ids = []
     for path in paths:
         name = path.relative_to(folder).parts[0]
+        if is_reserved(name):
+            raise DataError(
+                f"{path} is in the folder '{name}', but no class can be called so; move its pictures out of "
+                f"{folder}."
+            )
         if path.parent == folder or folder_name_of(name) not in known:
             raise DataError(
-                f"{path} is in no folder of a class; there must be one for each label "
-                f"({', '.join(labels)}; others are given with --labels), or no folders at all."
+                f"{path} is not in the folder of a class; make a folder for each label "
+                f"({', '.join(labels)}; --labels gives others), or put all pictures into one folder."
             )
         class_ids.append(known[folder_name_of(name)])
     return class_ids

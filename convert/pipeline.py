@@ -1,4 +1,4 @@
-"""`cli convert`: from a trained network to the files that are shipped.
+"""The whole of `cli convert`: from a trained network to the files that are shipped.
 
 NAME_float32.tflite   the reference: the Keras 3 network as it was trained, before any fine-tuning
 NAME_int8.tflite      the file for the device
@@ -9,87 +9,53 @@ NAME.json             the card: where it comes from, how int8 was reached, what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.convert import formats
+from garmentlite.convert import format_table, formats, material
+from garmentlite.convert.c_array import file_names
+from garmentlite.convert.export_task import Exported, ExportTask
+from garmentlite.convert.int8_candidates import Candidate
+from garmentlite.convert.int8_ways import require_same
 from garmentlite.convert.material import Material
-from garmentlite.edge import metrics
+from garmentlite.convert.measure import (
+    OnProgress,
+    figures,
+    fit_temperature,
+    logits_of,
+    short_figures,
+    silent,
+)
+from garmentlite.convert.source import (
+    Say,
+    Source,
+    find_confidence,
+    find_source,
+    load_keras,
+    predict,
+)
 from garmentlite.edge.contents import read_contents
-from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
+from garmentlite.edge.errors import ModelError, OptionError, OutputError
 from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
-from garmentlite.edge.metadata import MIRRORED, PLAIN, Metadata, attach
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.preparation import PREPARATION, TILE
-from garmentlite.train import runs
-from garmentlite.train.augmentation import Augmentation
-from garmentlite.train.data import as_input
-from garmentlite.train.keras_file import read_network
+from garmentlite.train import data
+from garmentlite.train.confidence import Confidence
 
 if TYPE_CHECKING:
     import keras
 
-    from garmentlite.convert.folding import Operation
-    from garmentlite.convert.int8 import Candidate
-    from garmentlite.train.confidence import Confidence
-
-# Largest difference between the folded twin and the original, as a share of the largest logit: some
-# hundred float32 roundings (6e-8 each) along the way.
-FOLDING_TOLERANCE = 1e-5
-
-# The same between the float32 file and the network: LiteRT's kernels add in an order of their own.
+# Largest difference between the float32 file and the network, as a share of the largest logit: the kernels of
+# LiteRT add in another order.
 EXPORT_TOLERANCE = 1e-4
 
-# In place of a preparation, for networks that take other images than the one that is known makes.
+# The preparation of networks that take other images than those that `edge.preparation` makes.
 AS_GIVEN = {"name": "as given", "version": 1}
-
-# Names of the ways to int8, in the order in which they are tried.
-WAY_PLAIN = "post-training"
-WAY_CORRECTED = "post-training, bias corrected"
-WAY_CUT = "output range cut, ties evened"
-WAY_FINE_TUNED = "output range cut, ties evened, fine-tuned"
-
-OnProgress = Callable[[str, int, int], None]
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is to be converted.
-
-    Attributes:
-        keras_path: The `.keras` file.
-        name: What the files made from it are called.
-        training: What is known of how it was trained; empty for a `.keras` file alone.
-    """
-
-    keras_path: Path
-    name: str
-    training: dict[str, Any]
-
-    def class_weights(self, labels: Sequence[str]) -> np.ndarray:
-        """Factors of the training loss, float32, shape (C,); all 1 where they are not known."""
-        known = self.training.get("class_weights", {})
-        return np.array([known.get(label, 1.0) for label in labels], np.float32)
-
-    @property
-    def is_on_own_photos(self) -> bool:
-        """Whether it was trained on photographs alone, whose labels are its classes."""
-        return bool(self.training.get("photos", {}).get("alone"))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Its classes in the order of the outputs, as far as they are known."""
-        return tuple(self.training.get("class_weights", ()))
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """The random changes of training; none where they are not known."""
-        return Augmentation(**self.training.get("augmentation", {}))
 
 
 @dataclass(frozen=True)
@@ -97,10 +63,10 @@ class Request:
     """What is to be made of a network.
 
     Attributes:
-        formats: Names of formats, see `convert.formats.FORMATS`; the float32 reference is always made.
-        fine_tune: Whether int8 is reached by quantization-aware fine-tuning too, beside calibration.
-        epochs: Of the fine-tuning.
-        seed: Of calibration and fine-tuning.
+        formats: Names of formats, see `formats.FORMATS`; the float32 reference is always made.
+        fine_tune: Whether int8 is reached by quantization-aware fine-tuning too.
+        epochs: Epochs of the fine-tuning.
+        seed: Seed of the images that set the quantization ranges, and of the fine-tuning.
         io: Type of input and output of the int8 file.
         allow_float: Whether an int8 or int16x8 file may hold operators that compute with real numbers.
     """
@@ -113,12 +79,10 @@ class Request:
     allow_float: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses, with an OptionError, what is no format or type, and no format at all."""
+        """Raises OptionError for an unknown format or type, and if no format is named."""
         unknown = [name for name in self.formats if name not in formats.FORMATS]
         if unknown or not self.formats:
-            raise OptionError(
-                f"Say what to make, one or several of --{', --'.join(reversed(formats.FORMATS))}."
-            )
+            raise OptionError(f"Say what to make, one or several of {formats.options()}.")
         if self.io not in ("int8", "uint8", "float32"):
             raise OptionError(f"--io is int8, uint8 or float32, got '{self.io}'.")
 
@@ -128,40 +92,20 @@ class Converted:
     """What was written.
 
     Attributes:
-        paths: Of the model files, by format.
-        card: The card's document.
-        table: A row for every file, to choose by.
-        candidates: Every way to int8 that was tried; none where no int8 file was asked for.
-        chosen: The one that was taken.
+        paths: The model files by format.
+        card: The document of the card.
+        table: A row for each file.
+        candidates: The int8 models that were compared; empty where no int8 file was asked for.
+        chosen: The int8 model that was chosen; None likewise.
+        material: The images that were used.
     """
 
     paths: dict[str, Path]
     card: dict[str, Any]
-    table: list[formats.Row]
-    candidates: list[Candidate]
+    table: list[format_table.Row]
+    candidates: tuple[Candidate, ...]
     chosen: Candidate | None
-
-
-def find_source(path: Path, name: str | None) -> Source:
-    """Reads what is to be converted.
-
-    Args:
-        path: A run's folder, or a `.keras` file.
-        name: What to call the result; None for the network's name, or the file's stem.
-
-    Raises:
-        DataError: If the folder is no finished run.
-        ModelError: If the file is missing.
-    """
-    if path.is_dir():
-        runs.read_json(path, runs.METRICS)  # its presence says that the run is finished
-        training = runs.read_json(path, runs.CONFIG)
-        return Source(path / runs.MODEL, name or training["network"], training)
-    if not path.is_file() or path.suffix != ".keras":
-        raise ModelError(
-            f"{path} is neither a run's folder nor a .keras file; make one with 'cli train'."
-        )
-    return Source(path, name or path.stem, {})
+    material: Material
 
 
 def output_paths(folder: Path, name: str, wanted: Sequence[str] = ("int8",)) -> dict[str, Path]:
@@ -174,7 +118,7 @@ def output_paths(folder: Path, name: str, wanted: Sequence[str] = ("int8",)) -> 
 
 
 def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
-    """Raises OutputError if a file is there and may not be replaced, or a folder takes no files."""
+    """Raises OutputError if a file exists and may not be replaced, or a folder cannot be written."""
     there = [str(path) for path in paths.values() if path.exists()]
     if there and not force:
         raise OutputError(
@@ -184,189 +128,253 @@ def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
         require_writable(folder)
 
 
-def find_confidence(
-    source: Source, held_out: Sequence[Path] = (), say: Say = lambda sentence: None
-) -> Confidence | None:
-    """How sure the network may be of photographs, from those that were held out of training.
+# --- for the command line
+
+
+@dataclass(frozen=True)
+class Job:
+    """A conversion whose options were checked, so that the work can begin.
+
+    Attributes:
+        source: The network.
+        folder: The folder of the files.
+        request: What is to be made.
+        pictures: Images of the user's own; None to use those that the network was trained on.
+        held_out: Runs whose held-out photographs fit the "unknown" threshold; empty for the source's own.
+        data_dir: Folder of Fashion-MNIST; None to look where it usually is, or to download it.
+    """
+
+    source: Source
+    folder: Path
+    request: Request
+    pictures: Material | None = None
+    held_out: tuple[Path, ...] = ()
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a conversion takes beside the network.
+
+    Attributes:
+        pictures: Folder of pictures in place of Fashion-MNIST.
+        labels: The classes of these pictures in the order of the outputs; None for the network's own.
+        held_out: See `Job`.
+        data_dir: See `Job`.
+    """
+
+    pictures: Path | None = None
+    labels: Sequence[str] | None = None
+    held_out: tuple[Path, ...] = field(default=())
+    data_dir: Path | None = None
+
+
+def prepare(
+    path: Path,
+    request: Request,
+    inputs: Inputs,
+    *,
+    folder: Path | None,
+    name: str | None,
+    force: bool,
+    c_array: bool = False,
+) -> Job:
+    """Checks everything that can be checked before the training backend is started.
 
     Args:
-        source: The network; of a run on photographs, its own held-out ones serve.
-        held_out: Folders of runs on other folds of the same photographs, in their place.
-        say: Called with a sentence on what was found.
-
-    Returns:
-        None where none were held out, or too few.
+        path: A run's folder or a `.keras` file.
+        request: What is to be made.
+        inputs: What it is made with.
+        folder: Folder for the files; None for that of the network.
+        name: What to call the files; None for the network's name.
+        force: Whether existing files may be replaced.
+        c_array: Whether the int8 file will be written as C++ source too, into the same folder.
 
     Raises:
-        DataError: If those that were named are not there, too few, or of other classes.
+        GarmentliteError: If the network, the pictures or the folder cannot be used; nothing was written then.
     """
-    from garmentlite.train import confidence
+    source = find_source(path, name)
+    folder = folder or source.keras_path.parent
+    paths = output_paths(folder, source.name, request.formats)
+    if source.keras_path == paths["keras"]:
+        del paths["keras"]  # it stays where it is
+    if c_array:
+        paths |= {one: folder / one for one in file_names(paths["int8"].stem)}
+    require_place_for(paths, force=force)
+    pictures = None
+    if inputs.pictures:
+        labels = inputs.labels or source.labels or FASHION_MNIST_LABELS
+        pictures = material.from_folder(inputs.pictures, labels)
+    return Job(source, folder, request, pictures, inputs.held_out, inputs.data_dir)
 
-    photos = source.training.get("photos", {})
-    folders = list(held_out)
-    if not folders and photos and photos.get("fold") is not None:
-        folders = [source.keras_path.parent]
-        if not (folders[0] / runs.PHOTOS).is_file():  # those of a raised run are with the first one
-            say(
-                f"{folders[0]} has no {runs.PHOTOS}, so nothing will be called unknown; --held-out names the "
-                "run that has it."
-            )
-            return None
-    if not folders:
-        return None
-    for folder in held_out:
-        classes = tuple(runs.read_json(folder, runs.CONFIG)["class_weights"])
-        if source.labels and classes != source.labels:
-            raise DataError(
-                f"--held-out {folder} knows other classes ({', '.join(classes)}) than {source.keras_path}; "
-                "name runs on other folds of its photographs."
-            )
-    found = confidence.read_held_out(
-        folders,
-        lambda path, images_u8: _predict(load_keras(path), images_u8),
-        mirrored=source.augmentation.flip > 0,
+
+def run(
+    job: Job, *, on_progress: OnProgress = silent, say: Say = lambda sentence: None
+) -> Converted:
+    """Loads the images, finds the confidence and converts; see `convert`."""
+    if job.pictures:
+        images = job.pictures
+    elif job.source.run and job.source.is_on_own_photos:
+        images = material.from_run(job.source.run, job.source.labels)
+    else:
+        images = material.from_fashion_mnist(data.load(job.data_dir, say))
+    confidence = find_confidence(job.source, job.held_out, say)
+    return convert(
+        job.source,
+        job.folder,
+        images,
+        job.request,
+        confidence=confidence,
+        on_progress=on_progress,
+        say=say,
     )
-    count = int(found.is_garment.sum())
-    if not held_out and count < confidence.FEWEST:
-        say(
-            f"{count} photographs were held out, fewer than {confidence.FEWEST}: too few to say from what "
-            "confidence on an answer holds, so nothing will be called unknown."
-        )
-        return None
-    fitted = confidence.fit(found)
-    say(fitted.in_words())
-    return fitted
+
+
+# --- the conversion
 
 
 def convert(
     source: Source,
     folder: Path,
-    material: Material,
+    images: Material,
     request: Request,
     *,
     confidence: Confidence | None = None,
-    on_progress: OnProgress = lambda what, step, steps: None,
+    on_progress: OnProgress = silent,
     say: Say = lambda sentence: None,
 ) -> Converted:
     """Converts a network and measures the result; the test images are read last, after every choice.
 
     Args:
         source: The network.
-        folder: Where the files go.
-        material: The images that calibrate, choose and measure.
+        folder: The folder of the files.
+        images: The images that set ranges, choose and measure.
         request: What is to be made.
-        confidence: Temperature and threshold for photographs, see `find_confidence`. Otherwise the
-            temperature is fitted on the validation images, and nothing is called unknown.
-        on_progress: Called with (what, step, steps) during the long parts.
+        confidence: Temperature and threshold for photographs, see `find_confidence`. Without them the
+            temperature is fitted on the validation images, and no answer is ever "unknown".
+        on_progress: Called with (stage, step, steps) during the long parts.
         say: Called with a sentence at each stage.
 
     Raises:
-        ModelError: If the network does not fit the images, or cannot be had in a format.
+        ModelError: If the network does not fit the images, or cannot be written in a format.
     """
-    from garmentlite.convert import export, int8
-
     model = load_keras(source.keras_path)
-    _require_fit(source.keras_path, model, material)
-    if not material.is_labelled:  # then the network's own answers are what a format is to keep
-        material = material.answered(lambda images_u8: _predict(model, images_u8))
-    validation, test = material.validation, material.test
-    float_logits = _predict(model, validation.images_u8)
+    _require_fit(source.keras_path, model, images)
+    if not images.is_labelled:  # then a format must keep the network's own answers
+        images = images.answered(lambda images_u8: predict(model, images_u8))
+    float_logits = predict(model, images.validation.images_u8)
     _require_logits(source.keras_path, float_logits)
-
-    say("Exporting float32 and comparing it with the network ...")
-    flatbuffers = {formats.REFERENCE: export.to_float32(model)}
-    _require_same(
-        f"{source.keras_path}: the exported float32 file",
-        int8.logits_of(flatbuffers[formats.REFERENCE], validation.images_u8),
+    task = ExportTask(
+        source,
+        model,
+        images,
         float_logits,
-        EXPORT_TOLERANCE,
+        fine_tune=request.fine_tune,
+        epochs=request.epochs,
+        seed=request.seed,
+        io=request.io,
+        allow_float=request.allow_float,
+        on_progress=on_progress,
+        say=say,
     )
-    quantization: dict[str, dict[str, Any]] = {formats.REFERENCE: {}}
-    candidates: list[Candidate] = []
-    chosen = None
-    if "int8" in request.formats:
-        candidates, found = _to_int8(
-            source, model, material, request, float_logits, on_progress=on_progress, say=say
-        )
-        chosen = int8.closest(candidates)
-        flatbuffers["int8"] = chosen.flatbuffer
-        quantization["int8"] = {
-            "way": chosen.way,
-            "candidates": [one.as_document(material.labels) for one in candidates],
-            "io": request.io,
-            **found,
-        }
-    for name in request.formats:
-        if name not in flatbuffers:
-            say(f"Exporting {name} ...")
-            try:
-                flatbuffers[name], quantization[name] = _to_format(name, model, material, request)
-            except ModelError as error:
-                raise ModelError(f"{source.keras_path} as {name}: {error}.") from error
+    exported = _export_all(task, request.formats)
+    temperature = _temperature(images, float_logits, confidence)
 
     say("Measuring on validation and, last of all, on the test images ...")
-    if confidence:
-        temperature = confidence.temperature
-    elif material.is_labelled:
-        temperature = int8.fit_temperature(validation.y, float_logits)
-    else:
-        temperature = 1.0
-    threshold = confidence.unknown_threshold if confidence else None
-    keras_bytes = source.keras_path.read_bytes()
+    measured, test_logits = _measure(exported, images, on_progress)
     paths = output_paths(folder, source.name, request.formats)
-    measured: dict[str, dict[str, Any]] = {}
-    test_logits: dict[str, np.ndarray] = {}
-    for name, flatbuffer in flatbuffers.items():
-        logits = {"test": int8.logits_of(flatbuffer, test.images_u8, on_progress)}
-        # Ways to int8 are chosen on validation images, so what they show there is told as well.
-        if name in (formats.REFERENCE, "int8"):
-            logits["validation"] = int8.logits_of(flatbuffer, validation.images_u8, on_progress)
-        test_logits[name] = logits["test"]
-        measured[name] = _measured(material, logits)
-    preparation = PREPARATION if material.image_size == (TILE, TILE) else AS_GIVEN
-    for name, flatbuffer in flatbuffers.items():
+    for name, one in exported.items():
         metadata = Metadata(
             name=source.name,
-            labels=list(material.labels),
-            preparation=preparation,
+            labels=list(images.labels),
+            preparation=_preparation(images),
             temperature=temperature,
-            unknown_threshold=threshold,
-            reference_sha256=sha256(keras_bytes),
-            flatbuffer_sha256=sha256(flatbuffer),
+            unknown_threshold=confidence.unknown_threshold if confidence else None,
+            reference_sha256=sha256(source.keras_path.read_bytes()),
+            flatbuffer_sha256=sha256(one.flatbuffer),
             training=source.training,
-            quantization=quantization[name],
-            measured=_short(measured[name]),
-            views=(PLAIN, MIRRORED) if source.augmentation.flip > 0 else (PLAIN,),
+            quantization=one.quantization,
+            measured=short_figures(measured[name]),
+            views=source.views,
         )
-        write_bytes(paths[name], attach(flatbuffer, metadata))
+        write_bytes(paths[name], attach(one.flatbuffer, metadata))
     if paths["keras"].resolve() != source.keras_path.resolve():
-        write_bytes(paths["keras"], keras_bytes)
+        write_bytes(paths["keras"], source.keras_path.read_bytes())
+
     say("Comparing the files: time, memory, parity ...")
-    models = {name: paths[name] for name in flatbuffers}
-    y_true = test.y if material.is_labelled else None
-    table = formats.table(models, test_logits, y_true, material.labels, temperature)
+    models = {name: paths[name] for name in exported}
+    y_true = images.test.y if images.is_labelled else None
+    table = format_table.table(models, test_logits, y_true, images.labels, temperature)
+    int8 = exported.get("int8", Exported(b""))
     card = {
         "name": source.name,
-        "labels": list(material.labels),
-        "preparation": preparation,
+        "labels": list(images.labels),
+        "preparation": _preparation(images),
+        "views": list(source.views),
         "files": _files(paths),
-        **_contents(flatbuffers),
+        **_contents(exported),
         "temperature": temperature,
-        "unknown_threshold": threshold,
-        **({"photographs": confidence.measured} if confidence else {}),
+        "unknown_threshold": confidence.unknown_threshold if confidence else None,
+        **({"photographs": confidence.measured} if confidence and confidence.measured else {}),
         "training": source.training,
-        "quantization": quantization.get("int8", {}),
-        "data": material.name,
+        "quantization": int8.quantization,
+        "data": images.name,
         "measured": measured,
         "formats": [row.as_document() for row in table],
         "test_set_read": _test_set_read(source),
     }
     write_json(paths["card"], card)
-    return Converted(models, card, table, candidates, chosen)
+    return Converted(models, card, table, int8.candidates, int8.chosen, images)
+
+
+def _export_all(task: ExportTask, wanted: Sequence[str]) -> dict[str, Exported]:
+    """The reference, which is compared with the network, and the wanted formats."""
+    exported: dict[str, Exported] = {}
+    for name in dict.fromkeys((formats.REFERENCE, *wanted)):
+        task.say(f"Exporting {name} ...")
+        try:
+            if formats.FORMATS[name].needs_range_images:
+                _require_no_loop(task.model)
+            exported[name] = formats.FORMATS[name].export(task)
+            if name == formats.REFERENCE:
+                logits = logits_of(exported[name].flatbuffer, task.material.validation.images_u8)
+                require_same("the exported file", logits, task.float_logits, EXPORT_TOLERANCE)
+        except ModelError as error:
+            raise ModelError(f"{task.source.keras_path} as {name}: {error}.") from error
+    return exported
+
+
+def _temperature(
+    images: Material, float_logits: np.ndarray, confidence: Confidence | None
+) -> float:
+    if confidence:
+        return confidence.temperature
+    return fit_temperature(images.validation.y, float_logits) if images.is_labelled else 1.0
+
+
+def _measure(
+    exported: dict[str, Exported], images: Material, on_progress: OnProgress
+) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """All figures by format, and the logits of the test images by format."""
+    measured: dict[str, dict[str, Any]] = {}
+    test_logits: dict[str, np.ndarray] = {}
+    for name, one in exported.items():
+        logits = {"test": logits_of(one.flatbuffer, images.test.images_u8, on_progress)}
+        # The ways to int8 are chosen on validation images, so the figures there are reported too.
+        if name == formats.REFERENCE or one.candidates:
+            validation = images.validation.images_u8
+            logits["validation"] = logits_of(one.flatbuffer, validation, on_progress)
+        test_logits[name] = logits["test"]
+        measured[name] = figures(images, logits)
+    return measured, test_logits
+
+
+def _preparation(images: Material) -> dict[str, Any]:
+    return PREPARATION if images.image_size == (TILE, TILE) else AS_GIVEN
 
 
 def _files(paths: dict[str, Path]) -> dict[str, Any]:
-    """For a card: every file beside it with its checksum."""
+    """For a card: each file beside it with its checksum."""
     return {
         name: {
             "file": path.name,
@@ -378,245 +386,58 @@ def _files(paths: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def _contents(flatbuffers: dict[str, bytes]) -> dict[str, Any]:
-    """For a card: what the network is, and what the int8 file, or else the reference, is made of."""
-    contents = read_contents(flatbuffers.get("int8", flatbuffers[formats.REFERENCE]))
+def _contents(exported: dict[str, Exported]) -> dict[str, Any]:
+    """For a card: the size of the network, and the operators of the int8 file, or else the reference."""
+    reference = exported[formats.REFERENCE]
+    contents = read_contents(exported.get("int8", reference).flatbuffer)
     return {
-        "parameters": read_contents(flatbuffers[formats.REFERENCE]).parameters,
+        "parameters": read_contents(reference.flatbuffer).parameters,
         "operators": contents.operators,
         "tensor_types": contents.tensor_types,
     }
 
 
-def _measured(material: Material, logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Every figure of a file by part of the images; none where it is not known what they show."""
-    if not material.is_labelled:
-        return {}
-    true = {"validation": material.validation.y, "test": material.test.y}
-    return {
-        part: metrics.summary(y, logits[part], material.labels)
-        for part, y in true.items()
-        if part in logits
-    }
-
-
 def _test_set_read(source: Source) -> list[str]:
     by_convert = "cli convert: once for each file, after every choice was made"
-    if source.is_on_own_photos:
+    if source.run and source.is_on_own_photos:
         return ["none: the photographs held out from training chose weights and files, and measure"]
     if not source.training:
         return [by_convert]
     return ["cli train: once, with the weights kept, after training", by_convert]
 
 
-def _to_int8(
-    source: Source,
-    model: keras.Model,
-    material: Material,
-    request: Request,
-    float_logits: np.ndarray,
-    *,
-    on_progress: OnProgress,
-    say: Say,
-) -> tuple[list[Candidate], dict[str, Any]]:
-    """Every way to int8 that the network takes, and what the file says of how it was made."""
-    from garmentlite.convert import int8, keras2
-
-    training, validation, seed = material.training, material.validation, request.seed
-
-    def compare(way: str, flatbuffer: bytes) -> Candidate:
-        return int8.compare(way, flatbuffer, float_logits, validation)
-
-    operations, obstacle = _folded(model)
-    if obstacle and request.fine_tune:
-        raise ModelError(
-            f"{source.keras_path} cannot be fine-tuned for int8: {obstacle}; --int8 --ptq calibrates it "
-            "as it is, --int8-weights, --float16 and --float32 take it too."
-        )
-    difference = None
-    if obstacle:
-        say(f"Calibrating the network as it is, since {obstacle} ...")
-        try:
-            _require_no_loop(model)
-            flatbuffer, manifest = int8.calibrated(
-                model, training, seed, io=request.io, allow_float=request.allow_float
-            )
-        except ModelError as error:
-            raise ModelError(f"{source.keras_path} as int8: {error}.") from error
-        candidates = [compare(WAY_PLAIN, flatbuffer)]
-    else:
-        say("Folding batch-norm and comparing the twin with the original ...")
-        twin_logits = keras2.predict_logits(
-            keras2.build_twin(operations), as_input(validation.images_u8)
-        )
-        difference = _require_same(
-            f"{source.keras_path}: the folded network", twin_logits, float_logits, FOLDING_TOLERANCE
-        )
-        say("Calibrating (post-training quantization, plain and with the last bias corrected) ...")
-        flatbuffer, manifest = int8.post_training(operations, training, seed, io=request.io)
-        candidates = [compare(WAY_PLAIN, flatbuffer)]
-        flatbuffer, _ = int8.post_training_corrected(operations, training, seed, io=request.io)
-        candidates.append(compare(WAY_CORRECTED, flatbuffer))
-        training_logits = _predict(model, training.images_u8)
-        for way, passes in ((WAY_CUT, 0), (WAY_FINE_TUNED, request.epochs)):
-            if passes == 0 or request.fine_tune:
-                flatbuffer, _ = int8.range_cut(
-                    operations,
-                    training,
-                    training_logits,
-                    source.class_weights(material.labels),
-                    source.augmentation,
-                    seed,
-                    epochs=passes,
-                    io=request.io,
-                    on_progress=on_progress,
-                )
-                candidates.append(compare(way, flatbuffer))
-    return candidates, {
-        "calibration": manifest | _shared_with_test(material, seed),
-        "seed": seed,
-        "folding_difference": difference,
-        "versions": _versions("tf_keras", "tensorflow-model-optimization"),
-    }
-
-
-def _folded(model: keras.Model) -> tuple[list[Operation], str]:
-    """The folded operations; or none, and what is in the way."""
-    from garmentlite.convert import folding
-
-    try:
-        return folding.fold(model), ""
-    except ModelError as error:
-        return [], str(error)
-
-
-def _to_format(
-    name: str, model: keras.Model, material: Material, request: Request
-) -> tuple[bytes, dict[str, Any]]:
-    """The network in one of the other formats, and what the file says of how it was made."""
-    from garmentlite.convert import export, int8
-
-    about: dict[str, Any] = {"way": formats.FORMATS[name], "versions": _versions()}
-    if name == "float16":
-        return export.to_float16(model), about
-    if name == "int8-weights":
-        return export.to_int8_weights(model), about
-    _require_no_loop(model)
-    calibration = material.training.sample(int8.CALIBRATION_IMAGES, request.seed)
-    manifest = calibration.manifest("training images", request.seed)
-    flatbuffer = export.to_int16x8(
-        model, as_input(calibration.images_u8), allow_float=request.allow_float
-    )
-    shared = _shared_with_test(material, request.seed)
-    return flatbuffer, about | {"calibration": manifest | shared, "seed": request.seed}
+# --- networks that cannot be converted
 
 
 def _require_no_loop(model: keras.Model) -> None:
-    """Refuses what TensorFlow 2.21's calibrator ends the whole process at: a recurrent layer's loop."""
+    """Refuses the loop of a recurrent layer, for which TensorFlow 2.21 ends the process."""
     import keras
 
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN) and not layer.unroll:
             raise ModelError(
-                f"the layer '{layer.name}' is a {type(layer).__name__}, whose loop cannot be calibrated; "
-                "build it with unroll=True, or choose --float16 or --float32"
+                f"the layer '{layer.name}' is a {type(layer).__name__}, and no quantization ranges can be "
+                "found in its loop; build it with unroll=True, or choose --float16 or --float32"
             )
 
 
-def _shared_with_test(material: Material, seed: int) -> dict[str, str | int]:
-    """For a manifest: the data, and how many of its images are, pixel by pixel, among those that measure."""
-    from garmentlite.convert import int8
-
-    calibration = material.training.sample(int8.CALIBRATION_IMAGES, seed)
-    measuring = {image.tobytes() for image in material.test.images_u8}
-    shared = sum(image.tobytes() in measuring for image in calibration.images_u8)
-    return {"data": material.name, "also_in_test": shared}
-
-
-def _versions(*more: str) -> dict[str, str]:
-    return {name: version(name) for name in ("tensorflow", "keras", *more)}
-
-
-def load_keras(path: Path) -> keras.Model:
-    """A `.keras` network, read in safe mode (no code in the file is run).
-
-    Raises:
-        ModelError: If it is none, or does not fit Fashion-MNIST's images and classes.
-        OptionError: If Keras runs on another backend than TensorFlow.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise OptionError(
-            f"Converting needs Keras on TensorFlow, but KERAS_BACKEND is "
-            f"'{keras.backend.backend()}'; unset it (the .keras file fits every backend)."
-        )
-    model = read_network(path, "make one with 'cli train'")
-    shape_in, shape_out = model.input_shape, model.output_shape
-    if (
-        not isinstance(shape_in, tuple)
-        or not isinstance(shape_out, tuple)
-        or len(shape_in) != 4
-        or None in shape_in[1:]
-        or shape_in[3] != 1
-        or len(shape_out) != 2
-        or shape_out[1] < 2
-    ):
-        raise ModelError(
-            f"{path} goes from {shape_in} to {shape_out}, expected one grey image (None, H, W, 1) to the "
-            "logits of two or more classes (None, C); choose such a classifier."
-        )
-    return model
-
-
-def _require_fit(path: Path, model: keras.Model, material: Material) -> None:
-    """Refuses a network that takes other images than there are, or knows another number of classes."""
+def _require_fit(path: Path, model: keras.Model, images: Material) -> None:
+    """Refuses a network of another image size or another number of classes than the images have."""
     size, outputs = tuple(model.input_shape[1:3]), model.output_shape[1]
-    if (size, outputs) != (material.image_size, len(material.labels)):
-        height, width = material.image_size
+    if (size, outputs) != (images.image_size, len(images.labels)):
+        height, width = images.image_size
         raise ModelError(
-            f"{path} takes images of {size[0]} x {size[1]} and knows {outputs} classes, but {material.name} "
-            f"has {height} x {width} and {len(material.labels)}; give --calibration FOLDER with pictures "
+            f"{path} takes images of {size[0]} x {size[1]} and knows {outputs} classes, but {images.name} "
+            f"has {height} x {width} and {len(images.labels)}; give --calibration FOLDER with pictures "
             "for this network and --labels FILE with its classes in the order of the outputs."
         )
 
 
 def _require_logits(path: Path, outputs: np.ndarray) -> None:
-    """Refuses outputs that are probabilities: the files hold logits, the device applies softmax."""
-    # Rows of logits do not all sum to 1 with none below 0; a float32 softmax does to within 1e-5.
+    """Refuses outputs that are probabilities: the files hold logits, and the device applies softmax."""
+    # Rows of logits do not all sum to 1 with none below 0; those of a float32 softmax do to within 1e-5.
     if outputs.min() >= 0 and np.abs(outputs.sum(axis=1) - 1).max() < 1e-5:
         raise ModelError(
             f"{path} ends in a softmax, but softmax is applied where the model is used; save the network "
             "without its last activation, keras.Model(inputs, logits)."
         )
-
-
-def _predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
-    from garmentlite.train.fit import predict_logits
-
-    return predict_logits(model, images_u8)
-
-
-def _require_same(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
-    """The largest difference as a share of the largest logit; refused above `tolerance`, and if NaN."""
-    difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-    if not difference <= tolerance:
-        raise ModelError(
-            f"{what} differs from the original by {difference:.1e} of the largest logit, at most "
-            f"{tolerance:.0e} was expected; please report it."
-        )
-    return difference
-
-
-def _short(measured: dict[str, Any]) -> dict[str, Any]:
-    """What a model file carries: accuracy, recall and precision; the card has the rest."""
-    return {
-        part: {
-            "accuracy": document["accuracy"],
-            "recall_per_class": {row["label"]: row["recall"] for row in document["per_class"]},
-            "precision_per_class": {
-                row["label"]: row["precision"] for row in document["per_class"]
-            },
-        }
-        for part, document in measured.items()
-    }

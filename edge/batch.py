@@ -44,8 +44,8 @@ def recognize_files(
         force: Whether existing files in this folder are replaced.
 
     Yields:
-        First an error for each of `paths` that stands for no picture, then an answer or an error for each
-        picture. No picture is recognized twice.
+        First an error for each of `paths` that stands for no picture, and for each folder that cannot be
+        read, then an answer or an error for each picture. No picture is recognized twice.
 
     Raises:
         OutputError: If an image cannot be saved, or would replace a file without `force`.
@@ -53,10 +53,13 @@ def recognize_files(
     """
     found: dict[Path, None] = {}
     for path in paths:
+        unreadable: list[str] = []
         try:
-            found.update(dict.fromkeys(find_pictures([path])))
+            found.update(dict.fromkeys(find_pictures([path], unreadable.append)))
         except PictureError as error:
             yield FileAnswer(Path(path), error)
+        for sentence in unreadable:
+            yield FileAnswer(Path(path), PictureError(sentence))
     saved_as = _input_files(found, save_inputs) if save_inputs else {}
     for target in saved_as.values():
         refuse_to_overwrite(target, force)

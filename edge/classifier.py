@@ -10,8 +10,8 @@ import numpy as np
 
 from garmentlite.edge import metadata as model_metadata
 from garmentlite.edge.errors import ModelError
-from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import is_reserved
+from garmentlite.edge.model_file import open_model_file, unusable
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter
@@ -79,30 +79,16 @@ class Classifier:
         """
         self.path = find_file(path)
         self.kernels = kernels
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"Cannot read the model {self.path}: {error.strerror}; name a .tflite file."
-            ) from error
-        self.sha256 = sha256(content)
         self.warnings: list[str] = []
+        file = open_model_file(self.path)
+        self.metadata, self.sha256 = file.metadata, file.sha256
         try:
-            flatbuffer, self.metadata = model_metadata.split(content)
-            if self.metadata and not model_metadata.is_unchanged(flatbuffer, self.metadata):
-                self.warnings.append(
-                    f"{self.path} was changed after it was made: its checksum differs from the one in its "
-                    "metadata, so its card may be wrong."
-                )
             self._interpreter = make_interpreter(
-                flatbuffer, num_threads=num_threads, kernels=kernels
+                file.flatbuffer, num_threads=num_threads, kernels=kernels
             )
             self._read_signature()
         except ModelError as error:
-            raise ModelError(
-                f"{self.path} is not a model that can be used here: {error}; "
-                "make one with 'cli convert'."
-            ) from error
+            raise unusable(self.path, error) from error
         self.labels = self._settle_labels(labels)
         self.name = self.metadata.name if self.metadata else self.path.stem
         self.outputs_probabilities = self.metadata is None and self._ends_in_softmax()

@@ -112,8 +112,20 @@ def parse(content: bytes | str, largest: int = LARGEST_BYTES) -> Document:
         largest: Bytes (of a text: characters) above which it is refused unread.
 
     Raises:
+        DocumentError: If it is not an object; see also `parse_value`.
+    """
+    value = parse_value(content, largest)
+    if not isinstance(value, dict):
+        raise DocumentError("it is not a JSON object")
+    return Document(value)
+
+
+def parse_value(content: bytes | str, largest: int = LARGEST_BYTES) -> Any:
+    """Reads one JSON value of any type; for the arguments see `parse`.
+
+    Raises:
         DocumentError: If it is too large, nested deeper than `DEEPEST`, not UTF-8, not JSON (which has no
-            NaN and no infinity), not an object, or holds one name twice.
+            NaN and no infinity), or holds one name twice.
     """
     if len(content) > largest:
         raise DocumentError(f"it is larger than {largest >> 20} MiB")
@@ -130,10 +142,9 @@ def parse(content: bytes | str, largest: int = LARGEST_BYTES) -> Document:
         raise DocumentError(f"it is not JSON: {error}") from error
     except RecursionError as error:
         raise DocumentError(f"it is nested deeper than {DEEPEST} levels") from error
-    if not isinstance(value, dict):
-        raise DocumentError("it is not a JSON object")
-    _require_shallow(value)
-    return Document(value)
+    if isinstance(value, dict | list):
+        _require_shallow(value)
+    return value
 
 
 def is_one_line(text: str) -> bool:
@@ -194,7 +205,7 @@ def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _require_shallow(value: object) -> None:
+def _require_shallow(value: dict[str, Any] | list[Any]) -> None:
     level: list[Any] = [value]
     for _ in range(DEEPEST):
         level = [

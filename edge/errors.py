@@ -8,6 +8,8 @@ import struct
 import zipfile
 import zlib
 
+from garmentlite.edge.documents import printable
+
 # What zipfile, zlib, NumPy, Pillow and json raise for a damaged or hostile file, depending on the format
 # and the place. A reader turns them into one of the errors below.
 READ_ERRORS = (
@@ -17,7 +19,15 @@ READ_ERRORS = (
 
 
 class GarmentliteError(Exception):
-    """An expected error: the message names what is wrong, what was expected, and the next step."""
+    """An expected error: the message names what is wrong, what was expected, and the next step.
+
+    Names of files, labels and other people's texts are part of it: as a text, it is one line in which
+    control characters are escapes.
+    """
+
+    def __str__(self) -> str:
+        """The message."""
+        return printable(super().__str__())
 
 
 class DataError(GarmentliteError):

@@ -76,7 +76,8 @@ def print_peak_memory(path: str) -> None:
     with suppress(ModelError):
         make_interpreter(b"")  # loads the runtime, whose own memory is not counted
     try:
-        _PROCESS_CLEAR_REFS.write_text("5")  # resets the peak (man proc_pid_clear_refs)
+        # This resets the peak (man proc_pid_clear_refs).
+        _PROCESS_CLEAR_REFS.write_text("5", encoding="ascii")
     except OSError:
         sys.stdout.write("null")
         return
@@ -104,7 +105,7 @@ def kernels_used(flatbuffer: bytes) -> KernelsUsed:
 
 
 def _resident_bytes(field: str) -> int:
-    for line in _PROCESS_STATUS.read_text().splitlines():
+    for line in _PROCESS_STATUS.read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024  # the file counts in KiB
     raise ValueError(f"{_PROCESS_STATUS} has no {field}")

@@ -17,6 +17,7 @@ from garmentlite.edge.documents import Document, DocumentError, parse
 from garmentlite.edge.errors import READ_ERRORS, ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import is_reserved
+from garmentlite.edge.zip_entries import open_archive, read_entry
 
 FORMAT_VERSION = 2
 PLAIN, MIRRORED = "plain", "mirrored"  # the views that a device can ask a network about
@@ -109,7 +110,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         ModelError: If there is metadata but it is broken, cut off or of a newer format.
     """
     try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
+        archive = open_archive(io.BytesIO(content))
     except READ_ERRORS:
         if _FIRST_ENTRY in content[-_LARGEST_ENTRY:]:
             raise ModelError("its end is missing or broken, and its metadata with it") from None
@@ -120,7 +121,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
             return content, None
         flatbuffer = content[: min(entry.header_offset for entry in entries.values())]
         try:
-            document = parse(_read_entry(archive, entries["metadata.json"]), _LARGEST_ENTRY)
+            document = parse(read_entry(archive, entries["metadata.json"], _LARGEST_ENTRY))
             version = document.integer("format_version", 1, 1 << 31)
             if version > FORMAT_VERSION:
                 raise ModelError(
@@ -135,15 +136,6 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
 def is_unchanged(flatbuffer: bytes, metadata: Metadata) -> bool:
     """Whether the flatbuffer is still the one that the metadata was written for."""
     return sha256(flatbuffer) == metadata.flatbuffer_sha256
-
-
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """The bytes of an entry, of which no more are unpacked than may be used."""
-    # Python unpacks the other methods of compression without a limit.
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DocumentError(f"it is compressed with method {entry.compress_type}, expected deflate")
-    with archive.open(entry) as packed:
-        return packed.read(_LARGEST_ENTRY + 1)
 
 
 def _from_document(document: Document) -> Metadata:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from garmentlite.edge.errors import DataError
-from garmentlite.edge.files import write_bytes
+from garmentlite.edge import documents
+from garmentlite.edge.errors import READ_ERRORS, DataError
+from garmentlite.edge.files import open_regular, write_bytes
+from garmentlite.edge.zip_entries import UnpackError, open_archive, open_entry
 
 LARGEST_BYTES = 1 << 30  # unpacked; the tiles of 80,000 photographs take this much
 
 _ABOUT = "about"
-# The errors that zipfile, zlib, NumPy and json raise for damaged files.
-_READ_ERRORS = (
-    OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-    OverflowError, RecursionError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+_NUMBERS_AND_TEXTS = "biufcU"  # kinds of dtype; no objects, whose reading could run code
+_CHUNK = 1 << 20  # bytes unpacked at once
 
 
 @dataclass(frozen=True)
@@ -81,48 +79,72 @@ def read_npz(path: Path, purpose: str, way_out: str) -> Archive:
     """
     try:
         arrays = _read_arrays(path)
-        document = json.loads(str(arrays.pop(_ABOUT)))
-        if document["purpose"] != purpose:
-            raise ValueError(f"it holds a {document['purpose']}")
-        if document["sha256"] != _checksum(arrays):
+        document = documents.parse(str(arrays.pop(_ABOUT)))
+        found = documents.printable(document.text("purpose"))
+        if found != purpose:
+            raise ValueError(f"it holds a {found}")
+        if document.text("sha256") != _checksum(arrays):
             raise ValueError("its checksum is wrong, so it is damaged")
-        return Archive(dict(document["facts"]), arrays)
-    except _READ_ERRORS as error:
-        reason = f"no '{error.args[0]}' in it" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{path} cannot be read as a {purpose} ({reason}); {way_out}.") from error
+        return Archive(document.object("facts"), arrays)
+    except READ_ERRORS as error:
+        raise _cannot_read(path, purpose, way_out, error) from error
+
+
+def read_arrays(path: Path, purpose: str, way_out: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of any archive, such as one that version 0.1.0 wrote; limits hold as in `read_npz`.
+
+    Args:
+        path: The file.
+        purpose: What it is read as, for the sentence of the error.
+        way_out: What the user can do if it cannot be used; it ends the sentence of the error.
+
+    Raises:
+        DataError: If the file cannot be read, is damaged or too large.
+    """
+    try:
+        return _read_arrays(path)
+    except READ_ERRORS as error:
+        raise _cannot_read(path, purpose, way_out, error) from error
+
+
+def _cannot_read(path: Path, purpose: str, way_out: str, error: BaseException) -> DataError:
+    if isinstance(error, KeyError):
+        reason = f"no '{error.args[0]}' in it"
+    else:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return DataError(f"{path} cannot be read as a {purpose} ({reason}); {way_out}.")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an archive, no byte of which is unpacked before its size is known."""
-    arrays = {}
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        total = sum(entry.file_size for entry in entries)
-        if total > LARGEST_BYTES:
-            raise ValueError(f"it unpacks to {total:,} bytes, more than {LARGEST_BYTES:,}")
-        for entry in entries:
-            with archive.open(entry) as packed:
-                content = packed.read(entry.file_size + 1)
-            arrays[entry.filename.removesuffix(".npy")] = _parse_array(content)
+    """The arrays of an archive, of which no more than the limit is ever unpacked."""
+    arrays: dict[str, np.ndarray] = {}
+    left = LARGEST_BYTES
+    with open_regular(path) as file, open_archive(file) as archive:
+        for entry in archive.infolist():
+            with open_entry(archive, entry) as packed:
+                array = _read_array(packed, left)
+            left -= array.nbytes
+            arrays[entry.filename.removesuffix(".npy")] = array
     return arrays
 
 
-def _parse_array(content: bytes) -> np.ndarray:
-    """An array in NumPy's own format; the size that its header states is checked first."""
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, _, dtype = read_header(file)
-    stated = int(dtype.itemsize)
-    for size in shape:
-        stated *= int(size)
-    if stated != len(content) - file.tell():
-        raise ValueError("an array in it has another size than its header states")
-    file.seek(0)
-    array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+def _read_array(packed: IO[bytes], largest: int) -> np.ndarray:
+    """An array in NumPy's own format, whose stated size is checked before memory is taken for it."""
+    # Later versions exist for headers above 64 KiB, which only arrays with hundreds of fields have.
+    if np.lib.format.read_magic(packed) != (1, 0):
+        raise UnpackError("an array in it is of another version than 1.0 of NumPy's format")
+    shape, is_column_major, dtype = np.lib.format.read_array_header_1_0(packed)
+    if dtype.kind not in _NUMBERS_AND_TEXTS or any(size < 0 for size in shape):
+        raise UnpackError(f"an array in it is {dtype} of shape {shape}, expected numbers or texts")
+    stated = math.prod(shape) * dtype.itemsize
+    if stated > largest:
+        raise UnpackError(f"it unpacks to more than {LARGEST_BYTES:,} bytes")
+    content = bytearray()
+    while chunk := packed.read(min(_CHUNK, stated + 1 - len(content))):
+        content += chunk
+    if len(content) != stated:
+        raise UnpackError("an array in it has another size than its header states")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if is_column_major else "C")
     return array
 
 

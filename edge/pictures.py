@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.edge.errors import PictureError
+from garmentlite.edge.errors import READ_ERRORS, PictureError
+from garmentlite.edge.files import is_dir, is_file, open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,11 +29,6 @@ MIN_SIDE = 28  # pixels; a smaller picture has less detail than the image that t
 MAX_PIXELS = (
     64_000_000  # width x height; 192 MB as RGB, which fits into the memory of a board with 1 GB
 )
-# Pillow's readers raise any of these for a broken file, depending on the format and the place.
-_READ_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError,
-    ArithmeticError, MemoryError,
-)  # fmt: skip
 _GREY_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of 16-bit grey pictures
 MAX_SIDE = 640  # pixels, the longest side to which photographs are reduced
 
@@ -113,17 +108,17 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Picture:
     from PIL import Image, ImageOps
 
     path = Path(path)
-    if path.is_dir():
+    if is_dir(path):
         raise PictureError(
             f"{path} is a folder, expected a picture file; name a file in it, or 'cli classify "
             f"{path}' for all of them."
         )
-    if not path.is_file():
-        raise PictureError(f"There is no picture {path}; check the name and the folder.")
-    with _errors_named(path), warnings.catch_warnings():
+    if not is_file(path):
+        raise PictureError(_not_a_file(path))
+    with _errors_named(path), open_regular(path) as file, warnings.catch_warnings():
         # Pillow warns about sizes, which are checked below, and about odd metadata, which does not matter.
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=_FORMATS) as opened:
+        with Image.open(file, formats=_FORMATS) as opened:
             _check_size(path, opened.size)
             opened.draft("RGB", (max_side, max_side))
             opened.load()
@@ -131,12 +126,16 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Picture:
             return _to_picture(_reduced(_in_8_bit(opened), max_side))
 
 
-def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+def find_pictures(
+    paths: Iterable[str | Path], warn: Callable[[str], None] | None = None
+) -> list[Path]:
     """Lists the picture files that files, folders and patterns stand for.
 
     Args:
         paths: Files with any suffix; folders, which are searched with their subfolders for known suffixes
             (hidden folders and files are left out); and glob patterns (`**` for any depth).
+        warn: Called with a sentence for each folder below `paths` that this user may not read; without
+            it, that is an error.
 
     Returns:
         Files in the order of the arguments, sorted within each; no file is listed twice.
@@ -144,13 +143,20 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         PictureError: If one of `paths` stands for nothing.
     """
+
+    def cannot_read(error: OSError) -> None:
+        sentence = f"The folder {error.filename} cannot be read ({error.strerror})"
+        if warn is None:
+            raise PictureError(f"{sentence}; allow it with 'chmod +rx'.") from error
+        warn(f"{sentence}; it is left out.")
+
     found: dict[Path, None] = {}
     for path in paths:
         if os.path.exists(path):  # before globbing: a file may be called 'shirt[1].jpg'
             matches = [Path(path)]
         else:
             matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        files = [file for match in matches for file in _files_of(match)]
+        files = [file for match in matches for file in _files_of(match, cannot_read)]
         if not files:
             raise PictureError(_nothing_found(path, matches))
         found.update(dict.fromkeys(files))
@@ -175,7 +181,7 @@ def _errors_named(path: str | Path) -> Iterator[None]:
         raise PictureError(
             f"{path} cannot be read by this user; allow it with 'chmod +r'."
         ) from error
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
             f"{path} is damaged or incomplete ({reason}); copy it again or save it anew."
@@ -238,12 +244,12 @@ def _to_picture(image: Image) -> Picture:
     return Picture(np.ascontiguousarray(pixels[..., :3]), None if alpha.min() == 255 else alpha)
 
 
-def _files_of(path: Path) -> list[Path]:
+def _files_of(path: Path, cannot_read: Callable[[OSError], None]) -> list[Path]:
     """Lists the pictures below a folder; any other path is returned alone."""
-    if not path.is_dir():
+    if not is_dir(path):
         return [path]
     files = []
-    for folder, subfolders, names in os.walk(path):
+    for folder, subfolders, names in os.walk(path, onerror=cannot_read):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         files += [Path(folder, name) for name in names if not name.startswith(".")]
     return sorted(file for file in files if file.suffix.lower() in PICTURE_SUFFIXES)
@@ -255,4 +261,10 @@ def _nothing_found(path: str | Path, matches: list[Path]) -> str:
         return f"There is no picture in {path} ({suffixes}); name another folder or a file."
     if glob.has_magic(str(path)):
         return f"Nothing matches {path}; check the pattern and the folder."
+    return _not_a_file(path)
+
+
+def _not_a_file(path: str | Path) -> str:
+    if os.path.exists(path):
+        return f"{path} is a pipe or a device, expected a picture file; save the picture as a file."
     return f"There is no picture {path}; check the name and the folder."

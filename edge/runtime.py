@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import cache
 from typing import Any, Literal
 
 from garmentlite.edge import native_log
@@ -15,12 +17,28 @@ Kernels = Literal["default", "reference", "undelegated"]
 FLATBUFFER_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite (schema.fbs, file_identifier)
 
 
+def require_runtime() -> None:
+    """Loads the runtime.
+
+    Raises:
+        MissingPartError: If ai-edge-litert is not installed or cannot be loaded.
+    """
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except ImportError as error:
+        raise MissingPartError(
+            f"The LiteRT runtime cannot be loaded ({error}); install it with 'pip install "
+            "ai-edge-litert' (64-bit Linux with glibc 2.34 or newer, macOS or Windows)."
+        ) from error
+
+
 def make_interpreter(
     flatbuffer: bytes,
     *,
     num_threads: int = 1,
     kernels: Kernels = "default",
     keep_intermediates: bool = False,
+    hold_back: bool = True,
 ) -> Any:
     """Makes an interpreter and allocates its tensors.
 
@@ -30,6 +48,7 @@ def make_interpreter(
         kernels: Which implementation of the operators runs.
         keep_intermediates: Whether every tensor can be read after an inference; otherwise their memory is
             reused. The default kernels fuse operators, and the tensors between those are never available.
+        hold_back: Whether what native code writes to standard error is kept from it.
 
     Returns:
         An `ai_edge_litert.interpreter.Interpreter`.
@@ -38,13 +57,9 @@ def make_interpreter(
         MissingPartError: If ai-edge-litert is not installed or cannot be loaded.
         ModelError: If the bytes are not a model that this runtime can run.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    except ImportError as error:
-        raise MissingPartError(
-            f"The LiteRT runtime cannot be loaded ({error}); install it with 'pip install "
-            "ai-edge-litert' (64-bit Linux with glibc 2.34 or newer, macOS or Windows)."
-        ) from error
+    require_runtime()
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
     if flatbuffer[4:8] != FLATBUFFER_IDENTIFIER:
         raise ModelError("the bytes do not start like a TFLite model (no 'TFL3' identifier)")
     resolver = {
@@ -53,7 +68,7 @@ def make_interpreter(
         "undelegated": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     }[kernels]
     try:
-        with native_log.held_back():
+        with native_log.held_back() if hold_back else nullcontext():
             interpreter = Interpreter(
                 model_content=flatbuffer,
                 num_threads=num_threads,
@@ -61,7 +76,7 @@ def make_interpreter(
                 experimental_preserve_all_tensors=keep_intermediates,
             )
             interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OverflowError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"the LiteRT runtime refuses it ({reason})") from error
     return interpreter
@@ -91,11 +106,30 @@ def pack(model: Any) -> bytes:
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """Looks up the format's name of an operator of an unpacked model, such as "CONV_2D"."""
+    """The format's own name of an operator of an unpacked model, such as "CONV_2D"."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    # Old files know only the first, a byte; it is a placeholder where the number is larger.
+    return builtin_operator(max(code.deprecatedBuiltinCode, code.builtinCode))
+
+
+def builtin_operator(number: int) -> str:
+    """The format's own name of an operator from its number.
+
+    Raises:
+        ModelError: If the format has no operator of this number.
+    """
+    names = _builtin_operators()
+    if number not in names:
+        raise ModelError(f"it holds an operator of type {number}, which TFLite does not have")
+    return names[number]
+
+
+@cache
+def _builtin_operators() -> dict[int, str]:
     from ai_edge_litert import schema_py_generated as schema
 
-    code = model.operatorCodes[operator.opcodeIndex]
-    # Old files have only the first field, one byte, which is a placeholder for larger numbers.
-    number = max(code.deprecatedBuiltinCode, code.builtinCode)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
-    return str(names[number])
+    return {
+        value: name
+        for name, value in vars(schema.BuiltinOperator).items()
+        if not name.startswith("_")
+    }

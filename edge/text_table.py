@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with a ruled head; the first column is set to the left, the others to the right.
+def text_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str = "", gap: int = 2
+) -> str:
+    """A table with a ruled head.
 
     Args:
         head: Titles of the columns, K of them.
         rows: Cells, K in each row.
+        align: "l" or "r" for each column, such as "lrrl". Beyond its end, the first column is set to the left
+            and the others to the right.
+        gap: Spaces between two columns.
 
     Returns:
         Lines joined by newlines, without one at the end.
     """
+    sides = align + ("l" + "r" * len(head))[len(align) :]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = []
     for row in [head, ["-" * width for width in widths], *rows]:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
+        cells = [
+            cell.ljust(width) if side == "l" else cell.rjust(width)
+            for cell, width, side in zip(row, widths, sides[: len(head)], strict=True)
+        ]
+        lines.append((" " * gap).join(cells).rstrip())
     return "\n".join(lines)

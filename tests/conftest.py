@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import importlib
@@ -9,6 +10,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +18,21 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
+from garmentlite.edge import foreign_model
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.metadata import Metadata
+from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
+from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import data
 from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.collection import read_collection
+from garmentlite.train.config import TrainConfig
 from garmentlite.train.data import FashionMnist
+from garmentlite.train.photo_set import PhotoSet
 from garmentlite.train.recipe import Recipe
+from garmentlite.train.tiles import GROUNDS, make_tiles
 
 # TensorFlow on one thread, so that sums are always taken in one order; read when it starts.
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
@@ -36,6 +46,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tensorflow" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.tf)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _records_of_tried_models_in_a_temporary_folder(tmp_path_factory):
+    """Keeps the tests from writing into the user's cache that a model held when it was tried."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(foreign_model, "cache_root", lambda: folder)
+        yield
 
 
 # --- modules that need TensorFlow: imported when a test asks for them, skipped where it is missing
@@ -64,6 +83,7 @@ folding = _module_fixture("garmentlite.convert.folding")
 keras2 = _module_fixture("garmentlite.convert.keras2")
 export = _module_fixture("garmentlite.convert.export")
 int8 = _module_fixture("garmentlite.convert.int8")
+int8_ways = _module_fixture("garmentlite.convert.int8_ways")
 pipeline = _module_fixture("garmentlite.convert.pipeline")
 
 
@@ -92,16 +112,17 @@ def tiny(networks, keras):
         ),
         {"Shirt": 2.0},
     )  # fmt: skip
-    networks.NETWORKS = {**networks.NETWORKS, "tiny": protocol}
-    return "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.NETWORKS, "tiny", protocol)
+        yield "tiny"
 
 
 @pytest.fixture(scope="session")
 def trained(fit, tiny, made_data):
     """The small network after four epochs on the made data set."""
     training, validation = data.validation_split(made_data.y_train)
-    config = fit.TrainConfig(
-        network=tiny, class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0),
+    config = TrainConfig(
+        network=tiny, labels=FASHION_MNIST_LABELS,
         augmentation=Augmentation(), epochs=4, batch_size=64, learning_rate=1e-2, seed=0,
     )  # fmt: skip
     x, y = made_data.x_train, made_data.y_train
@@ -114,6 +135,96 @@ def trained_keras(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "tiny.keras"
     trained.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def contrary(images):
+    """The same with every second validation label wrong, so that the validation loss rises in the end."""
+    x, y, x_validation, y_validation = images
+    wrong = np.arange(len(y_validation)) % 2
+    return x, y, x_validation, (y_validation + wrong) % 10
+
+
+@pytest.fixture(scope="session")
+def interrupt_at():
+    """Makes a report of steps that acts like Ctrl-C at one of them."""
+
+    def at(epoch, step):
+        def on_step(now, done, of):
+            if (now, done) == (epoch, step):
+                raise KeyboardInterrupt
+
+        return on_step
+
+    return at
+
+
+# --- photographs
+
+
+@pytest.fixture(scope="session")
+def photograph_table(tmp_path_factory):
+    """A CSV of 24 drawn photographs by eight contributors, with an empty wall and a broken file."""
+    pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
+    image = pytest.importorskip("PIL.Image")
+    root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(2)
+    rows = []
+    for number in range(24):
+        label = ("Dress", "footwear", "Hat")[number % 3]
+        drawn = {"footwear": "Sneaker", "Hat": "Bag"}.get(label, label)
+        image.fromarray(draw_scene(drawn, rng, (96, 96)).rgb).save(root / f"{number}.png")
+        rows.append([f"{number}.png", f"s{number // 3}", label])
+    image.fromarray(np.full((80, 60, 3), 190, np.uint8)).save(root / "wall.png")
+    (root / "broken.jpg").write_bytes(b"no picture")
+    rows += [["wall.png", "s0", "Dress"], ["broken.jpg", "s0", "Dress"]]
+    with (root / "images.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "sender", "label"], *rows])
+    return root / "images.csv"
+
+
+@pytest.fixture
+def photographs(photograph_table):
+    """The same as a collection, whose labels are a class, a group of classes, and none of the classes."""
+    footwear = "footwear=Sandal,Sneaker,Ankle boot"
+    return read_collection(
+        photograph_table, FASHION_MNIST_LABELS, contributor_column="sender", groups=[footwear]
+    )
+
+
+@pytest.fixture
+def photograph_tiles(photographs):
+    """Their tiles; in a piece of ground around every fifth photograph a garment was found by mistake."""
+    tiles = make_tiles(
+        photographs.photos, photographs.checksums, BorderSegmenter(), seed=1, variants=2
+    )
+    grounds = np.zeros((len(photographs.photos), GROUNDS, 28, 28), np.uint8)
+    grounds[::5, 1] = np.arange(1, 1 + len(grounds[::5]), dtype=np.uint8)[:, None, None]
+    return replace(tiles, grounds_u8=grounds, grounds_found=grounds.any(axis=(2, 3)))
+
+
+@pytest.fixture(scope="session")
+def grouped_photos(made_data):
+    """Photographs whose classes 0 to 4 are known, and of 5 to 9 only that they are one of these."""
+    x, y = made_data.x_test[:120], made_data.y_test[:120]
+    # Unlike the images: in negative.
+    tiles = np.stack([255 - x, 255 - np.roll(x, 1, axis=2)], axis=1)
+    members = np.concatenate([np.eye(10, dtype=bool)[:5], [np.arange(10) >= 5]])
+    group = np.minimum(y, 5).astype(np.int64)
+    turned = np.rot90(made_data.x_test[120:160], axes=(1, 2))  # patterns of none of the classes
+    return PhotoSet(
+        tiles_u8=tiles[:80],
+        y=group[:80],
+        validation_u8=tiles[80:, 0],
+        y_validation=group[80:],
+        missed=np.zeros(6, np.int64),
+        groups=tuple("abcdef"),
+        members=members,
+        factors=np.ones(6, np.float32),
+        outliers_u8=turned,
+        repeats=4,
+        beside=700,  # of 900
+        alone=False,
+    )
 
 
 # --- programs
@@ -260,6 +371,67 @@ def shipped_int8() -> Path:
     path = ROOT / "models" / "weighted-cnn_int8.tflite"
     assert path.is_file(), "models/ lacks the file that the command line uses"
     return path
+
+
+# --- a small pair of files for the parity check
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """300 noisy 6x6 images of each of four patterns, and a dense layer that knows them."""
+
+    labels: tuple[str, ...]
+    images_u8: np.ndarray
+    y_true: np.ndarray
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def patterns() -> Patterns:
+    labels = ("Bag", "Coat", "Dress", "Shirt")
+    means = np.random.default_rng(1).uniform(90, 165, (len(labels), 6, 6))
+    noise = np.random.default_rng(0).normal(0, 45, (300 * len(labels), 6, 6))
+    images_u8 = np.clip(np.repeat(means, 300, axis=0) + noise, 0, 255).astype(np.uint8)
+    flat = means.reshape(len(labels), -1) / 255
+    kernel = 8 * (flat - flat.mean(axis=0))
+    bias = -8 * (flat**2).sum(axis=1) / 2 + 8 * (flat.mean(axis=0) ** 2).sum() / 2
+    return Patterns(labels, images_u8, np.repeat(np.arange(len(labels)), 300), kernel, bias)
+
+
+@pytest.fixture
+def make_classifier(tmp_path, patterns, dense_model, metadata_of):
+    """Makes a classifier of the patterns from a file: the sound network, or one changed on the way.
+
+    `card` are fields of its metadata in place of the usual ones; None for a file without metadata.
+    """
+
+    def make(name, *, kernel=None, bias=None, card=None, labels=None, **options) -> Classifier:
+        path = tmp_path / f"{name}.tflite"
+        kernel = patterns.kernel if kernel is None else kernel
+        flatbuffer = dense_model(kernel, patterns.bias if bias is None else bias, **options)
+        fields = {"labels": list(patterns.labels)} | (card or {})
+        whole = flatbuffer if card is None else attach(flatbuffer, metadata_of(**fields))
+        path.write_bytes(whole)
+        return Classifier(path, labels=labels)
+
+    return make
+
+
+@pytest.fixture
+def float_classifier(make_classifier) -> Classifier:
+    return make_classifier("dense_float32", io="float32", card={})
+
+
+@pytest.fixture
+def int8_classifier(make_classifier) -> Classifier:
+    return make_classifier("dense_int8", io="int8", card={})
+
+
+@pytest.fixture
+def lossy_classifier(make_classifier, patterns) -> Classifier:
+    """An int8 file that loses many images of the last class, Shirt."""
+    return make_classifier("damaged_int8", io="int8", bias=patterns.bias - [0, 0, 0, 0.8], card={})
 
 
 # --- data sets

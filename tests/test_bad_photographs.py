@@ -246,7 +246,7 @@ def test_train_on_a_table_of_lines_that_lack_something_names_each_line(run, writ
     endings = (
         "has no label; it is left out.", "has no file; it is left out.",
         "has no label; it is left out.", "which cannot be read (embedded null byte); it is left out.",
-        "names hat, which cannot be read (Is a directory); it is left out.",
+        "names hat, which cannot be read (it is a folder, expected a regular file); it is left out.",
     )  # fmt: skip
     # First what the table lacks, then what the disk lacks.
     order = [(2, 0), (3, 1), (4, 2), (5, 3), (6, 4)]
@@ -269,10 +269,7 @@ def test_train_on_two_classes_of_three_photographs_holds_none_out_and_says_so(ru
     error, said = refused(run, write_photos(hat=3, sock=3))
     assert "No photograph is held out in fold 1 of 5" in error
     for label in ("hat", "sock"):
-        assert (
-            sum(f"'{label}' has 3 of the photographs: too few to validate" in one for one in said)
-            == 1
-        )
+        assert sum(f"Only 3 photographs show '{label}'" in one for one in said) == 1
 
 
 @pytest.mark.parametrize("what", ["unreadable", "empty"])
@@ -307,7 +304,7 @@ def test_train_with_a_class_of_three_photographs_and_broken_files_goes_on(
         "train", "--network", tiny, "--photos", photos, "--segment", "border", "--folds", 3,
         "--epochs", 1, "-o", tmp_path / "run",
     )  # fmt: skip
-    assert "'tie' has 3 of the photographs: too few to validate" in result.stderr
+    assert "Only 3 photographs show 'tie', at least 5 are needed to validate" in result.stderr
     assert "broken.jpg is not a picture that can be read" in result.stderr
     assert "empty.jpg is not a picture that can be read" in result.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())

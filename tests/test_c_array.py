@@ -305,11 +305,12 @@ def test_convert_of_a_tflite_file_to_anything_else_says_what_can_be_made(run, mo
     assert "is converted already; --c-array alone makes .cc and .h of it" in error
 
 
-def test_convert_to_a_c_array_of_a_changed_file_warns(run, model_file, flatbuffer):
+def test_convert_to_a_c_array_of_a_changed_file_is_refused(run, model_file, flatbuffer):
     content = bytearray(model_file.read_bytes())
     content[len(flatbuffer) - 1] ^= 1
     model_file.write_bytes(bytes(content))
-    assert "was changed after it was made" in run("convert", model_file, "--c-array").stderr
+    error = run("convert", model_file, "--c-array", expect=2).stderr
+    assert "was changed after it was made" in error
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
-from garmentlite.convert.calibration import check_alone, check_manifest
 from garmentlite.convert.card import read_card
 from garmentlite.convert.material import from_fashion_mnist
+from garmentlite.convert.range_images import check_alone, check_manifest
 from garmentlite.edge import shipped
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
@@ -125,7 +125,7 @@ def test_card_of_a_foreign_file_says_what_can_be_said(run, dense_model, tmp_path
     path = tmp_path / "foreign.tflite"
     path.write_bytes(dense_model(np.ones((4, 784)), np.zeros(4), io="uint8", softmax=True))
     text = run("card", path).stdout
-    assert "carries no metadata of garmentlite" in text
+    assert "no metadata of garmentlite" in text
     assert "input   1x28x28x1 uint8, scale 0.00392156886, zero point 0" in text
     assert "SOFTMAX" in text
     assert "3,140 parameters, 3,136 MACs" in text
@@ -174,7 +174,7 @@ def test_card_of_more_labels_than_outputs_warns(run, write_model):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "cannot be read as a model", id="empty"),
+        pytest.param(b"", "is not a model that can be used here", id="empty"),
         pytest.param(b"a text of some length", "no 'TFL3' identifier", id="text"),
     ],
 )
@@ -246,14 +246,14 @@ def test_manifest_with_validation_images_fails(made_data):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        pytest.param({"seed": 1}, "the indices are not those of its checksum", id="other-seed"),
-        pytest.param({"count": 49}, "the indices are not those of its checksum", id="other-count"),
+        pytest.param({"seed": 1}, "the indices do not match their checksum", id="other-seed"),
+        pytest.param({"count": 49}, "the indices do not match their checksum", id="other-count"),
         pytest.param({"images_sha256": "0" * 64}, "the images at these indices", id="other-images"),
-        pytest.param({"indices": [5_000_000]}, "the manifest is broken", id="index-too-large"),
-        pytest.param({"indices": ["a"]}, "the manifest is broken", id="index-text"),
-        pytest.param({"seed": "x"}, "the manifest is broken", id="seed-text"),
-        pytest.param({"seed": -1}, "the manifest is broken", id="seed-negative"),
-        pytest.param({"count": None}, "the indices are not", id="count-missing"),
+        pytest.param({"indices": [5_000_000]}, "the record is broken", id="index-too-large"),
+        pytest.param({"indices": ["a"]}, "the record is broken", id="index-text"),
+        pytest.param({"seed": "x"}, "the record is broken", id="seed-text"),
+        pytest.param({"seed": -1}, "the record is broken", id="seed-negative"),
+        pytest.param({"count": None}, "the indices do not", id="count-missing"),
     ],
 )
 def test_manifest_that_is_not_what_it_says_fails(made_data, fields, sentence):
@@ -298,7 +298,7 @@ def test_card_checks_the_manifest_against_the_data_it_finds(
 ):
     manifest = manifest_of(made_data.x_train, drawn(made_data.y_train, 50))
     path = write_model(quantization={"way": "post-training", "calibration": manifest})
-    assert "not checked: Fashion-MNIST is not here" in run("card", path).stdout
+    assert "not checked, because Fashion-MNIST is not on this machine" in run("card", path).stdout
 
     found = run("card", path, "--data-dir", made_data_dir).stdout
     assert "checked: none of the 50 images is a test or a validation image" in found
@@ -309,9 +309,9 @@ def test_card_checks_the_manifest_against_the_data_it_finds(
 
     wrong = write_model(quantization={"calibration": manifest | {"seed": 9}})
     result = run("card", wrong, expect=1)
-    assert "calibration: the indices are not those of its checksum" in result.stderr
+    assert "set the quantization ranges: the indices do not match their checksum" in result.stderr
     broken = write_model(quantization={"calibration": [1, 2]})
-    assert "the manifest is broken" in run("card", broken, expect=1).stderr
+    assert "the record is broken" in run("card", broken, expect=1).stderr
 
 
 def test_card_with_a_data_dir_that_is_none_says_so(run, write_model, made_data, tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.convert import compare_report
+from garmentlite.convert.report import compare_report
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.train import compare
@@ -85,7 +85,7 @@ def test_read_of_a_class_without_images_keeps_it_undefined(run_of):
     [
         pytest.param(None, "is not a finished run", id="missing"),
         pytest.param("{", "is not a finished run", id="broken"),
-        pytest.param("{}", "holds no figures of the test images", id="interrupted"),
+        pytest.param("{}", "holds no figures on the test images", id="interrupted"),
         pytest.param('{"test": {"per_class": []}}', "lacks the confusion matrix", id="foreign"),
     ],
 )
@@ -115,13 +115,13 @@ def test_read_of_runs_with_other_classes_is_refused(run_of):
 
 def test_change_is_chance_within_two_standard_errors():
     # Of two samples of 1,000 at one half the error is sqrt(2 * 0.25 / 1000) = 2.24 points.
-    within, beyond = (compare._change((500, 1000), (part, 1000)) for part in (544, 546))
+    within, beyond = (compare.change_of_share((500, 1000), (part, 1000)) for part in (544, 546))
     assert within.standard_error == pytest.approx(0.0223, abs=1e-4)
     assert (within.may_be_chance, beyond.may_be_chance) == (True, False)
 
 
 def test_change_of_an_undefined_share_is_nothing_to_speak_of():
-    change = compare._change((0, 0), (5, 10))
+    change = compare.change_of_share((0, 0), (5, 10))
     assert change.may_be_chance
     assert change.as_document()["difference"] is None
 
@@ -129,32 +129,32 @@ def test_change_of_an_undefined_share_is_nothing_to_speak_of():
 def test_sentences_name_gain_payment_and_chance(difference):
     assert difference(FIRST, TRADED).sentences() == [
         "Shirt gains 12.0 points of recall (74.0% -> 86.0%).",
-        "It is paid for in other classes: T-shirt/top -10.0 points (90.0% -> 80.0%), 100 more of its "
-        "images taken for Shirt.",
-        "Of the answers Shirt fewer are right: 84.6% -> 78.5%.",
-        "Accuracy 86.3% -> 87.0%: within two standard errors, may be chance.",
-        "Within two standard errors, may be chance: the recall of <Coat>.",
+        "Other classes lose recall: T-shirt/top -10.0 points (90.0% -> 80.0%), 100 more of its images taken "
+        "for Shirt.",
+        "The precision of Shirt falls: 84.6% -> 78.5%.",
+        "Accuracy 86.3% -> 87.0%: the difference is within two standard errors and may be chance.",
+        "The recall of <Coat> differs by less than two standard errors, which may be chance.",
     ]
 
 
 def test_sentences_of_a_gain_without_a_payment_say_so(difference):
     better = [FIRST[0], [120, 860, 20], FIRST[2]]
     said = difference(FIRST, better).sentences()
-    assert "No class pays for it more than chance may take." in said
-    assert "Accuracy 86.3% -> 90.3%: more, by more than two standard errors." in said
-    assert not any("fewer are right" in sentence for sentence in said)
+    assert "No class loses more recall than chance may explain." in said
+    assert "Accuracy 86.3% -> 90.3%: higher by more than two standard errors." in said
+    assert not any("precision" in sentence for sentence in said)
 
 
 def test_sentences_of_a_loss_alone_name_no_gain(difference):
     said = difference(FIRST, [[800, 100, 100], *FIRST[1:]]).sentences()
-    assert said[0].startswith("Without a gain elsewhere there is less of T-shirt/top -10.0 points")
+    assert said[0].startswith("No class gains recall, and these lose it: T-shirt/top -10.0 points")
     assert "90 more of its images taken for <Coat>" in said[0]
 
 
 def test_sentences_of_equal_runs_name_no_class(difference):
     assert difference(FIRST, FIRST).sentences() == [
-        "Accuracy 86.3% -> 86.3%: within two standard errors, may be chance.",
-        "Within two standard errors, may be chance: the recall of every class.",
+        "Accuracy 86.3% -> 86.3%: the difference is within two standard errors and may be chance.",
+        "The recall of every class differs by less than two standard errors, which may be chance.",
     ]
 
 

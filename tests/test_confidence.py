@@ -2,17 +2,23 @@
 
 import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from garmentlite.edge.errors import DataError
+from garmentlite.edge.metadata import MIRRORED, PLAIN
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import SURE, mean_over_views
 from garmentlite.train import confidence, runs
+from garmentlite.train.collection import Collection, LabelledPhoto
 from garmentlite.train.confidence import HeldOut
+from garmentlite.train.labelling import Labelling
+from garmentlite.train.tiles import Tiles
 
 CLASSES = 4
+BOTH = (PLAIN, MIRRORED)
 EVERY = np.eye(CLASSES, dtype=bool)  # photographs are labelled with classes
 
 
@@ -265,28 +271,31 @@ MEMBERS = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], bool)
 def make_run(tmp_path):
     """A run's photographs: six, whose tiles are full of their number from 1 on, in two folds.
 
-    The second is of no class, of the fourth nothing was found, and of the fifth a piece of its ground was
-    taken for a garment.
+    The second is of no class, in the fourth no garment was found, and in a piece of the ground of the fifth
+    one was found by mistake.
     """
 
-    def make(name, held, **changes):
+    def make(name, held, *, second_u8=None, members=MEMBERS):
         tiles = np.zeros((6, 1, 28, 28), np.uint8)
         tiles += np.arange(1, 7, dtype=np.uint8).reshape(6, 1, 1, 1)
         tiles[3] = 0
         tiles[:, :, :, :14] *= 10  # brighter on the left
         grounds = np.zeros((6, 3, 28, 28), np.uint8)
         grounds[4, 1] = 99
-        arrays = {
-            "tiles_u8": tiles, "grounds_u8": grounds, "y": np.array([0, -1, 1, 2, 2, 1]),
-            "found": tiles.any(axis=(1, 2, 3)), "is_held_out": np.isin(np.arange(6), held),
-            "members": MEMBERS, "groups": np.array(NAMES),
-            "files": np.array([f"{number}.png" for number in range(6)]),
-        } | changes  # fmt: skip
-        folder = tmp_path / name
-        folder.mkdir()
-        without = {key for key, value in changes.items() if value is None}
-        np.savez(folder / runs.PHOTOS, **{k: v for k, v in arrays.items() if k not in without})
-        return folder
+        second_u8 = tiles[:, 0] if second_u8 is None else second_u8
+        found = np.arange(6) != 3
+        made = Tiles(
+            tiles_u8=tiles, second_u8=second_u8, grounds_u8=grounds, readable=np.ones(6, bool),
+            found=found, second_found=second_u8.any(axis=(1, 2)), grounds_found=grounds.any(axis=(2, 3)),
+        )  # fmt: skip
+        y = np.array([0, -1, 1, 2, 2, 1])
+        labelling = Labelling(tuple("abcd"), NAMES, members, y, own=False)
+        photos = [
+            LabelledPhoto(Path(f"{number}.png"), f"{number}.png", "", "") for number in range(6)
+        ]
+        collection = Collection(photos, [""] * 6, labelling, np.isin(np.arange(6), held))
+        runs.write_photos(tmp_path / name, collection, made, variants=True)
+        return tmp_path / name
 
     return make
 
@@ -305,7 +314,7 @@ class Asked:
 def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     first, second = make_run("first", [0, 1, 3]), make_run("second", [2, 4, 5])
     asked = Asked()
-    found = confidence.read_held_out([first, second], asked, mirrored=True)
+    found = confidence.read_held_out([first, second], asked, BOTH)
     assert asked.files == [first / "model.keras", second / "model.keras"]  # once each
     # In order: what was found of the first run, of the second, and the ground taken for a garment.
     assert found.logits[0, 0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
@@ -321,7 +330,7 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
 
 
 def test_read_held_out_for_a_network_that_knows_nothing_mirrored_shows_it_nothing_so(make_run):
-    found = confidence.read_held_out([make_run("one", [0, 2])], Asked(), mirrored=False)
+    found = confidence.read_held_out([make_run("one", [0, 2])], Asked(), (PLAIN,))
     assert found.logits[:, :, :, 0].tolist() == [[[10, 30]], [[10, 30]]]
 
 
@@ -329,7 +338,7 @@ def test_read_held_out_asks_about_second_opinions_where_there_are_any(make_run):
     second = np.zeros((6, 28, 28), np.uint8)
     second[2, :, :14], second[2, :, 14:] = 200, 7
     run = make_run("doubtful", [0, 1, 2, 4], second_u8=second)
-    found = confidence.read_held_out([run], Asked(), mirrored=True)
+    found = confidence.read_held_out([run], Asked(), BOTH)
     assert found.logits[:, :, :, 0].tolist() == [
         [[10, 20, 30, 50, 99], [1, 2, 3, 5, 99]],
         # Of the first, second and fifth photograph no garment is found; the ground is judged once.
@@ -342,34 +351,27 @@ def test_read_held_out_of_runs_that_share_photographs_is_refused(make_run):
     with pytest.raises(
         DataError, match=r"second holds out photographs that another run holds out too, .* 2\.png;"
     ):
-        confidence.read_held_out([first, second], Asked(), mirrored=True)
+        confidence.read_held_out([first, second], Asked(), BOTH)
     with pytest.raises(DataError, match="another run holds out too"):
-        confidence.read_held_out([first, first], Asked(), mirrored=True)
+        confidence.read_held_out([first, first], Asked(), BOTH)
 
 
 def test_read_held_out_of_runs_with_other_labels_is_refused(make_run):
     other = make_run("other", [1], members=np.eye(3, dtype=bool))
     with pytest.raises(DataError, match=r"other are labelled otherwise than those of .*first;"):
-        confidence.read_held_out([make_run("first", [0]), other], Asked(), mirrored=True)
+        confidence.read_held_out([make_run("first", [0]), other], Asked(), BOTH)
 
 
 @pytest.mark.parametrize("held", [[], [3]])
 def test_read_held_out_without_any_garment_gives_none(make_run, held):
     asked = Asked()
-    found = confidence.read_held_out([make_run("all", held)], asked, mirrored=True)
+    found = confidence.read_held_out([make_run("all", held)], asked, BOTH)
     assert found.logits.shape == (2, 2, 0, CLASSES)
     assert asked.files == []
     with pytest.raises(DataError, match=r"^0 photographs of garments were held out"):
         confidence.fit(found)
 
 
-def test_read_held_out_of_a_run_from_before_there_were_grounds_has_none(make_run):
-    found = confidence.read_held_out(
-        [make_run("older", [2, 4], grounds_u8=None)], Asked(), mirrored=True
-    )
-    assert found.is_empty.tolist() == [False, False]
-
-
 def test_read_held_out_of_a_run_without_photographs_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"photos\.npz cannot be read"):
-        confidence.read_held_out([tmp_path], Asked(), mirrored=True)
+        confidence.read_held_out([tmp_path], Asked(), BOTH)

@@ -5,21 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.convert import corruptions, verify
-from garmentlite.convert.corruptions import all_sets, compare_corrupted, judge_sets
-from garmentlite.convert.corruptions_report import (
-    TEXT_WIDTH,
-    finding,
-    method,
-    to_section,
-    to_text,
-    with_corruptions,
-)
-from garmentlite.convert.parity import Limits
-from garmentlite.convert.verify_report import conclude
+from garmentlite.convert.report.corruptions_report import TEXT_WIDTH, method, to_section, to_text
+from garmentlite.convert.report.verify_report import conclude
+from garmentlite.convert.verify.check import verify
+from garmentlite.convert.verify.corruptions import all_sets, compare_corrupted, judge_sets
+from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.degradation import KINDS
+from garmentlite.convert.verify.guards import GUARDS, AccuracyGuard
+from garmentlite.edge import all_cores
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.metadata import attach
-from garmentlite.train.degradation import KINDS
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
 Y = np.repeat(np.arange(4), 300)
@@ -36,7 +31,7 @@ def judge(*changed, y=Y, classes=None):
                 after[members[:lost]] = (class_id + 1) % 4
                 before[members[lost : lost + gained]] = (class_id + 1) % 4
         answers[task] = (before, after)
-    return judge_sets(y, answers, LABELS, margin=0.02, alpha=0.05, classes=classes)
+    return judge_sets(y, answers, LABELS, Criteria(classes=classes))
 
 
 # --- what may be said
@@ -48,7 +43,7 @@ def test_judge_of_equal_answers_finds_all_sets_together():
     assert len(report.sets) == 19 == 1 + 3 * len(KINDS)
     assert {one.verdict for one in report.sets} == {"together"}
     assert report.judgements == 19 * 5
-    assert "On no set" in finding(report)
+    assert "On no set" in report.finding
 
 
 def test_judge_of_a_class_lost_in_one_set_names_both():
@@ -57,7 +52,7 @@ def test_judge_of_a_class_lost_in_one_set_names_both():
     (apart,) = report.with_verdict("apart")
     assert (apart.name, apart.worst_label, apart.worst_loss) == ("blur 3", "Shirt", 0.1)
     assert apart.lost == ("Shirt", "accuracy")
-    assert "blur 3 (Shirt, accuracy)" in finding(report)
+    assert "blur 3 (Shirt, accuracy)" in report.finding
 
 
 def test_judge_proves_a_loss_from_the_stated_number_of_images_on():
@@ -89,8 +84,8 @@ def test_judge_of_many_changes_both_ways_is_unresolved_and_does_not_fail():
     assert report.passed
     assert unresolved.name == "noise 3"
     assert unresolved.accuracy_bound > 0.02
-    assert "noise 3" in finding(report)
-    assert "--limit" in finding(report)
+    assert "noise 3" in report.finding
+    assert "--limit" in report.finding
 
 
 def test_judge_leaves_out_a_class_without_images():
@@ -102,7 +97,7 @@ def test_judge_leaves_out_a_class_without_images():
 def test_judge_of_named_classes_leaves_the_others_to_the_accuracy():
     changed = (("blur", 3), 3, 15, 0)  # 5 points of Shirt, 1.25 of all
     assert not judge(changed).passed
-    report = judge(changed, classes=["Bag", "Coat"])
+    report = judge(changed, classes=("Bag", "Coat"))
     assert report.passed
     assert report.judgements == 19 * 3
 
@@ -119,7 +114,7 @@ def test_judge_of_candidates_that_lose_nothing_fails_at_most_at_alpha():
             after[changed & loses] = (Y[changed & loses] + 1) % 4
             before[changed & ~loses] = (Y[changed & ~loses] + 1) % 4
             answers[task] = (before, after)
-        failed += not judge_sets(Y, answers, LABELS, margin=0.02, alpha=0.05).passed
+        failed += not judge_sets(Y, answers, LABELS).passed
     assert failed <= 14  # of a binomial of 100 at 0.05 more than 14 have probability 1e-4
 
 
@@ -178,11 +173,13 @@ def test_compare_of_a_sound_int8_file_passes(make, images_u8):
 def test_compare_of_a_file_that_breaks_only_under_a_corruption_fails_there(make, images_u8):
     reference, narrow = make("float32", common=0.8), make("int8", common=0.8)
     # The parity check on clean images cannot see it. (So few do not resolve half a point of accuracy.)
-    clean = verify.verify(
-        reference, narrow, images_u8, Y, margin=0.03, limits=Limits(accuracy=0.01)
+    criteria = Criteria(margin=0.03)
+    guards = tuple(
+        AccuracyGuard(limit=0.01) if guard.name == "accuracy" else guard for guard in GUARDS
     )
+    clean = verify(reference, narrow, images_u8, Y, criteria, guards=guards)
     assert clean.passed
-    report = compare_corrupted(reference, narrow, images_u8, Y, margin=0.03)
+    report = compare_corrupted(reference, narrow, images_u8, Y, criteria)
     assert not report.passed
     (worst,) = report.with_verdict("apart")
     assert (
@@ -190,7 +187,8 @@ def test_compare_of_a_file_that_breaks_only_under_a_corruption_fails_there(make,
     )  # all logits leave the range together, and the answer is lost
     assert "accuracy" in worst.lost
     assert worst.accuracy_reference > worst.accuracy_candidate + 0.2
-    together = with_corruptions(clean, report)
+    together = verify(reference, narrow, images_u8, Y, criteria, guards=guards, corruptions=True)
+    assert together.corruptions == report
     assert not together.passed
     assert [guard.name for guard in together.guards if guard.passed is False] == [
         "corrupted images"
@@ -202,7 +200,7 @@ def test_compare_takes_some_images_evenly_and_repeats(make, images_u8, monkeypat
     pair = make("float32", common=0.8), make("int8", common=0.8)
     report = compare_corrupted(*pair, images_u8, Y, most=100)
     assert (report.images, report.least_support) == (100, 25)  # though they lie class by class
-    monkeypatch.setattr(corruptions.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(all_cores.os, "cpu_count", lambda: 1)
     assert compare_corrupted(*pair, images_u8, Y, most=100) == report
     assert compare_corrupted(*pair, images_u8, Y, most=100, seed=1) != report
 

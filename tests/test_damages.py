@@ -16,8 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentlite import cli
-from garmentlite.convert.parity import Answers, ParityReport, judge
-from garmentlite.convert.verify import verify
+from garmentlite.convert.verify.check import verify
+from garmentlite.convert.verify.judge import judge
+from garmentlite.convert.verify.measurements import Answers
+from garmentlite.convert.verify.parity_report import ParityReport
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS

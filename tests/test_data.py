@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_load_from_a_mirror_with_a_wrong_file_asks_the_next_and_keeps_nothing_wr
     monkeypatch.setattr(data, "MIRRORS", mirrors[:1])
     with pytest.raises(DataError, match="is not the released file"):
         load(None)
-    assert not data.cache_folder().exists()
+    assert list(data.cache_folder().iterdir()) == []
     monkeypatch.setattr(data, "MIRRORS", mirrors)
     assert len(load(None).x_train) == 30
 
@@ -245,7 +246,7 @@ def test_load_without_a_working_mirror_says_what_each_did_and_what_to_do(
     assert address.split("/")[2] in str(caught.value)
     assert "127.0.0.1:9: " in str(caught.value)
     assert "--data-dir" in str(caught.value)
-    assert not data.cache_folder().exists()
+    assert list(data.cache_folder().iterdir()) == []
 
 
 def test_load_of_a_broken_off_download_goes_on_with_what_is_missing(
@@ -264,7 +265,7 @@ def test_load_of_a_broken_off_download_goes_on_with_what_is_missing(
 
 def test_load_of_more_than_the_limit_is_broken_off(write_idx, serve, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "MIRRORS", (serve(write_idx(tmp_path / "web")),))
-    monkeypatch.setattr(data, "LARGEST_DOWNLOAD", 1 << 10)
+    monkeypatch.setattr(data, "LARGEST_BYTES", 1 << 10)
     with pytest.raises(DataError, match="sends more than"):
         load(None)
 
@@ -398,3 +399,24 @@ def test_load_of_the_real_data_set_is_the_released_one(real_data_dir):
     training, validation = validation_split(found.y_train)
     assert (len(training), len(validation)) == (54000, 6000)
     np.testing.assert_array_equal(np.bincount(found.y_train[validation]), np.full(10, 600))
+
+
+def test_load_of_a_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(
+    write_idx, tmp_path, monkeypatch
+):
+    folder = write_idx(tmp_path / "data")
+    monkeypatch.setattr(data, "LARGEST_BYTES", 4 << 20)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(64 << 20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="unpacks to more than 4 MiB"):
+            load(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_load_from_a_folder_whose_name_cannot_be_is_one_sentence():
+    with pytest.raises(DataError, match="lacks"):
+        load(Path("x" * 300))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from garmentlite.convert.verify.degradation import KINDS, degrade
 from garmentlite.edge.errors import OptionError
-from garmentlite.train.degradation import KINDS, degrade
 
 ALL = [(kind, strength) for kind in KINDS for strength in (1, 2, 3)]
 

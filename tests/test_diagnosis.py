@@ -106,14 +106,14 @@ def test_require_progress_lets_a_network_that_learns_and_one_bad_epoch_pass():
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 @pytest.mark.parametrize("place", [0, 3], ids=["training", "validation"])
-def test_require_progress_of_a_loss_that_is_no_number_blames_the_rate_or_what_was_doubted(
+def test_require_progress_of_a_loss_that_is_nan_or_infinite_blames_the_rate_or_what_was_doubted(
     loss, place
 ):
     values = [*AT_CHANCE]
     values[place] = loss
-    with pytest.raises(TrainingError, match=r"after epoch 1: .*--learning-rate than 0\.1\."):
+    with pytest.raises(TrainingError, match=r"after epoch 1. .*--learning-rate than 0\.1\."):
         diagnosis.require_progress(history_of(values), 10, 6000, 10, "")
-    with pytest.raises(TrainingError, match=r"after epoch 1: Not scaled\."):
+    with pytest.raises(TrainingError, match=r"after epoch 1. Not scaled\."):
         diagnosis.require_progress(history_of(values), 10, 6000, 10, "Not scaled.")
 
 
@@ -121,9 +121,9 @@ def test_require_progress_of_a_loss_that_is_no_number_blames_the_rate_or_what_wa
     ("train_accuracy", "answers", "doubts", "cause"),
     [
         pytest.param(0.1, 10, "The labels are shuffled.", "The labels are shuffled", id="doubted"),
-        pytest.param(0.9, 10, "", "validation images are other than those", id="other-validation"),
+        pytest.param(0.9, 10, "", "validation images show other things", id="other-validation"),
         pytest.param(0.1, 1, "", "ReLUs are dead", id="one-answer"),
-        pytest.param(0.1, 7, "", "the network does not learn", id="does-not-learn"),
+        pytest.param(0.1, 7, "", "the network itself does not learn", id="does-not-learn"),
     ],
 )
 def test_require_progress_at_chance_names_the_likely_cause(train_accuracy, answers, doubts, cause):

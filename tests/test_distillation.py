@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.train.prediction import predict_logits
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_soft_targets_are_what_the_formula_says(distillation, fit, trained, imag
     targets = distillation.soft_targets(teacher, x, y)
 
     def softened(pictures):
-        exponentials = np.exp(fit.predict_logits(trained, pictures) / distillation.TEMPERATURE)
+        exponentials = np.exp(predict_logits(trained, pictures) / distillation.TEMPERATURE)
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
     mean = (softened(x) + softened(x[:, :, ::-1])) / 2

@@ -29,6 +29,7 @@ from conftest import made_images
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train import distribution, fit, networks
 from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.config import TrainConfig
 
 def build(num_classes):
     inputs = keras.Input((28, 28, 1))
@@ -41,8 +42,8 @@ def build(num_classes):
 networks.NETWORKS = {"small": networks.Network(build)}
 x, y = made_images(52, seed=1)  # 520 images: eight batches of 64 and one of 8
 x_validation, y_validation = made_images(10, seed=2)
-config = fit.TrainConfig(
-    network="small", class_weights=dict.fromkeys(FASHION_MNIST_LABELS, 1.0) | {"Shirt": 2.0},
+config = TrainConfig(
+    network="small", labels=FASHION_MNIST_LABELS, class_weights={"Shirt": 2.0},
     seed=0, epochs=3, batch_size=64, learning_rate=1e-2, optimizer="sgd", schedule="cosine",
     averaging=0.1, weight_decay=5e-3, augmentation=Augmentation(flip=0.5),
 )

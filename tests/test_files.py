@@ -3,13 +3,19 @@
 import errno
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from garmentlite.edge.errors import OutputError
 from garmentlite.edge.files import (
+    is_dir,
+    is_file,
+    read_bytes,
     replacing,
     require_writable,
     sha256,
@@ -44,6 +50,11 @@ def test_write_json_is_indented_and_keeps_letters(tmp_path):
     assert json.loads(text) == {"größe": [1, None]}
     assert "größe" in text
     assert text.endswith("}\n")
+
+
+def test_write_json_with_a_name_that_is_not_utf_8_is_read_again(tmp_path):
+    write_json(tmp_path / "a.json", {"path": "dress-\udcff.png"})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"path": "dress-\udcff.png"}
 
 
 def test_write_json_of_nan_is_refused_and_the_older_file_stays(older):
@@ -136,3 +147,69 @@ def test_require_writable_behind_a_file_is_refused(older):
 
 def test_sha256_of_nothing_is_the_known_one():
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_read_bytes_reads_a_file_of_the_limit_and_refuses_one_byte_more(tmp_path):
+    path = tmp_path / "some"
+    path.write_bytes(b"abcd")
+    assert read_bytes(path, 4) == b"abcd"
+    with pytest.raises(OSError, match="larger than 3 bytes"):
+        read_bytes(path, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_read_bytes_of_a_pipe_a_device_and_a_folder_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match="expected a regular file"):
+            read_bytes(path, 10)
+
+
+@pytest.mark.parametrize("name", ["none", "x" * 300, "a\0b", "none/below"])
+def test_a_name_that_cannot_be_looked_up_is_neither_file_nor_folder(tmp_path, name):
+    assert not is_file(tmp_path / name)
+    assert not is_dir(tmp_path / name)
+    with pytest.raises(OSError):  # which one depends on the name
+        read_bytes(tmp_path / name, 10)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_write_to_a_name_that_cannot_be_is_one_sentence(tmp_path, name):
+    with pytest.raises(OutputError, match="Cannot write"):
+        write_text(tmp_path / name / "file", "x")
+    with pytest.raises(OutputError, match="Cannot write"):
+        require_writable(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked on Windows")
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
+    """A process that writes is killed in the middle of it; another goes on."""
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom garmentlite.edge.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half')\n    print('ready', flush=True)\n    time.sleep(60)\n"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / name], stdout=subprocess.PIPE, text=True
+        )
+        for name in ("killed.json", "living.json")
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout.readline() == "ready\n"
+        killed, living = writers
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert len(os.listdir(tmp_path)) == 2
+        for name in os.listdir(tmp_path):
+            os.utime(tmp_path / name, (0, 0))  # written long ago
+        write_text(tmp_path / "new.json", "{}")
+        left = [name for name in os.listdir(tmp_path) if name != "new.json"]
+        assert len(left) == 1
+        assert living.poll() is None
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            writer.stdout.close()

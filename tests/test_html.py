@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentlite.convert import html
-from garmentlite.convert.html import Html, Interval
+from garmentlite.convert.report import html
+from garmentlite.convert.report.html import Html, Interval
 
 HOSTILE = '<script>alert("1 & 2")</script>'
 VOID = {"meta", "img", "br"}

@@ -128,10 +128,55 @@ def test_parts_that_a_device_runs_are_light():
         name
         for name in SOURCES
         if name.startswith(("garmentlite.edge", "garmentlite.convert.verify"))
-        or name in ("garmentlite.cli", "garmentlite.train.data", "garmentlite.train.photo_set")
+        or name in ("garmentlite.cli", "garmentlite.train.data", "garmentlite.train.collection")
     ]
     assert len(required) > 20
     assert not set(required) & HEAVY_MODULES
+
+
+@pytest.mark.parametrize(
+    ("room", "others"),
+    [
+        pytest.param(
+            "garmentlite.convert.verify",
+            {
+                "garmentlite.train",
+                "garmentlite.train.collection",
+                "garmentlite.train.data",
+                "garmentlite.train.labelling",
+            },
+            id="verify",
+        ),
+        pytest.param(
+            "garmentlite.convert.report",
+            {
+                "garmentlite.convert",
+                "garmentlite.convert.verify",
+                "garmentlite.convert.format_table",
+                "garmentlite.convert.int8_candidates",
+                "garmentlite.convert.int8_ways",
+                "garmentlite.convert.pipeline",
+                "garmentlite.convert.run_results",
+                "garmentlite.train",
+                "garmentlite.train.compare",
+                "garmentlite.train.data",
+                "garmentlite.train.runs",
+            },
+            id="report",
+        ),
+    ],
+)
+def test_rooms_of_convert_import_edge_and_little_else(room, others):
+    for name, path in SOURCES.items():
+        if name.startswith(room):
+            used = {one for one in imports_of(path) if one in SOURCES}
+            beyond = {
+                one
+                for one in used - others
+                if not one.startswith((room, "garmentlite.edge"))
+                and not (room.endswith("report") and one.startswith("garmentlite.convert.verify."))
+            }
+            assert not beyond, name
 
 
 def test_import_of_a_late_package_is_seen(run_python):
@@ -163,7 +208,6 @@ def test_imports_go_one_way(layer):
             assert not layers_of(path) & beyond, path
 
 
-@pytest.mark.xfail(reason="train/ still has circles for types", strict=True)
 def test_imports_have_no_circle_even_for_types_alone():
     graph = {
         name: (imports_of(path) & set(SOURCES)) - {name} - _parents(name)
@@ -212,3 +256,16 @@ def test_packages_of_the_wheel_are_the_folders_of_the_layout():
         {p.parent for p in SOURCES.values()} - {ROOT} - {SOURCES[name].parent for name in folders}
     )
     assert not without, "a folder without __init__.py is left out of the wheel"
+
+
+def test_every_text_file_is_opened_with_an_encoding():
+    """Otherwise a file would be read in the encoding of the user's language."""
+    without = []
+    for path in (*SOURCES.values(), *(ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            is_text = node.func.attr in ("read_text", "write_text")
+            if is_text and "encoding" not in {keyword.arg for keyword in node.keywords}:
+                without.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert without == []

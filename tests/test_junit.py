@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentlite.convert.junit import to_junit
-from garmentlite.convert.parity import Answers, judge
-from garmentlite.convert.verify_report import conclude
+from garmentlite.convert.report.junit import to_junit
+from garmentlite.convert.report.verify_report import conclude
+from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.judge import judge
+from garmentlite.convert.verify.measurements import Answers
 from garmentlite.edge.probabilities import softmax
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
@@ -45,7 +47,9 @@ def report_of(*, lost=0, balanced=0, labels=LABELS, softened=False, **options):
     logits = [(np.eye(4)[one] * spread).astype(np.float32) for one in (answers, changed)]
     if softened:
         logits[1] = softmax(logits[1])
-    return judge(y_true, *(Answers(one, softmax(one)) for one in logits), labels, **options)
+    return judge(
+        y_true, *(Answers(one, softmax(one)) for one in logits), labels, Criteria(**options)
+    )
 
 
 def read(report) -> ElementTree.Element:
@@ -115,7 +119,7 @@ def test_to_junit_of_a_failed_guard_fails_its_case():
 
 
 def test_to_junit_of_what_is_not_judged_skips_it_with_the_reason():
-    report = report_of(classes=["Bag"])
+    report = report_of(classes=("Bag",))
     few = replace(
         report,
         guards=tuple(replace(g, passed=None) if g.name == "accuracy" else g for g in report.guards),

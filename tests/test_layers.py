@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.convert import layers
-from garmentlite.convert.layers import SNR_LIMIT, compare_layers
-from garmentlite.convert.layers_report import TEXT_WIDTH, findings, to_section, to_text
+from garmentlite.convert.report.layers_report import TEXT_WIDTH, findings, to_section, to_text
+from garmentlite.convert.verify import layers
+from garmentlite.convert.verify.layers import SNR_LIMIT, compare_layers
+from garmentlite.edge import all_cores
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.runtime import pack, unpack
@@ -161,7 +162,7 @@ def test_compare_runs_some_images_evenly_and_does_not_depend_on_threads(
     calls = []
     report = compare_layers(*pair, small_u8, on_progress=lambda *call: calls.append(call))
     assert calls == [(10, 30), (20, 30), (30, 30)]
-    monkeypatch.setattr(layers.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(all_cores.os, "cpu_count", lambda: 1)
     assert compare_layers(*pair, small_u8) == report
     monkeypatch.setattr(layers, "LAYER_IMAGES", 3)
     few = compare_layers(*pair, small_u8)

@@ -1,12 +1,17 @@
 """The images of a conversion: three parts that share none, read from pictures of any size and classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from garmentlite.convert import material
-from garmentlite.edge.errors import DataError, PictureError
+from garmentlite.convert.material import from_run
+from garmentlite.edge.errors import DataError, OptionError, PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.train import runs
 from garmentlite.train.data import validation_split
+from garmentlite.train.photo_set import make_set
 
 LABELS = ("T-shirt/top", "Dress")
 
@@ -103,8 +108,8 @@ def test_from_folder_takes_a_picture_that_is_there_twice_once(write):
     [
         pytest.param({"dress": 8, "t-shirt-top": 3}, "holds 3 different pictures of 'T-shirt/top'", id="few"),
         pytest.param({".": 3}, "holds 3 different pictures, at least 4", id="few-unlabelled"),
-        pytest.param({"dress": 8, "Coat": 8}, r"Coat/.* in no folder of a class.*--labels", id="unknown"),
-        pytest.param({"dress": 8, ".": 1}, "in no folder of a class", id="mixed"),
+        pytest.param({"dress": 8, "Coat": 8}, "not in the folder of a class.*--labels", id="unknown"),
+        pytest.param({"dress": 8, ".": 1}, "is not in the folder of a class", id="mixed"),
     ],
 )  # fmt: skip
 def test_from_folder_that_cannot_serve_says_why(write, counts, message):
@@ -128,3 +133,35 @@ def test_from_folder_of_colour_says_what_the_network_sees(write, channels):
 def test_from_folder_without_pictures_is_said(tmp_path):
     with pytest.raises(PictureError, match="no picture in"):
         material.from_folder(tmp_path, LABELS)
+
+
+@pytest.mark.parametrize("name", ["unknown", "No Garment"])
+def test_from_folder_of_a_class_called_like_no_class_is_refused(write, name):
+    with pytest.raises(OptionError, match=rf"A class cannot be called '{name}'.*--labels"):
+        material.from_folder(write({"dress": 8, "shirt": 8}), ("dress", name))
+    with pytest.raises(DataError, match=rf"is in the folder '{name}', but no class"):
+        material.from_folder(write({"dress": 8, name: 8}), ("dress", "shirt"))
+
+
+def test_material_of_a_run_calibrates_on_other_photographs_than_it_measures_on(
+    photographs, photograph_tiles, tmp_path
+):
+    tiles = photograph_tiles
+    labelling = replace(
+        photographs.labelling,
+        classes=("Dress", "footwear"),
+        members=np.eye(2, dtype=bool),
+        own=True,
+    )
+    held = replace(photographs, labelling=labelling, is_held_out=np.arange(26) >= 18)
+    runs.write_photos(tmp_path, held, tiles, variants=True)
+    made = from_run(tmp_path, labelling.classes)
+    photos = make_set(held, tiles, 0)
+    np.testing.assert_array_equal(made.training.images_u8, photos.tiles_u8.reshape(-1, 28, 28))
+    np.testing.assert_array_equal(made.training.y, np.repeat(photos.y, 3))
+    for part in (made.validation, made.test):
+        np.testing.assert_array_equal(part.images_u8, photos.validation_u8)
+        np.testing.assert_array_equal(part.y, photos.y_validation)
+    flat = tiles.tiles_u8.reshape(-1, 28, 28)
+    for part in (made.training, made.test):
+        np.testing.assert_array_equal(flat[part.indices], part.images_u8)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.config import TrainConfig
 
 RATE = 0.01
 
@@ -68,8 +69,8 @@ def test_weight_decay_shrinks_kernels_alone_where_the_rest_is_excluded(muon, ker
 def test_run_with_muon_broken_off_within_an_epoch_ends_with_the_same_weights(
     fit, made_data, tmp_path
 ):
-    recipe = fit.TrainConfig(
-        network="garment-net", class_weights=dict.fromkeys("ABCDEFGHIJ", 1.0), epochs=1,
+    recipe = TrainConfig(
+        network="garment-net", labels=tuple("ABCDEFGHIJ"), epochs=1,
         batch_size=50, learning_rate=RATE, optimizer="muon", weight_decay=0.05, schedule="cosine",
         averaging=0.9, seed=3, augmentation=Augmentation(flip=0.5),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.errors import DataError
-from garmentlite.edge.npz import read_npz, write_npz
+from garmentlite.edge.npz import read_arrays, read_npz, write_npz
 
 ARRAYS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "names": np.array(["a", "Größe"])}
 
@@ -79,8 +79,25 @@ def test_header_that_states_a_huge_array_is_refused(tmp_path):
     path = tmp_path / "huge.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", header.getvalue() + b"1234")
-    with pytest.raises(DataError, match="another size than its header states"):
+    with pytest.raises(DataError, match="unpacks to more than"):
         read_npz(path, "checkpoint", "do x")
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 28, 28), ()])
+def test_empty_and_scalar_arrays_are_read_again(tmp_path, shape):
+    array = np.full(shape, 7, np.uint8)
+    write_npz(tmp_path / "a.npz", "checkpoint", {}, {"x": array})
+    found = read_npz(tmp_path / "a.npz", "checkpoint", "do x").arrays["x"]
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == np.uint8
+    assert found.flags.writeable
+
+
+def test_arrays_by_column_are_read_again(tmp_path):
+    array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    write_npz(tmp_path / "a.npz", "checkpoint", {}, {"x": array})
+    found = read_npz(tmp_path / "a.npz", "checkpoint", "do x").arrays["x"]
+    np.testing.assert_array_equal(found, array)
 
 
 def test_archive_of_pickled_objects_is_refused(tmp_path):
@@ -88,3 +105,15 @@ def test_archive_of_pickled_objects_is_refused(tmp_path):
     np.savez(path, about=np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match="cannot be read as a checkpoint"):
         read_npz(path, "checkpoint", "do x")
+
+
+def test_read_arrays_reads_an_archive_of_numpy_and_refuses_what_is_too_large(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", **ARRAYS)
+    found = read_arrays(tmp_path / "a.npz", "checkpoint", "do x")
+    assert found.keys() == ARRAYS.keys()
+    np.testing.assert_array_equal(found["x"], ARRAYS["x"])
+    monkeypatch.setattr("garmentlite.edge.npz.LARGEST_BYTES", 10)
+    with pytest.raises(
+        DataError, match=r"as a checkpoint \(it unpacks to more than 10 bytes\); do x"
+    ):
+        read_arrays(tmp_path / "a.npz", "checkpoint", "do x")

@@ -1,218 +1,251 @@
-"""Labelled photographs: read, named by classes and groups, split so that what belongs together stays so."""
+"""The photographs that a network is trained and validated on, and training with them."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from garmentlite.edge import metrics
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.probabilities import softmax
 from garmentlite.train import photo_set
-from garmentlite.train.photo_set import LabelledPhoto
-
-FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Writes files with some bytes; returns the folder. No picture is opened here."""
-
-    def make(*names, content=None):
-        for name in names:
-            path = tmp_path / "photos" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(name.encode() if content is None else content)
-        return tmp_path / "photos"
-
-    return make
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.checkpoint import require_resumable
+from garmentlite.train.config import TrainConfig
+from garmentlite.train.photo_figures import measure
+from garmentlite.train.photo_set import PhotoSet, make_set
+from garmentlite.train.prediction import predict_logits
 
 
-def labelled(*labels):
-    return [
-        LabelledPhoto(path=None, name=f"{i}.jpg", label=label, where="There")
-        for i, label in enumerate(labels)
+def test_make_set_trains_on_what_was_found_and_counts_the_rest_against_the_network(
+    photographs, photograph_tiles
+):
+    tiles = photograph_tiles
+    held = replace(photographs, is_held_out=np.arange(26) >= 18)
+    photos = make_set(held, tiles, other_images=240)
+    assert photos.groups == ("Dress", "footwear")
+    assert np.bincount(photos.y).tolist() == [6, 6]
+    assert np.bincount(photos.y_validation).tolist() == [2, 2]
+    assert photos.missed.tolist() == [1, 0]  # the wall; a file that is no picture is nothing
+    assert photos.repeats == 10  # 12 photographs are a third beside 240
+    assert make_set(held, tiles, other_images=60_000).repeats == photo_set.MOST_REPEATS
+    assert make_set(held, tiles, other_images=0).repeats == round(photo_set.IMAGES_ALONE / 12)
+    assert not photos.alone
+    np.testing.assert_array_equal(
+        photos.clean_u8, tiles.tiles_u8[:18][held.labelling.y[:18] >= 0, 0]
+    )
+    uneven = replace(
+        held, is_held_out=held.is_held_out | (held.labelling.y == 1) & (np.arange(26) > 7)
+    )
+    # 6 dresses and 3 pairs of shoes: all labels count alike, and 1 in the mean.
+    assert make_set(uneven, tiles, 240).factors.tolist() == [0.75, 1.5]
+    assert make_set(uneven, tiles, 0).factors.tolist() == [1, 1]
+    facts = photo_set.facts(held, tiles, photos)
+    assert (facts["held_out"], facts["held_out_without_garment"]) == (5, 1)
+    assert (facts["unreadable"], facts["other_labels"], facts["training"]) == (1, 8, 12)
+    assert facts["training_by_group"] == {"Dress": 6, "footwear": 6}
+    assert facts["groups"]["footwear"] == ["Sandal", "Sneaker", "Ankle boot"]
+    trained = replace(photographs, is_held_out=np.arange(26) < 6)
+    assert make_set(trained, tiles, 240).missed.tolist() == [0, 0]
+    assert photos.sha256 != make_set(trained, tiles, 240).sha256
+    with pytest.raises(DataError, match="No photograph is left to train on"):
+        make_set(replace(photographs, is_held_out=np.arange(26) < 24), tiles, 240)
+
+
+def test_make_set_takes_for_outliers_what_is_no_class_and_never_of_photographs_held_out(
+    photographs, photograph_tiles
+):
+    tiles = photograph_tiles
+    held = replace(photographs, is_held_out=np.arange(26) >= 13)
+    photos = make_set(held, tiles, other_images=240)
+    # The hats are numbers 2, 5, 8, 11, ...; with all their tiles. Grounds are of 0, 5, 10, 15, ...
+    hats = tiles.tiles_u8[[2, 5, 8, 11]].reshape(-1, 28, 28)
+    np.testing.assert_array_equal(photos.outliers_u8[:12], hats)
+    assert photos.outliers_u8[12:, 0, 0].tolist() == [1, 2, 3]
+    # A piece of ground counts whatever the label of its photograph is, one of a broken file does not.
+    every = make_set(replace(held, is_held_out=np.zeros(26, bool)), tiles, 240)
+    assert every.outliers_u8[24:, 0, 0].tolist() == [1, 2, 3, 4, 5]
+    assert len(every.outliers_u8) == 8 * 3 + 5  # the sixth is of the broken file
+    shared = {one.tobytes() for one in photos.outliers_u8} & {
+        one.tobytes() for one in tiles.tiles_u8[13:].reshape(-1, 28, 28)
+    }
+    assert not shared
+    facts = photo_set.facts(held, tiles, photos)
+    assert (facts["outliers"], facts["outliers_an_epoch"]) == (15, photos.outliers_shown)
+
+
+def test_outliers_shown_are_a_share_of_the_photographs_and_none_where_there_are_none(
+    photographs, photograph_tiles
+):
+    tiles = photograph_tiles
+    photos = make_set(photographs, tiles, other_images=240)
+    shown = photo_set.OUTLIER_SHARE * photos.repeats * len(photos.y)
+    assert shown > 10
+    assert abs(photos.outliers_shown - shown) <= 0.5
+    without = replace(photos, outliers_u8=photos.outliers_u8[:0])
+    assert without.outliers_shown == 0
+    assert without.sha256 != photos.sha256
+    other = photos.outliers_u8.copy()
+    other[-1, 14, 14] ^= 1
+    assert replace(photos, outliers_u8=other).sha256 != photos.sha256
+    assert replace(photos, outliers_u8=photos.outliers_u8.copy()).sha256 == photos.sha256
+    assert replace(photos, beside=photos.beside - 1).sha256 != photos.sha256
+
+
+def test_make_set_is_beside_no_more_images_than_there_are_or_an_epoch_shows(
+    photographs, photograph_tiles
+):
+    tiles = photograph_tiles
+    beside = {
+        images: make_set(photographs, tiles, images).beside
+        for images in (0, 240, photo_set.MOST_BESIDE, photo_set.MOST_BESIDE + 1)
+    }
+    assert list(beside.values()) == [0, 240, photo_set.MOST_BESIDE, photo_set.MOST_BESIDE]
+
+
+# --- training
+
+
+@pytest.fixture(scope="module")
+def config(fit, tiny):
+    return TrainConfig(
+        network=tiny, labels=FASHION_MNIST_LABELS, epochs=5,
+        batch_size=64, learning_rate=1e-2, seed=7, augmentation=Augmentation(shift=0.05),
+        schedule="constant",
+    )  # fmt: skip
+
+
+def test_train_with_photographs_learns_both_and_chooses_by_both(
+    fit, config, images, grouped_photos
+):
+    alone = fit.train(config, *images)
+    without = measure(grouped_photos, predict_logits(alone.model, grouped_photos.validation_u8))
+    assert alone.history[-1].photo_loss is None
+    result = fit.train(config, *images, photos=grouped_photos)
+    figures = measure(grouped_photos, predict_logits(result.model, grouped_photos.validation_u8))
+    last = result.history[-1]
+    assert last.val_accuracy > 0.5  # chance is 0.1
+    assert figures.accuracy > 0.7  # half of them are of the group, and five classes more
+    assert figures.accuracy > without.accuracy + 0.3
+    assert len(last.photo_recall) == 6
+    assert last.accuracy > 0.4  # of the augmented images, group by group
+    both = [(epoch.val_loss + epoch.photo_loss) / 2 for epoch in result.history]
+    assert [epoch.best for epoch in result.history] == [
+        loss == min(both[: i + 1]) for i, loss in enumerate(both)
     ]
+    kept = [epoch for epoch in result.history if epoch.best][-1]
+    assert figures.loss == pytest.approx(kept.photo_loss, rel=1e-6)
 
 
-# --- reading
-
-
-def test_read_of_folders_takes_the_label_from_the_subfolder_in_a_fixed_order(write):
-    folder = write("socks/b.jpg", "hats/a.png", "socks/a.jpg", ".hidden/a.jpg", "hats/notes.txt")
-    photos = photo_set.read(folder)
-    assert [(one.name, one.label, one.contributor) for one in photos] == [
-        ("hats/a.png", "hats", ""), ("socks/a.jpg", "socks", ""), ("socks/b.jpg", "socks", ""),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("table", ["labels.csv", "images.csv", "other.csv"])
-def test_read_of_a_table_takes_the_columns_that_are_named(write, table):
-    folder = write("images/a.jpg", "b.jpg")
-    (folder / table).write_text(
-        "image,sender_id,what,label\na.jpg,7,Hat,no\nb.jpg,8, Sock ,no\nc.jpg,8,Hat,no\n"
+def test_train_with_all_photographs_keeps_the_last_epoch(fit, config, images, grouped_photos):
+    nothing = np.zeros(0, np.int64)
+    every = replace(
+        grouped_photos, validation_u8=grouped_photos.validation_u8[:0], y_validation=nothing
     )
-    source = folder / table if table == "other.csv" else folder
-    photos = photo_set.read(source, label_column="what", contributor_column="sender_id")
-    assert [(one.name, one.label, one.contributor) for one in photos] == [
-        ("a.jpg", "Hat", "7"), ("b.jpg", "Sock", "8"), ("c.jpg", "Hat", "8"),
-    ]  # fmt: skip
-    # Beside the table, or in the folder `images` beside it.
-    assert [one.path.relative_to(folder).as_posix() for one in photos] == [
-        "images/a.jpg", "b.jpg", "c.jpg",
-    ]  # fmt: skip
-    assert photos[1].where == f"Line 3 of {folder / table}"
+    x, y, x_validation, y_validation = images
+    wrong = (y_validation + np.arange(len(y_validation)) % 2) % 10  # its loss rises in the end
+    result = fit.train(replace(config, epochs=6), x, y, x_validation, wrong, photos=every)
+    losses = [epoch.val_loss for epoch in result.history]
+    assert losses[-1] > min(losses)
+    kept = metrics.log_loss(wrong, predict_logits(result.model, x_validation))
+    assert kept == pytest.approx(losses[-1], rel=1e-6)
+    assert result.history[-1].photo_loss is None
 
 
-def test_read_with_a_column_that_is_not_there_proposes_the_nearest(write):
-    folder = write("a.jpg")
-    (folder / "labels.csv").write_text("file,sender_id,label\na.jpg,7,Hat\n")
-    with pytest.raises(
-        OptionError, match=r"--split-by sender is no column .*did you mean 'sender_id'"
-    ):
-        photo_set.read(folder, contributor_column="sender")
-    with pytest.raises(
-        DataError, match="has the columns file, sender_id, label, expected file and what"
-    ):
-        photo_set.read(folder, label_column="what")
-
-
-def test_read_of_folders_split_by_a_column_is_refused(write):
-    with pytest.raises(OptionError, match="--split-by sender_id names a column of a table, but"):
-        photo_set.read(write("hats/a.jpg"), contributor_column="sender_id")
-
-
-def test_read_of_an_empty_subfolder_is_said_and_the_rest_goes_on(write):
-    folder, said = write("hats/a.jpg", "socks/notes.txt"), []
-    photos = photo_set.read(folder, warn=said.append)
-    assert [one.label for one in photos] == ["hats"]
-    assert len(said) == 1
-    assert "There is no picture in" in said[0]
-    with pytest.raises(DataError, match="remove that subfolder"):
-        photo_set.read(folder)
-    (folder / "hats" / "a.jpg").unlink()
-    with pytest.raises(DataError, match="holds no photograph"):
-        photo_set.read(folder, warn=said.append)
-
-
-def test_with_files_names_the_missing_and_keeps_the_others(write):
-    folder, said = write("a.jpg", "b.jpg"), []
-    (folder / "labels.csv").write_text("file,label\na.jpg,Hat\ngone.jpg,Hat\nb.jpg,Sock\n")
-    photos, checksums = photo_set.with_files(photo_set.read(folder), said.append)
-    assert [one.name for one in photos] == ["a.jpg", "b.jpg"]
-    assert [len(one) for one in checksums] == [64, 64]
-    assert len(said) == 1
-    assert said[0].startswith("Line 3 of ")
-    assert "gone.jpg, which cannot be read (No such file or directory); it is left out." in said[0]
-
-
-# --- labels
-
-
-def test_label_finds_classes_and_groups_and_says_what_becomes_of_other_labels():
-    said = []
-    photos = labelled("t-shirt top", "footwear", "Hat", "Shirt", "SHIRT", "Hat")
-    found = photo_set.label(
-        photos, FASHION_MNIST_LABELS, groups=[FOOTWEAR, "tops=Shirt,Pullover"], say=said.append
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_train_keeps_the_asked_share_of_the_weights_it_began_with(
+    fit, config, images, grouped_photos, share
+):
+    once = replace(config, epochs=1)
+    start = fit.train(once, *images).model
+    init = start.get_weights()
+    kept, plain = (
+        fit.train(replace(once, start_share=one), *images, photos=grouped_photos, init=init).model
+        for one in (share, 0.0)
     )
-    assert found.groups == (
-        "T-shirt/top",
-        "Shirt",
-        "footwear",
-    )  # a group without photographs is none
-    assert found.y.tolist() == [0, 2, -1, 1, 1, -1]
-    assert [np.flatnonzero(row).tolist() for row in found.members] == [[0], [6], [5, 7, 9]]
-    assert (found.classes, found.own) == (FASHION_MNIST_LABELS, False)
-    assert len(said) == 1
-    assert said[0].startswith(
-        "2 photographs have a label that is none of the classes (Hat 2); of them the network learns to be "
-        "unsure."
+    pairs = zip(
+        kept.trainable_variables, plain.trainable_variables, start.trainable_variables, strict=True
     )
+    for mixed, after, before in pairs:
+        expected = share * np.asarray(before) + (1 - share) * np.asarray(after)
+        np.testing.assert_allclose(np.asarray(mixed), expected, rtol=1e-5, atol=1e-6)
+    assert any(np.any(np.asarray(a) != b) for a, b in zip(plain.weights, init, strict=True))
 
 
-@pytest.mark.parametrize("forced", [False, True])
-def test_label_without_any_of_the_classes_makes_the_labels_the_classes(forced):
-    said = []
-    photos = labelled("socks", "hats", "Socks") + labelled("Shirt") * forced
-    found = photo_set.label(photos, FASHION_MNIST_LABELS, own_classes=forced, say=said.append)
-    assert found.classes == found.groups == (("Shirt",) * forced + ("hats", "socks"))
-    assert [found.classes[i] for i in found.y[:3]] == ["socks", "hats", "socks"]
-    assert found.members.tolist() == np.eye(2 + forced, dtype=bool).tolist()
-    assert found.own
-    assert len(said) == 1
-    assert said[0].endswith("Fashion-MNIST is not used.")
-    assert said[0].startswith(
-        "The labels" if forced else "No label is one of Fashion-MNIST's, so the"
+@pytest.mark.slow
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_run_with_photographs_broken_off_and_resumed_ends_with_the_same_weights(
+    fit, interrupt_at, config, images, grouped_photos, tmp_path, smoothing
+):
+    config = replace(
+        config, label_smoothing=smoothing, epochs=3, photos_sha256=grouped_photos.sha256
     )
+    whole = fit.train(config, *images, photos=grouped_photos)
+    path = tmp_path / "checkpoint.npz"
+    fit.train(
+        config,
+        *images,
+        photos=grouped_photos,
+        checkpoint=path,
+        save_every_s=0,
+        on_step=interrupt_at(2, 4),
+    )
+    again = fit.train(config, *images, photos=grouped_photos, checkpoint=path)
+    for one, other in zip(whole.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [(epoch.val_loss, epoch.photo_loss) for epoch in whole.history] == [
+        (epoch.val_loss, epoch.photo_loss) for epoch in again.history
+    ]
+    with pytest.raises(DataError, match="was made with photos_sha256"):
+        require_resumable(replace(config, photos_sha256=""), path)
 
 
-def test_label_of_one_class_alone_is_refused():
-    with pytest.raises(DataError, match=r"have 1 label \(socks\), and a classifier needs two"):
-        photo_set.label(labelled("socks", "socks"), FASHION_MNIST_LABELS)
+def test_train_with_outliers_is_less_sure_of_their_like(
+    fit, config, images, grouped_photos, made_data
+):
+    without = replace(grouped_photos, outliers_u8=grouped_photos.outliers_u8[:0])
+    others = np.rot90(made_data.x_test[160:], axes=(1, 2))  # neither network has seen these
+    sure = [
+        softmax(predict_logits(fit.train(config, *images, photos=one).model, others)).max(axis=1)
+        for one in (without, grouped_photos)
+    ]
+    difference = sure[0] - sure[1]
+    # Four standard errors of the mean over 40 images.
+    assert difference.mean() > 4 * difference.std(ddof=1) / np.sqrt(len(difference))
 
 
-def test_label_with_a_group_that_none_has_does_not_make_other_classes():
-    with pytest.raises(
-        DataError, match="labelled footwear or as one of the classes, but for example 'x'"
-    ):
-        photo_set.label(labelled("x", "y"), FASHION_MNIST_LABELS, groups=[FOOTWEAR])
+def test_train_on_photographs_alone_learns_from_their_variants(fit, config, made_data):
+    x, y = made_data.x_test[:60], made_data.y_test[:60]
+    own = PhotoSet(
+        tiles_u8=np.stack([x, np.roll(x, 1, axis=1)], axis=1)[:40],
+        y=y[:40].astype(np.int64),
+        validation_u8=x[40:],
+        y_validation=y[40:].astype(np.int64),
+        missed=np.array([2] + [0] * 9),
+        groups=tuple("abcdefghij"),
+        members=np.eye(10, dtype=bool),
+        factors=np.ones(10, np.float32),
+        outliers_u8=255 - x[:4],
+        repeats=20,
+        beside=0,
+        alone=True,
+    )
+    result = fit.train(
+        replace(config, label_smoothing=0.1), own.clean_u8, own.y, own.validation_u8,
+        own.y_validation, photos=own,
+    )  # fmt: skip
+    last = result.history[-1]
+    figures = measure(own, predict_logits(result.model, own.validation_u8))
+    assert last.val_accuracy > 0.4  # chance is 0.1
+    assert last.photo_loss is None
+    # Two of the photographs held out have no garment, which no network mends.
+    support = np.bincount(own.y_validation, minlength=10) + own.missed
+    kept = [epoch for epoch in result.history if epoch.best][-1]
+    assert kept.val_accuracy == figures.accuracy <= 20 / 22
+    assert kept.val_recall[0] <= 1 - 2 / support[0]
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        pytest.param("footwear", "--group takes NAME=CLASS,CLASS, got 'footwear'", id="no-classes"),
-        pytest.param("=Shirt", "--group takes NAME=CLASS,CLASS", id="no-name"),
-        pytest.param("a=,", "--group takes NAME=CLASS,CLASS", id="empty"),
-        pytest.param("shirt=Coat", "'shirt' is a class itself", id="class"),
-        pytest.param("a=Sandal,Sneeker", "did you mean 'Sneaker'", id="unknown"),
-    ],
-)
-def test_label_with_a_group_that_is_none_is_one_sentence(option, message):
-    with pytest.raises(OptionError, match=message):
-        photo_set.label(labelled("Shirt"), FASHION_MNIST_LABELS, groups=[option])
-
-
-# --- folds
-
-
-def dealt(y, contributors=None, checksums=None, count=5):
-    contributors = [""] * len(y) if contributors is None else contributors
-    checksums = [str(i) for i in range(len(y))] if checksums is None else checksums
-    return photo_set.assign_folds(np.array(y), contributors, checksums, count)
-
-
-def test_assign_folds_spreads_every_label_evenly():
-    y = np.repeat([0, 1, 2, -1], [50, 20, 7, 33])
-    folds = dealt(y)
-    for label in (0, 1, 2, -1):
-        counts = np.bincount(folds[y == label], minlength=5)
-        assert counts.max() - counts.min() <= 1
-    np.testing.assert_array_equal(folds, dealt(y))
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.integers(0, 30)), min_size=1))
-def test_assign_folds_keeps_contributors_and_equal_files_together(rows):
-    y, senders, files = zip(*rows, strict=True)
-    folds = dealt(y, [f"s{one}" for one in senders], [f"f{one}" for one in files], count=3)
-    assert set(folds) <= {0, 1, 2}
-    for keys in (senders, files):
-        for key in set(keys):
-            assert len({fold for fold, one in zip(folds, keys, strict=True) if one == key}) == 1
-
-
-def test_assign_folds_of_contributors_is_stratified_as_far_as_they_can_be():
-    # One label comes from five contributors of 10, the other from forty of 1.
-    y = [0] * 50 + [1] * 40
-    senders = [f"a{i // 10}" for i in range(50)] + [f"b{i}" for i in range(40)]
-    folds = dealt(y, senders)
-    assert np.bincount(folds[:50], minlength=5).tolist() == [10] * 5
-    assert np.bincount(folds[50:], minlength=5).tolist() == [8] * 5
-
-
-def test_assign_folds_trains_always_on_labels_too_rare_to_validate():
-    y = [0] * 20 + [1] * 3
-    assert set(dealt(y)[20:]) == {-1}
-    assert set(dealt(y)[:20]) == {0, 1, 2, 3, 4}
-    # Where contributors are known, they decide.
-    assert -1 not in dealt(y, [f"s{i}" for i in range(23)])
+def test_train_with_photographs_and_resting_images_is_refused(fit, config, images, grouped_photos):
+    with pytest.raises(OptionError, match="rest only where there are no photographs"):
+        fit.train(replace(config, rest=0.5), *images, photos=grouped_photos)

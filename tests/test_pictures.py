@@ -1,6 +1,7 @@
 """Reading pictures: every common kind, and everything that is not one."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -226,3 +227,36 @@ def test_find_pictures_of_nothing_is_refused(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(PictureError, match=message):
         find_pictures([tmp_path / name])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        with pytest.raises(PictureError, match="is a pipe or a device"):
+            read_picture(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_cannot_be_is_one_sentence(name):
+    for refuse in (read_picture, lambda path: find_pictures([path])):
+        with pytest.raises(PictureError, match="There is no picture"):
+            refuse(name)
+
+
+def test_find_pictures_says_which_folder_cannot_be_read(folder, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # tests may run as root, who may read everything
+    said = []
+    assert names(find_pictures([folder], said.append), folder) == ["a.png", "b.JPG"]
+    assert said == [
+        f"The folder {folder / 'sub'} cannot be read (Permission denied); it is left out."
+    ]
+    with pytest.raises(PictureError, match=r"sub cannot be read .*chmod"):
+        find_pictures([folder])

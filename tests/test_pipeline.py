@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from garmentlite.convert import material
+from garmentlite.convert.source import find_confidence, find_source, load_keras
 from garmentlite.edge import footprint, metrics
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
@@ -19,6 +20,7 @@ from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import answer_to, name_of
 from garmentlite.train import confidence, runs
 from garmentlite.train.data import as_input, validation_split
+from garmentlite.train.prediction import predict_logits
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +33,7 @@ def convert(pipeline, trained_keras, made_material):
     """Converts the small network into a folder, to int8 by calibration alone unless told otherwise."""
 
     def run(folder, source=None, *, images=None, **options):
-        source = source or pipeline.find_source(trained_keras, None)
+        source = source or find_source(trained_keras, None)
         request = pipeline.Request(**({"fine_tune": False} | options))
         return pipeline.convert(source, folder, images or made_material, request)
 
@@ -43,7 +45,7 @@ def converted(pipeline, trained_keras, made_material, tmp_path_factory):
     """(what was written, what was said, reported progress), with fine-tuning."""
     said, progress = [], []
     done = pipeline.convert(
-        pipeline.find_source(trained_keras, None), tmp_path_factory.mktemp("converted"),
+        find_source(trained_keras, None), tmp_path_factory.mktemp("converted"),
         made_material, pipeline.Request(), say=said.append,
         on_progress=lambda *report: progress.append(report),
     )  # fmt: skip
@@ -152,7 +154,7 @@ EVERY_FORMAT = ("float16", "int16x8", "int8-weights", "int8")
 @pytest.fixture(scope="module")
 def in_every_format(pipeline, trained_keras, made_material, tmp_path_factory):
     return pipeline.convert(
-        pipeline.find_source(trained_keras, None), tmp_path_factory.mktemp("formats"), made_material,
+        find_source(trained_keras, None), tmp_path_factory.mktemp("formats"), made_material,
         pipeline.Request(EVERY_FORMAT, fine_tune=False),
     )  # fmt: skip
 
@@ -201,7 +203,7 @@ def test_convert_twice_gives_the_same_files_and_card(in_every_format, convert, t
 def test_convert_to_float_formats_alone_makes_no_int8_file(convert, tmp_path):
     done = convert(tmp_path, formats=("float16",))
     assert set(done.paths) == {"float32", "float16"}
-    assert (done.candidates, done.chosen) == ([], None)
+    assert (done.candidates, done.chosen) == ((), None)
     assert done.card["quantization"] == {}
     assert set(done.card["tensor_types"]) <= {"float32", "int32"}
 
@@ -248,7 +250,7 @@ def test_convert_of_garment_net_is_int8_throughout_and_keeps_its_answers(
     Recalibration(model, made_data.x_train).apply()
     model.save(tmp_path / "garment-net.keras")
     images = material.from_fashion_mnist(made_data)
-    source = pipeline.find_source(tmp_path / "garment-net.keras", None)
+    source = find_source(tmp_path / "garment-net.keras", None)
     done = convert(tmp_path / "out", source, images=images, fine_tune=True)
     assert len(done.candidates) == 4
     for one in done.candidates:
@@ -298,7 +300,7 @@ def test_convert_of_another_size_and_other_classes_calibrates_on_its_pictures(
     path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
     images = material.from_folder(own_pictures, OWN_LABELS)
     done = convert(
-        tmp_path / "out", pipeline.find_source(path, None), images=images, fine_tune=True,
+        tmp_path / "out", find_source(path, None), images=images, fine_tune=True,
         formats=EVERY_FORMAT,
     )  # fmt: skip
     assert len(done.candidates) == 4
@@ -324,7 +326,7 @@ def test_convert_with_unlabelled_pictures_counts_changed_answers_alone(
     for picture in own_pictures.rglob("*.png"):
         picture.rename(flat / f"{picture.parent.name}-{picture.name}")
     images = material.from_folder(flat, OWN_LABELS)
-    done = convert(tmp_path / "out", pipeline.find_source(path, None), images=images)
+    done = convert(tmp_path / "out", find_source(path, None), images=images)
     assert done.card["measured"] == {"float32": {}, "int8": {}}
     assert done.card["temperature"] == 1.0
     row = done.table[-1]
@@ -333,18 +335,18 @@ def test_convert_with_unlabelled_pictures_counts_changed_answers_alone(
 
 
 def test_convert_of_a_layer_that_does_not_fold_names_it_and_proposes_calibration(
-    convert, pipeline, keras, own_pictures, tmp_path
+    convert, pipeline, int8_ways, keras, own_pictures, tmp_path
 ):
     path = save_own(keras, tmp_path / "own.keras", keras.layers.Activation("gelu", name="smooth"))
     images = material.from_folder(own_pictures, OWN_LABELS)
-    source = pipeline.find_source(path, None)
+    source = find_source(path, None)
     with pytest.raises(
         ModelError,
-        match=r"own\.keras cannot be fine-tuned .*'smooth' is a Activation.*--int8 --ptq",
+        match=r"own\.keras as int8: .*cannot be fine-tuned.*'smooth' is a Activation.*--int8 --ptq",
     ):
         convert(tmp_path / "out", source, images=images, fine_tune=True)
     done = convert(tmp_path / "out", source, images=images)
-    assert [one.way for one in done.candidates] == [pipeline.WAY_PLAIN]
+    assert [one.way for one in done.candidates] == [int8_ways.WAY_PLAIN]
     assert done.card["operators"]["GELU"] == 1
     assert done.card["quantization"]["folding_difference"] is None
 
@@ -354,7 +356,7 @@ def test_convert_of_a_layer_without_int8_kernels_needs_a_word(
 ):
     path = save_own(keras, tmp_path / "own.keras", keras.layers.LayerNormalization())
     images = material.from_folder(own_pictures, OWN_LABELS)
-    source = pipeline.find_source(path, None)
+    source = find_source(path, None)
     with pytest.raises(
         ModelError, match=r"own\.keras as int8: .* real numbers in NEG.*--allow-float"
     ):
@@ -373,7 +375,7 @@ def test_convert_of_a_recurrent_layer_is_refused_before_it_ends_the_process(
     path = save_own(keras, tmp_path / "own.keras", recurrent)
     images = material.from_folder(own_pictures, OWN_LABELS)
     with pytest.raises(ModelError, match=f"as {wanted}: .*'again' is a GRU.*unroll=True"):
-        convert(tmp_path / "o", pipeline.find_source(path, None), images=images, formats=(wanted,))
+        convert(tmp_path / "o", find_source(path, None), images=images, formats=(wanted,))
 
 
 def test_convert_of_a_softmax_at_the_end_is_refused(
@@ -384,7 +386,7 @@ def test_convert_of_a_softmax_at_the_end_is_refused(
     keras.Model(logits.inputs, keras.layers.Softmax()(logits.output)).save(path)
     with pytest.raises(ModelError, match=r"own\.keras ends in a softmax.*keras\.Model"):
         convert(
-            tmp_path / "out", pipeline.find_source(path, None),
+            tmp_path / "out", find_source(path, None),
             images=material.from_folder(own_pictures, OWN_LABELS),
         )  # fmt: skip
 
@@ -397,12 +399,12 @@ def test_convert_of_a_network_that_does_not_fit_the_images_says_what_to_give(
         ModelError,
         match=r"32 x 30 and knows 3 classes, but Fashion-MNIST has 28 x 28 and 10; give --cal",
     ):
-        convert(tmp_path / "out", pipeline.find_source(path, None))
+        convert(tmp_path / "out", find_source(path, None))
 
 
 def test_convert_of_an_untrained_network_is_possible(convert, pipeline, networks, tiny, tmp_path):
     networks.NETWORKS[tiny].build(10).save(tmp_path / "raw.keras")
-    convert(tmp_path, pipeline.find_source(tmp_path / "raw.keras", "other"))
+    convert(tmp_path, find_source(tmp_path / "raw.keras", "other"))
     assert (tmp_path / "other_int8.tflite").exists()
 
 
@@ -413,7 +415,7 @@ def test_convert_that_would_ship_another_network_is_refused(
     other = keras.models.clone_model(trained)
     to_float32 = export.to_float32
     monkeypatch.setattr(export, "to_float32", lambda model: to_float32(other))
-    with pytest.raises(ModelError, match="the exported float32 file differs from the original"):
+    with pytest.raises(ModelError, match="as float32: the exported file differs from the original"):
         convert(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -440,27 +442,18 @@ def test_convert_on_a_full_disk_keeps_the_older_files(convert, tmp_path, monkeyp
     def full(self, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    write = Path.write_bytes
+
+    def full_below(path, content):
+        """Files in the system's temporary folder are written, while the disk of the output is full."""
+        return full(path, content) if path.is_relative_to(tmp_path) else write(path, content)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        patch.setattr("garmentlite.convert.int8._classifier_of", _classifier_in_memory(tmp_path))
+        patch.setattr(Path, "write_bytes", full_below)
         with pytest.raises(OutputError, match="No space left"):
             convert(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["tiny.json", "tiny_float32.tflite", "tiny_int8.tflite"]
     assert {path.read_text() for path in tmp_path.iterdir()} == {"older"}
-
-
-def _classifier_in_memory(folder):
-    """Files in the system's temporary folder are written as usual, while the output's disk is full."""
-
-    def make(flatbuffer):
-        import tempfile
-
-        with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-            file.write(flatbuffer)
-            file.flush()
-            return Classifier(file.name)
-
-    return make
 
 
 # --- what is to be converted
@@ -481,16 +474,16 @@ def run_folder(trained_keras, tmp_path):
 
 
 def test_find_source_of_a_run_knows_its_protocol(pipeline, run_folder):
-    source = pipeline.find_source(run_folder, None)
+    source = find_source(run_folder, None)
     assert source.name == "tiny"
     assert source.keras_path == run_folder / "model.keras"
     assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
     assert (source.augmentation.rotation, source.augmentation.shift) == (5, 0.05)
-    assert pipeline.find_source(run_folder, "mine").name == "mine"
+    assert find_source(run_folder, "mine").name == "mine"
 
 
 def test_find_source_of_a_keras_file_alone_knows_nothing_more(pipeline, trained_keras):
-    source = pipeline.find_source(trained_keras, None)
+    source = find_source(trained_keras, None)
     assert (source.name, source.training) == ("tiny", {})
     assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1] * 10
     assert source.augmentation == type(source.augmentation)()
@@ -500,7 +493,7 @@ def test_find_source_of_a_keras_file_alone_knows_nothing_more(pipeline, trained_
 def test_find_source_of_an_unfinished_run_says_how_to_finish_it(pipeline, run_folder, missing):
     (run_folder / missing).unlink()
     with pytest.raises(DataError, match=f"not a finished run: {missing} .*--resume"):
-        pipeline.find_source(run_folder, None)
+        find_source(run_folder, None)
 
 
 @pytest.mark.parametrize("name", ["none.keras", "model.h5", "model.tflite"])
@@ -508,7 +501,7 @@ def test_find_source_of_another_file_is_refused(pipeline, tmp_path, name):
     if not name.startswith("none"):
         (tmp_path / name).touch()
     with pytest.raises(ModelError, match=r"neither a run's folder nor a \.keras file"):
-        pipeline.find_source(tmp_path / name, None)
+        find_source(tmp_path / name, None)
 
 
 def test_require_place_for_files_that_are_there_needs_force(pipeline, tmp_path):
@@ -569,9 +562,12 @@ def test_find_confidence_without_photographs_held_out_is_none(
         run_folder,
         photo_run([], "every", photos={"alone": False, "fold": None}),
     ):
-        source = pipeline.find_source(path, None)
-        assert pipeline.find_confidence(source, say=said.append) is None
-    assert said == []
+        source = find_source(path, None)
+        assert find_confidence(source, say=said.append) is None
+    assert [sentence.partition(";")[0] for sentence in said] == [
+        f"No 'unknown' threshold is known for {name}, so the files never answer 'unknown'"
+        for name in ("tiny", "tiny", "tiny")
+    ]
 
 
 @pytest.mark.parametrize("held", [0, confidence.FEWEST - 1])
@@ -579,17 +575,17 @@ def test_find_confidence_of_too_few_says_so_and_of_too_few_that_were_named_is_an
     pipeline, photo_run, trained_keras, held
 ):
     said, folder = [], photo_run(np.arange(held))
-    source = pipeline.find_source(folder, None)
-    assert pipeline.find_confidence(source, say=said.append) is None
+    source = find_source(folder, None)
+    assert find_confidence(source, say=said.append) is None
     assert said == [
-        f"{held} photographs were held out, fewer than 50: too few to say from what confidence on an answer "
-        "holds, so nothing will be called unknown."
+        f"{held} photographs were held out, fewer than 50: too few to fit an 'unknown' threshold, so the "
+        "files never answer 'unknown'."
     ]
-    for one in (source, pipeline.find_source(trained_keras, None)):
+    for one in (source, find_source(trained_keras, None)):
         with pytest.raises(
             DataError, match=rf"^{held} photographs of garments were held out, at least 50"
         ):
-            pipeline.find_confidence(one, [folder])
+            find_confidence(one, [folder])
 
 
 def test_find_confidence_of_a_run_that_was_raised_says_where_its_photographs_are(
@@ -598,28 +594,28 @@ def test_find_confidence_of_a_run_that_was_raised_says_where_its_photographs_are
     said, folder = [], photo_run(np.arange(120))
     raised = photo_run([], "raised")
     (raised / runs.PHOTOS).unlink()
-    source = pipeline.find_source(raised, None)
-    assert pipeline.find_confidence(source, say=said.append) is None
+    source = find_source(raised, None)
+    assert find_confidence(source, say=said.append) is None
     assert len(said) == 1
     assert said[0].endswith("--held-out names the run that has it.")
-    assert pipeline.find_confidence(source, [folder]).measured["photographs"] == 120
+    assert find_confidence(source, [folder]).measured["photographs"] == 120
 
 
 def test_find_confidence_asks_the_networks_of_the_folds_as_the_device_will(
     pipeline, photo_run, trained, fit, made_data
 ):
     first, second = photo_run(np.arange(120), "first"), photo_run(np.arange(120, 200), "second")
-    source, said = pipeline.find_source(first, None), []
-    own = pipeline.find_confidence(source, say=said.append)
+    source, said = find_source(first, None), []
+    own = find_confidence(source, say=said.append)
     assert (own.measured["runs"], own.measured["photographs"]) == (1, 120)
-    both = pipeline.find_confidence(source, [first, second], said.append)
+    both = find_confidence(source, [first, second], said.append)
     assert (both.measured["runs"], both.measured["photographs"]) == (2, 200)
     assert said == [own.in_words(), both.in_words()]
     assert both.measured["grounds"]["images"] == 200
-    plain = replace(source, training=source.training | {"augmentation": {}})
+    plain = replace(source, views=("plain",))
     for one, ways in ((source, (1, -1)), (plain, (1,))):
-        found = pipeline.find_confidence(one, [first, second])
-        logits = [fit.predict_logits(trained, made_data.x_test[:, :, ::way]) for way in ways]
+        found = find_confidence(one, [first, second])
+        logits = [predict_logits(trained, made_data.x_test[:, :, ::way]) for way in ways]
         answers = np.mean([softmax(part / found.temperature) for part in logits], axis=0)
         hits = answers.argmax(axis=1) == made_data.y_test
         assert found.measured["accuracy"] == pytest.approx(hits.mean(), abs=0.01)  # two near ties
@@ -633,22 +629,22 @@ def test_find_confidence_asks_the_networks_of_the_folds_as_the_device_will(
 def test_find_confidence_of_runs_of_other_classes_or_none_is_refused(
     pipeline, photo_run, run_folder
 ):
-    source = pipeline.find_source(photo_run(np.arange(60)), None)
+    source = find_source(photo_run(np.arange(60)), None)
     other = photo_run(np.arange(60, 120), "other", class_weights={"hats": 1.0, "socks": 1.0})
     with pytest.raises(DataError, match=r"--held-out .*other knows other classes \(hats, socks\)"):
-        pipeline.find_confidence(source, [other])
+        find_confidence(source, [other])
     (run_folder / runs.CONFIG).write_text(json.dumps(source.training))
     with pytest.raises(DataError, match=r"photos\.npz cannot be read"):
-        pipeline.find_confidence(source, [run_folder])
+        find_confidence(source, [run_folder])
     with pytest.raises(DataError, match=r"is not a finished run: config\.json"):
-        pipeline.find_confidence(source, [run_folder / "none"])
+        find_confidence(source, [run_folder / "none"])
 
 
 def test_converted_files_carry_temperature_and_threshold_and_call_the_unsure_unknown(
     pipeline, photo_run, made_material, made_data, tmp_path
 ):
-    source = pipeline.find_source(photo_run(np.arange(200)), None)
-    found = pipeline.find_confidence(source)
+    source = find_source(photo_run(np.arange(200)), None)
+    found = find_confidence(source)
     request = pipeline.Request(fine_tune=False)
     done = pipeline.convert(source, tmp_path / "out", made_material, request, confidence=found)
     for path in done.paths.values():
@@ -696,7 +692,7 @@ def test_load_keras_of_what_is_no_classifier_of_grey_images_says_what_was_expect
 ):
     path = save_network(keras, tmp_path / "other.keras", **options)
     with pytest.raises(ModelError, match=f"goes from {shapes}.*, expected one grey image"):
-        pipeline.load_keras(path)
+        load_keras(path)
 
 
 def test_load_keras_of_an_open_size_or_two_outputs_is_refused(pipeline, keras, tmp_path):
@@ -708,12 +704,12 @@ def test_load_keras_of_an_open_size_or_two_outputs_is_refused(pipeline, keras, t
     keras.Model(two, [layers.Dense(3)(flat), layers.Dense(3)(flat)]).save(tmp_path / "two.keras")
     for name in ("open", "two"):
         with pytest.raises(ModelError, match="expected one grey image"):
-            pipeline.load_keras(tmp_path / f"{name}.keras")
+            load_keras(tmp_path / f"{name}.keras")
 
 
 def test_load_keras_of_another_size_and_other_classes_is_possible(pipeline, keras, tmp_path):
     path = save_network(keras, tmp_path / "other.keras", shape=(20, 16, 1), outputs=4)
-    assert pipeline.load_keras(path).output_shape == (None, 4)
+    assert load_keras(path).output_shape == (None, 4)
 
 
 def test_load_keras_of_a_lambda_runs_no_code_of_the_file(pipeline, keras, tmp_path):
@@ -721,7 +717,7 @@ def test_load_keras_of_a_lambda_runs_no_code_of_the_file(pipeline, keras, tmp_pa
         keras, tmp_path / "code.keras", extra=keras.layers.Lambda(lambda x: x * 2, output_shape=(28, 28, 1))
     )  # fmt: skip
     with pytest.raises(ModelError, match=r"code\.keras cannot be read as a Keras network"):
-        pipeline.load_keras(path)
+        load_keras(path)
 
 
 @pytest.mark.parametrize(
@@ -739,7 +735,7 @@ def test_load_keras_of_a_broken_file_is_one_sentence(pipeline, trained_keras, tm
     with pytest.raises(
         ModelError, match=r"broken\.keras cannot be read as a Keras network"
     ) as caught:
-        pipeline.load_keras(path)
+        load_keras(path)
     assert "\n" not in str(caught.value)
 
 
@@ -750,7 +746,7 @@ def test_load_keras_with_a_layer_that_is_not_known_is_one_sentence(pipeline, ker
 
     path = save_network(keras, tmp_path / "own.keras", extra=Mine())
     with pytest.raises(ModelError, match="cannot be read as a Keras network") as caught:
-        pipeline.load_keras(path)
+        load_keras(path)
     assert "\n" not in str(caught.value)
 
 
@@ -759,4 +755,4 @@ def test_load_keras_on_another_backend_says_what_to_unset(
 ):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(OptionError, match="KERAS_BACKEND is 'jax'; unset it"):
-        pipeline.load_keras(trained_keras)
+        load_keras(trained_keras)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from garmentlite.convert.parity import loss_bound, smallest_support
-from garmentlite.convert.planning import chance_of_shown, images_needed, most_lost, plan
+from garmentlite.convert.verify.planning import chance_of_shown, images_needed, most_lost, plan
+from garmentlite.convert.verify.statistics import loss_bound, smallest_support
 from garmentlite.edge.errors import OptionError
 
 

@@ -76,7 +76,8 @@ def test_plots_twice_give_the_same_bytes(plots, history, tmp_path):
 def test_of_metrics_writes_both_pictures_with_every_count(plots, figures, tmp_path):
     labels = ["Bag", "Coat", "Never seen"]
     y_true, y_pred = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
-    plots.of_metrics(metrics.summary(y_true, np.eye(3)[y_pred], labels), tmp_path)
+    summary = metrics.summary(y_true, np.eye(3)[y_pred], labels)
+    plots.of_metrics(summary, tmp_path / "confusion_matrix.png", tmp_path / "per_class.png")
     assert {path.name for path in tmp_path.iterdir()} == {"confusion_matrix.png", "per_class.png"}
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == ["1", "1", "0", "1", "2", "0", "0", "0", "0"]

@@ -1,36 +1,14 @@
-"""The learning rate of an epoch, and what a recipe refuses."""
+"""Recipes: refused where they cannot be trained with, and adapted to photographs."""
+
+from dataclasses import replace
 
 import pytest
 
 from garmentlite.edge.errors import OptionError
-from garmentlite.train.recipe import OPTIMIZERS, SCHEDULES, Recipe
-
-
-@pytest.mark.parametrize(
-    ("epochs", "expected"),
-    [
-        pytest.param(20, {0: 1, 12: 1, 13: 0.3, 16: 0.3, 17: 0.09, 20: 0.09}, id="long"),
-        pytest.param(2, {0: 1, 1: 1, 2: 0.09}, id="short"),
-        pytest.param(1, {0: 1}, id="one"),
-    ],
-)
-def test_rate_of_plateau_falls_after_its_shares_of_the_epochs(epochs, expected):
-    recipe = Recipe(epochs=epochs, learning_rate=1.0, reduce_by=0.3)
-    assert {epoch: recipe.rate_at(epoch) for epoch in expected} == pytest.approx(expected)
-
-
-def test_rate_of_cosine_warms_up_and_falls_to_nothing():
-    recipe = Recipe(epochs=100, learning_rate=1.0, schedule="cosine")
-    rates = [recipe.rate_at(epoch) for epoch in range(100)]
-    assert rates[:2] == pytest.approx([1 / 3, 2 / 3], rel=1e-3)
-    assert rates[50] == pytest.approx(0.5)
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-    assert 0 < rates[-1] < 1e-3
-
-
-def test_rate_of_constant_stays():
-    recipe = Recipe(epochs=9, learning_rate=0.01, schedule="constant")
-    assert {recipe.rate_at(epoch) for epoch in range(9)} == {0.01}
+from garmentlite.train import recipe
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.recipe import OPTIMIZERS, Recipe, recipe_for_photographs
+from garmentlite.train.schedule import SCHEDULES
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate"])
@@ -39,13 +17,43 @@ def test_recipe_with_a_number_not_above_0_is_refused(name):
         Recipe(**{name: 0})
 
 
-@pytest.mark.parametrize(("name", "known"), [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)])
+@pytest.mark.parametrize(
+    ("name", "known"), [("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES))]
+)
 def test_recipe_with_an_unknown_word_names_those_there_are(name, known):
     with pytest.raises(OptionError, match=f"{name} is one of {known[0]}.*got 'best'"):
         Recipe(**{name: "best"})
 
 
 def test_images_rest_in_all_but_the_last_eighth_of_the_epochs():
-    recipe = Recipe(epochs=16, rest=0.5)
-    assert [epoch for epoch in range(16) if not recipe.rests_in(epoch)] == [14, 15]
+    resting = Recipe(epochs=16, rest=0.5)
+    assert [epoch for epoch in range(16) if not resting.rests_in(epoch)] == [14, 15]
     assert not any(Recipe(epochs=16).rests_in(epoch) for epoch in range(16))
+
+
+def test_recipe_for_adaptation_is_short_and_small_and_never_lets_images_rest():
+    own = Recipe(epochs=80, learning_rate=0.01, rest=0.5, augmentation=Augmentation(flip=0.5))
+    adapted = recipe_for_photographs(own, is_pretrained=True, alone=False)
+    assert (adapted.epochs, adapted.schedule, adapted.rest) == (
+        recipe.ADAPTATION_EPOCHS,
+        "cosine",
+        0,
+    )
+    assert adapted.learning_rate == pytest.approx(0.01 * recipe.ADAPTATION_RATE)
+    assert adapted.augmentation == own.augmentation
+    assert adapted.label_smoothing == 0
+    assert adapted.start_share == recipe.START_SHARE
+    assert recipe_for_photographs(own, is_pretrained=False, alone=False) == replace(own, rest=0.0)
+
+
+def test_recipe_for_photographs_alone_regularises():
+    plain = recipe_for_photographs(Recipe(), is_pretrained=False, alone=True)
+    assert plain.label_smoothing == recipe.SMOOTHING_ALONE
+    assert plain.augmentation == recipe.AUGMENTATION_ALONE
+    assert plain.averaging == 0
+    averaged = recipe_for_photographs(Recipe(averaging=0.998), is_pretrained=True, alone=True)
+    assert averaged.averaging == recipe.AVERAGING_ALONE
+    assert averaged.epochs == recipe.ADAPTATION_EPOCHS_ALONE
+    assert averaged.start_share == 0  # of other classes nothing is to be kept
+    own = Recipe(label_smoothing=0.2, augmentation=Augmentation(shift=0.1))
+    assert recipe_for_photographs(own, is_pretrained=False, alone=True) == own

@@ -3,17 +3,19 @@
 import csv
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from garmentlite.edge.errors import DataError, OutputError
+from garmentlite.edge.errors import DataError, OutputError, TrainingError
 from garmentlite.train import runs
 
 
 @dataclass
 class Row:
-    """Stands for an epoch: `train.fit` needs TensorFlow, its history only these fields."""
+    """Stands for an epoch: the files need only these fields."""
 
     epoch: int
     val_loss: float
@@ -48,7 +50,7 @@ def test_prepare_folder_with_a_run_is_refused_and_keeps_it(folder, names):
 @pytest.mark.parametrize("name", ["checkpoint.npz", "tiles.npz"])
 def test_prepare_folder_with_an_unfinished_run_proposes_to_resume(folder, name):
     fill(folder, name, "config.json")
-    with pytest.raises(OutputError, match="--resume goes on with it"):
+    with pytest.raises(OutputError, match="--resume continues it"):
         runs.prepare_folder(folder, resume=False, force=False)
 
 
@@ -58,10 +60,68 @@ def test_prepare_folder_to_resume_keeps_everything(folder):
     assert sorted(os.listdir(folder)) == ["checkpoint.npz", "config.json", "model.keras"]
 
 
-def test_prepare_folder_by_force_removes_what_says_that_the_older_run_is_finished(folder):
-    fill(folder, "metrics.json", "model.keras", "config.json", "checkpoint.npz", "notes.txt")
+def test_prepare_folder_by_force_moves_the_older_run_aside(folder):
+    fill(folder, "metrics.json", "model.keras", "config.json", "history.csv", "notes.txt")
     runs.prepare_folder(folder, resume=False, force=True)
-    assert os.listdir(folder) == ["notes.txt"]
+    assert sorted(os.listdir(folder)) == ["notes.txt", "replaced"]
+    older = ["config.json", "history.csv", "metrics.json", "model.keras"]
+    assert sorted(os.listdir(folder / "replaced")) == older
+
+
+def test_prepare_folder_by_force_twice_keeps_the_first_run_and_not_the_unfinished_one(folder):
+    fill(folder, "metrics.json", "model.keras")
+    runs.prepare_folder(folder, resume=False, force=True)
+    for name in ("config.json", "checkpoint.npz"):
+        (folder / name).write_text("unfinished")
+    runs.prepare_folder(folder, resume=False, force=True)
+    assert os.listdir(folder) == ["replaced"]
+    assert (folder / "replaced" / "model.keras").read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("error", "epochs", "is_back"),
+    [
+        pytest.param(OutputError("full"), 0, True, id="failed-at-once"),
+        pytest.param(KeyboardInterrupt(), 0, True, id="interrupted-at-once"),
+        pytest.param(TrainingError("NaN"), 3, True, id="training-failed"),
+        pytest.param(KeyboardInterrupt(), 3, False, id="interrupted-later"),
+        pytest.param(OutputError("full"), 3, False, id="failed-later"),
+    ],
+)
+def test_prepared_folder_puts_the_older_run_back_if_the_new_one_comes_to_nothing(
+    folder, error, epochs, is_back
+):
+    older = ["config.json", "history.json", "metrics.json", "model.keras"]
+    fill(folder, *older)
+
+    def train():
+        with runs.prepared_folder(folder, resume=False, force=True):
+            (folder / "config.json").write_text("newer")
+            if epochs:
+                for name in ("history.json", "checkpoint.npz"):
+                    (folder / name).write_text("newer")
+            raise error
+
+    with pytest.raises(type(error)):
+        train()
+    if is_back:
+        assert sorted(os.listdir(folder)) == older
+        assert {(folder / name).read_text() for name in older} == {"older"}
+    else:
+        newer = ["checkpoint.npz", "config.json", "history.json", "replaced"]
+        assert sorted(os.listdir(folder)) == newer
+        assert sorted(os.listdir(folder / "replaced")) == older
+
+
+def test_prepared_folder_to_resume_never_gives_the_unfinished_run_up(folder):
+    fill(folder / "replaced", "metrics.json")
+    fill(folder, "checkpoint.npz")
+    with (
+        pytest.raises(DataError),
+        runs.prepared_folder(folder, resume=True, force=False),
+    ):
+        raise DataError("another configuration")
+    assert sorted(os.listdir(folder)) == ["checkpoint.npz", "replaced"]
 
 
 def test_prepare_folder_below_a_file_is_refused(tmp_path):
@@ -104,6 +164,7 @@ def test_write_history_of_photographs_adds_columns_for_their_labels(folder):
 
 def test_write_metrics_finishes_the_run(folder):
     fill(folder, "checkpoint.npz", "tiles.npz", "teacher.npz")
+    fill(folder / "replaced", "metrics.json")
     runs.write_metrics(folder, {"test": {"accuracy": 0.9}})
     assert os.listdir(folder) == ["metrics.json"]
     assert runs.read_json(folder, "metrics.json") == {"test": {"accuracy": 0.9}}
@@ -116,3 +177,96 @@ def test_read_json_of_an_unfinished_run_is_one_sentence(folder, content):
         (folder / "metrics.json").write_text(content)
     with pytest.raises(DataError, match=r"is not a finished run: metrics\.json cannot be read"):
         runs.read_json(folder, "metrics.json")
+
+
+# --- labels and views
+
+
+def test_labels_of_are_the_list_and_not_the_order_of_the_class_weights():
+    config = {"labels": ["socks", "hats"], "class_weights": {"hats": 2.0, "socks": 1.0}}
+    assert runs.labels_of(config) == ("socks", "hats")
+    assert runs.labels_of(json.loads(json.dumps(config, sort_keys=True))) == ("socks", "hats")
+
+
+def test_labels_of_a_run_of_version_0_1_0_are_the_keys_of_the_class_weights():
+    assert runs.labels_of({"class_weights": {"socks": 1.0, "hats": 2.0}}) == ("socks", "hats")
+    assert runs.labels_of({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "views"),
+    [
+        pytest.param({"views": ["plain"], "augmentation": {"flip": 0.5}}, ("plain",), id="stated"),
+        pytest.param({"views": ["plain", "mirrored"]}, ("plain", "mirrored"), id="stated-both"),
+        pytest.param({"augmentation": {"flip": 0.5}}, ("plain", "mirrored"), id="0.1.0-flip"),
+        pytest.param({"augmentation": {"shift": 0.1}}, ("plain",), id="0.1.0-none"),
+        pytest.param({}, ("plain",), id="unknown"),
+    ],
+)
+def test_views_of_are_those_stated_or_follow_from_the_augmentation(config, views):
+    assert runs.views_of(config) == views
+
+
+# --- photographs
+
+
+@pytest.mark.parametrize("variants", [False, True])
+def test_write_photos_keeps_tiles_labels_and_names_and_lists_those_held_out(
+    photographs, photograph_tiles, tmp_path, variants
+):
+    tiles = photograph_tiles
+    held = replace(photographs, is_held_out=np.arange(26) >= 18)
+    runs.write_photos(tmp_path, held, tiles, variants=variants)
+    stored = runs.read_photos(tmp_path)
+    expected = tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1]
+    np.testing.assert_array_equal(stored.tiles.tiles_u8, expected)
+    for name in set(vars(tiles)) - {"tiles_u8"}:
+        np.testing.assert_array_equal(getattr(stored.tiles, name), getattr(tiles, name))
+    np.testing.assert_array_equal(stored.y, held.labelling.y)  # -1: reachable, though of no class
+    np.testing.assert_array_equal(stored.is_held_out, held.is_held_out)
+    assert stored.files == tuple(photo.name for photo in photographs.photos)
+    assert stored.groups == ("Dress", "footwear")
+    with (tmp_path / "held_out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # Those of a class alone, with the one in which no garment is found, without what is no picture.
+    assert [Path(row["file"]).name for row in rows] == ["18.png", "21.png", "wall.png"]
+    assert {row["label"] for row in rows} == {"Dress"}
+    assert all(Path(row["file"]).is_file() for row in rows)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_read_photos_of_a_run_without_is_one_sentence(tmp_path, content):
+    if content is not None:
+        (tmp_path / "photos.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"photos\.npz cannot be read .* train the run anew"):
+        runs.read_photos(tmp_path)
+
+
+def test_read_photos_of_version_0_1_0_takes_tiles_of_zeros_for_none(tmp_path):
+    tiles_u8 = np.ones((3, 2, 28, 28), np.uint8)
+    tiles_u8[1] = 0
+    grounds_u8 = np.zeros((3, 3, 28, 28), np.uint8)
+    grounds_u8[2, 1, 4, 4] = 9
+    second_u8 = tiles_u8[:, 0] * np.uint8([1, 0, 0])[:, None, None]
+    older = {
+        "tiles_u8": tiles_u8, "second_u8": second_u8, "grounds_u8": grounds_u8,
+        "found": np.array([True, False, True]), "y": np.array([0, 1, -1]),
+        "is_held_out": np.array([True, False, False]), "members": np.eye(2, dtype=bool),
+        "groups": np.array(["Bag", "Coat"]), "files": np.array(["a.jpg", "b.jpg", "c.jpg"]),
+    }  # fmt: skip
+    np.savez_compressed(tmp_path / "photos.npz", **older)
+    stored = runs.read_photos(tmp_path)
+    assert stored.tiles.found.tolist() == [True, False, True]
+    assert stored.tiles.second_found.tolist() == [True, False, False]
+    assert stored.tiles.grounds_found.tolist() == [[False] * 3, [False] * 3, [False, True, False]]
+    assert stored.groups == ("Bag", "Coat")
+    assert stored.files == ("a.jpg", "b.jpg", "c.jpg")
+    np.testing.assert_array_equal(stored.tiles.tiles_u8, tiles_u8)
+    # Its first runs had neither pieces of ground nor second opinions.
+    np.savez_compressed(
+        tmp_path / "photos.npz",
+        **{k: v for k, v in older.items() if k not in ("second_u8", "grounds_u8")},
+    )
+    first = runs.read_photos(tmp_path).tiles
+    np.testing.assert_array_equal(first.second_u8, tiles_u8[:, 0])
+    assert first.grounds_found.shape == (3, 0)

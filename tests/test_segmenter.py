@@ -85,13 +85,13 @@ def test_segmenter_net_of_a_missing_file_says_what_to_do(tmp_path):
         pytest.param(
             lambda: (FOLDER / "weighted-cnn_int8.tflite").read_bytes(), "28", id="a classifier"
         ),
-        pytest.param(lambda: (FOLDER / FILE).read_bytes()[:5000], "refuses", id="cut off"),
+        pytest.param(lambda: (FOLDER / FILE).read_bytes()[:5000], "it is damaged", id="cut off"),
     ],
 )
 def test_segmenter_net_of_another_file_is_refused(tmp_path, content, reason):
     path = tmp_path / "other.tflite"
     path.write_bytes(content())
-    with pytest.raises(ModelError, match=f"is not a segmentation network: .*{reason}"):
+    with pytest.raises(ModelError, match=f"is not a model that can be used here: .*{reason}"):
         SegmenterNet(path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from garmentlite.convert.verify import verify
+from garmentlite.convert.verify.check import verify
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.metadata import split
@@ -36,7 +36,7 @@ def test_shipped_int8_shows_every_class_at_two_points(name, fashion_mnist):
     assert not candidate.warnings
     assert reference.metadata.reference_sha256 == candidate.metadata.reference_sha256
 
-    report = verify(reference, candidate, fashion_mnist.x_test, fashion_mnist.y_test, margin=0.02)
+    report = verify(reference, candidate, fashion_mnist.x_test, fashion_mnist.y_test)
 
     assert [row.verdict for row in report.classes] == ["shown"] * 10
     assert [guard.passed for guard in report.guards] == [True] * 7

@@ -180,11 +180,11 @@ def outcome_of(before, after, *, shortfall=0.0, shirt=0.5):
     )  # fmt: skip
 
 
-def test_sentences_name_what_was_raised_and_who_paid():
+def test_sentences_name_what_was_raised_and_what_was_lost():
     said = outcome_of([0.90, 0.80, 0.95], [0.85, 0.90, 0.93]).sentences()
     assert said == [
         "Raised outputs: Shirt by 0.500. Macro recall 85.00% -> 84.00%, accuracy 86.00% -> 83.00%.",
-        "T-shirt/top paid most: 90.00% -> 85.00%.",
+        "T-shirt/top lost the most recall: 90.00% -> 85.00%.",
     ]
 
 
@@ -195,7 +195,7 @@ def test_sentences_where_nothing_was_to_be_done_say_so():
     ]
 
 
-def test_sentences_where_nobody_paid_name_nobody():
+def test_sentences_without_a_loss_name_no_class():
     said = outcome_of([0.90, 0.80, None], [0.90, 0.90, None]).sentences()
     assert len(said) == 1
 
@@ -205,18 +205,17 @@ def test_sentences_where_nobody_paid_name_nobody():
     [
         pytest.param(
             [0.75, 0.9, 0.95],
-            "T-shirt/top is now the hardest class: 75.0% are recognised, where no class was below 80.0% "
-            "before.",
+            "T-shirt/top is now the hardest class with a recall of 75.0%; before, no class was below 80.0%.",
             id="new-hardest",
         ),
         pytest.param(
             [0.45, 0.9, 0.95],
-            "T-shirt/top is given up for it: only 45.0% are recognised.",
+            "T-shirt/top is given up for it: its recall is only 45.0%.",
             id="given-up",
         ),
     ],
 )
-def test_sentences_name_a_class_that_paid_too_much(after, sentence):
+def test_sentences_name_a_class_that_lost_too_much(after, sentence):
     assert sentence in outcome_of([0.90, 0.80, 0.95], after).sentences()
 
 

@@ -10,7 +10,7 @@ from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import preparations, prepare
 from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import empty_scenes
-from garmentlite.train.photo_set import LabelledPhoto
+from garmentlite.train.collection import LabelledPhoto
 from garmentlite.train.tiles import GROUNDS, Tiles, make_tiles
 
 
@@ -84,7 +84,10 @@ def test_make_tiles_begins_with_the_tile_of_the_device_and_goes_on_with_others(p
     np.testing.assert_array_equal(tiles.second_u8, tiles.tiles_u8[:, 0])
     assert tiles.found.tolist() == [True] * 8 + [False] * 2
     assert tiles.readable.tolist() == [True] * 9 + [False]
-    assert not tiles.grounds_u8[8:].any()  # a wall without a garment is not looked at in pieces
+    assert not tiles.grounds_found[8:].any()  # a wall without a garment is not looked at in pieces
+    np.testing.assert_array_equal(tiles.second_found, tiles.found)
+    np.testing.assert_array_equal(tiles.found, tiles.tiles_u8.any(axis=(1, 2, 3)))
+    np.testing.assert_array_equal(tiles.grounds_found, tiles.grounds_u8.any(axis=(2, 3)))
     assert len(said) == 1
     assert "broken.jpg" in said[0]
     assert seen[-1] == (10, 10)
@@ -152,28 +155,31 @@ def test_make_tiles_keeps_what_the_device_makes_of_pieces_of_the_ground(dotted):
         for piece, ground in zip(pieces, of_photo, strict=True):
             device = prepare(piece, BorderSegmenter()).image_u8
             np.testing.assert_array_equal(ground, 0 if device is None else device)
-    is_taken = tiles.grounds_u8.any(axis=(2, 3))
+    is_taken = tiles.grounds_found
+    np.testing.assert_array_equal(is_taken, tiles.grounds_u8.any(axis=(2, 3)))
     assert 0 < is_taken.sum() < is_taken.size  # of some pieces it says that there is no garment
     every = np.ones(len(dotted), bool)
-    np.testing.assert_array_equal(tiles.empty_u8(every), tiles.grounds_u8[is_taken])
+    np.testing.assert_array_equal(
+        tiles.grounds_taken_for_garments(every), tiles.grounds_u8[is_taken]
+    )
     assert same(tiles, tiles_of(dotted, variants=0, seed=7))
     assert not same(tiles, tiles_of(dotted, variants=0, seed=8))
 
 
-def test_empty_u8_is_what_was_taken_for_a_garment_of_the_photographs_chosen():
+def test_grounds_taken_for_garments_are_those_of_the_photographs_chosen():
     grounds = np.zeros((3, 2, 28, 28), np.uint8)
     for value, place in enumerate([(0, 1), (1, 0), (1, 1)], start=1):
         grounds[place][5, 5] = value
-    none = np.zeros((3, 1, 28, 28), np.uint8)
-    tiles = Tiles(none, none[:, 0], grounds, np.ones(3, bool))
+    none, no, yes = np.zeros((3, 1, 28, 28), np.uint8), np.zeros(3, bool), np.ones(3, bool)
+    tiles = Tiles(none, none[:, 0], grounds, yes, no, no, grounds.any(axis=(2, 3)))
 
     def shown(*chosen):
-        return tiles.empty_u8(np.array(chosen, bool))[:, 5, 5].tolist()
+        return tiles.grounds_taken_for_garments(np.array(chosen, bool))[:, 5, 5].tolist()
 
     assert shown(1, 1, 1) == [1, 2, 3]
     assert shown(1, 0, 1) == [1]
     assert shown(0, 0, 1) == []
-    assert tiles.empty_u8(np.zeros(3, bool)).shape == (0, 28, 28)
+    assert tiles.grounds_taken_for_garments(np.zeros(3, bool)).shape == (0, 28, 28)
 
 
 class TwoSidedSegmenter(BorderSegmenter):
@@ -204,6 +210,7 @@ def test_make_tiles_keeps_what_the_device_makes_of_a_second_opinion(photos):
     assert not tiles.second_u8[8:].any()  # a wall, a broken file
     tiles = tiles_of(photos[:2], segmenter=TwoSidedSegmenter(share=0), variants=1)
     assert tiles.found.all()
+    assert not tiles.second_found.any()
     assert not tiles.second_u8.any()  # the other way finds no garment
 
 
@@ -227,6 +234,17 @@ def test_make_tiles_finds_a_photograph_and_its_grounds_in_the_cache(photos, dott
     assert asked_for(every, cache=cache, variants=1) == asked_for(every, variants=1) >= 15
 
 
+def test_make_tiles_says_when_the_cache_is_of_no_use(photos, tmp_path):
+    cache, said = tmp_path / "tiles.npz", []
+    tiles_of(photos[:2], cache=cache, warn=said.append)
+    tiles_of(photos[:3], cache=cache, warn=said.append)
+    assert not said
+    tiles_of(photos[:3], cache=cache, warn=said.append, seed=5)
+    (sentence,) = said
+    assert str(cache) in sentence
+    assert "prepared again" in sentence
+
+
 def test_make_tiles_broken_off_keeps_what_is_done(photos, tmp_path):
     cache = tmp_path / "tiles.npz"
 
@@ -244,7 +262,9 @@ def test_make_tiles_with_a_broken_cache_is_one_sentence(photos, tmp_path, conten
     cache = tmp_path / "tiles.npz"
     tiles_of(photos[:2], cache=cache)
     cache.write_bytes(cache.read_bytes()[:500] if content is None else content)
-    with pytest.raises(DataError, match="not what prepared photographs are kept in"):
+    with pytest.raises(
+        DataError, match=r"cannot be read as a cache of prepared photographs .*; delete it"
+    ):
         tiles_of(photos[:2], cache=cache)
 
 
@@ -254,3 +274,53 @@ def test_make_tiles_of_an_image_in_the_form_of_the_training_images_keeps_it(save
     tiles = tiles_of([save("0.png", pixels)])
     np.testing.assert_array_equal(tiles.tiles_u8[0], [pixels] * 3)
     assert not tiles.grounds_u8.any()  # around it there is no photograph
+
+
+def test_make_tiles_with_a_cache_of_version_0_1_0_prepares_again_and_says_so(photos, tmp_path):
+    cache, said = tmp_path / "tiles.npz", []
+    tiles = np.zeros((1, 1 + 2 + 1 + GROUNDS, 28, 28), np.uint8)
+    checksum = photos[0][1]
+    np.savez(cache, about=np.array("border, seed 1"), checksums=np.array([checksum]), tiles=tiles)
+    made = tiles_of(photos[:2], cache=cache, warn=said.append)
+    assert made.found.all()
+    assert len(said) == 1
+    assert said[0].startswith(
+        f"The images in {cache} were prepared with other options or by another"
+    )
+    assert asked_for(photos[:2], cache=cache) == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        pytest.param("photo_variants", "VERSION", 99, id="variants"),
+        pytest.param("tiles", "GROUNDS_VERSION", 99, id="grounds"),
+        pytest.param("tiles", "PREPARATION", {"name": "other", "version": 1}, id="preparation"),
+    ],
+)
+def test_make_tiles_of_another_version_does_not_use_the_cache(
+    photos, tmp_path, monkeypatch, part, name, value
+):
+    cache = tmp_path / "tiles.npz"
+    tiles_of(photos[:2], cache=cache)
+    assert asked_for(photos[:2], cache=cache) == 0
+    monkeypatch.setattr(f"garmentlite.train.{part}.{name}", value)
+    assert asked_for(photos[:2], cache=cache) > 0
+
+
+def test_make_tiles_with_another_segmenter_or_model_file_does_not_use_the_cache(
+    photos, tmp_path, monkeypatch
+):
+    class Newer(CountingSegmenter):
+        version = 2
+
+    cache = tmp_path / "tiles.npz"
+    tiles_of(photos[:2], cache=cache)
+    newer = Newer()
+    tiles_of(photos[:2], segmenter=newer, cache=cache)
+    assert newer.asked > 0
+    (tmp_path / "segmenter.tflite").write_bytes(b"another model")
+    monkeypatch.setattr("garmentlite.edge.shipped.FOLDER", tmp_path)
+    again = Newer()
+    tiles_of(photos[:2], segmenter=again, cache=cache)
+    assert again.asked > 0

@@ -1,7 +1,7 @@
-"""Random small changes of training images, made anew for every batch; never part of a saved network.
+"""Augmentation: random changes of the training images, made anew for every batch.
 
-Plain Pillow and NumPy on uint8 images: no framework is involved, so the same seed gives the same images
-under every Keras backend, and a broken-off run can go on with exactly the images it would have seen.
+It uses Pillow and NumPy on uint8 images and is never part of a saved network. So the same seed gives the same
+images under every Keras backend, and a run that was broken off continues with the images it would have seen.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from garmentlite.edge.metadata import MIRRORED, PLAIN
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far an image may be changed; every amount is drawn uniformly from [-limit, limit].
 
     Attributes:
-        rotation: Degrees about the centre.
-        shift: Share of the image's side, horizontally and vertically.
-        shear: Horizontal shear, as the tangent of its angle.
-        zoom: Share by which the image grows or shrinks, in each direction on its own.
+        rotation: Limit of the rotation about the centre, in degrees.
+        shift: Limit of the shift, horizontally and vertically, as a share of the image's side.
+        shear: Limit of the horizontal shear, as the tangent of its angle.
+        zoom: Limit of the share by which the image grows or shrinks, in each direction on its own.
         flip: Probability of a mirrored image, left for right.
         erase: Probability of a random rectangle painted over in one random grey (random erasing, Zhong
             et al. 2017, arXiv 1708.04896, with its 2% to 40% of the area and aspects up to 0.3).
@@ -32,21 +34,30 @@ class Augmentation:
     flip: float = 0.0
     erase: float = 0.0
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views of an image that a network trained with it can be asked about.
+
+        A network that saw mirrored images in training answers better when the mean of its answers to the
+        image itself, "plain", and to the "mirrored" image is taken.
+        """
+        return (PLAIN, MIRRORED) if self.flip > 0 else (PLAIN,)
+
 
 def augment(images_u8: np.ndarray, limits: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """Randomly rotated, sheared, zoomed and shifted copies of images.
 
-    What comes in from outside is 0, the background of Fashion-MNIST. (The default of Keras' layers
-    mirrors the garment at the border instead.) Pixels are taken from the nearest place, as the images
-    themselves were made by leaving out rows and columns: bilinear interpolation would take away a
-    good part of the variance between neighbouring pixels, and the network would train on images blurrier
-    than any it is asked about.
+    Pixels from outside the image are 0, the background of Fashion-MNIST. (The default of Keras' layers
+    mirrors the garment at the border instead.) The nearest pixel is taken, without interpolation, since
+    the images themselves were made by leaving out rows and columns: bilinear interpolation would remove a
+    good part of the variance between neighbouring pixels, and the network would be trained on blurrier
+    images than those it is asked about.
 
     Args:
         images_u8: uint8, shape (N, H, W). Not changed.
         limits: How far each image may be changed.
-        rng: Source of the random amounts; six are drawn per image, whatever the limits, and more where
-            there is flipping or erasing.
+        rng: Source of the random amounts; six are drawn for each image, whatever the limits, and more if
+            images are flipped or erased.
 
     Returns:
         uint8, shape (N, H, W).
@@ -87,7 +98,7 @@ def _erase(images_u8: np.ndarray, probability: float, rng: np.random.Generator) 
 def _inverse_affine(
     count: int, height: int, width: int, limits: Augmentation, rng: np.random.Generator
 ) -> np.ndarray:
-    """The six numbers Pillow wants per image, shape (N, 6): from a place in the result to the source."""
+    """The coefficients of Pillow's AFFINE for each image, shape (N, 6): from the result to the source."""
     angle, shift_x, shift_y, shear, zoom_x, zoom_y = rng.uniform(-1, 1, (6, count))
     angle = np.deg2rad(limits.rotation * angle)
     shear = limits.shear * shear

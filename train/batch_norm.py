@@ -1,4 +1,4 @@
-"""Batch-norm statistics as inference will meet them."""
+"""Recalibration of batch-norm: its statistics are measured again as inference will meet them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ RECALIBRATION_IMAGES = 3000
 class Recalibration:
     """Sets the moving statistics of every batch-norm to those of clean images without dropout.
 
-    What a batch-norm averages during training comes from augmented images and through dropout, both of
-    which change the variance (Li et al. 2019, "Understanding the disharmony between dropout and batch
-    normalization by variance shift"): the same weights can be a point of accuracy apart.
+    During training a batch-norm averages over augmented images and through dropout, and both change the
+    variance (Li et al. 2019, "Understanding the disharmony between dropout and batch normalization by
+    variance shift"). With the same weights this can cost a point of accuracy.
     """
 
     def __init__(self, model: keras.Model, images_u8: np.ndarray) -> None:
         """Takes the images.
 
         Args:
-            model: Each of its layers is used once.
+            model: A network that uses each of its layers once.
             images_u8: Clean training images, uint8, shape (N, H, W); the first few thousand are used.
         """
         self._model = model
         self._x = as_input(images_u8[:RECALIBRATION_IMAGES])
 
     def apply(self) -> None:
-        """Sets the statistics, front to back, each with those before it already set."""
+        """Sets the statistics from the first layer to the last, so that each sees those before it."""
         values = {id(self._model.input): keras.ops.convert_to_tensor(self._x)}
         uses = Counter(id(tensor) for layer in self._model.layers for tensor in _inputs(layer))
         for layer in self._model.layers:
@@ -48,7 +48,9 @@ class Recalibration:
             for tensor in inputs:
                 uses[id(tensor)] -= 1
                 if not uses[id(tensor)]:
-                    del values[id(tensor)]  # thousands of images in every layer would not fit
+                    del values[
+                        id(tensor)
+                    ]  # the outputs of all layers at once would not fit into memory
 
 
 def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:

@@ -1,4 +1,4 @@
-"""What networks are made of: convolution or dense, then batch-norm, then ReLU, so that batch-norm folds."""
+"""Blocks of the networks: convolution or dense, then batch-norm, then ReLU, so that batch-norm folds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def conv_bn_relu(
     relu: bool = True,
     initializer: str = "glorot_uniform",
 ) -> keras.KerasTensor:
-    """A convolution with batch-norm and, unless `relu` is False, ReLU."""
+    """Adds a convolution with batch-norm and, unless `relu` is False, ReLU."""
     x = layers.Conv2D(
         filters,
         kernel,
         strides=strides,
         padding=padding,
-        use_bias=False,  # the batch-norm behind it has one
+        use_bias=False,  # the batch-norm that follows has one
         kernel_initializer=initializer,
     )(x)
     x = layers.BatchNormalization()(x)
@@ -32,17 +32,17 @@ def conv_bn_relu(
 
 
 def conv_relu(x: keras.KerasTensor, filters: int, *, padding: str = "same") -> keras.KerasTensor:
-    """A 3x3 convolution with bias and ReLU."""
+    """Adds a 3x3 convolution with bias and ReLU."""
     return layers.ReLU()(layers.Conv2D(filters, 3, padding=padding)(x))
 
 
 def dense_bn_relu(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
-    """A dense layer with batch-norm and ReLU."""
+    """Adds a dense layer with batch-norm and ReLU."""
     x = layers.Dense(units, use_bias=False)(x)
     x = layers.BatchNormalization()(x)
     return layers.ReLU()(x)
 
 
 def dense_relu(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
-    """A dense layer with bias and ReLU."""
+    """Adds a dense layer with bias and ReLU."""
     return layers.ReLU()(layers.Dense(units)(x))

@@ -1,4 +1,4 @@
-"""How much each class counts in the loss: typed by the user, or taken from the network's protocol."""
+"""Class weights: the factor of each class in the loss, as typed, or the network's own."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from garmentlite.edge.labels import class_id_of
 def parse(
     options: Sequence[str], defaults: Mapping[str, float], labels: Sequence[str], y: np.ndarray
 ) -> dict[str, float]:
-    """The factor of every class from what was typed.
+    """Reads the factor of every class.
 
     Args:
-        options: Values of `--class-weight`: "NAME=FACTOR" any number of times, or one of "none" and
-            "balanced". Empty for the network's own.
-        defaults: The network's own factors by label; used where `options` is empty.
+        options: Values of `--class-weight`: "NAME=FACTOR" any number of times, or "none", or "balanced".
+            Empty for the network's own factors.
+        defaults: The network's own factors by label.
         labels: All labels in the order of their numbers.
-        y: Class numbers of the images trained on, shape (N,); "balanced" counts them.
+        y: Class numbers of the training images, shape (N,); "balanced" counts them.
 
     Returns:
-        Label to factor, for all labels, in their order.
+        Factor by label, for all labels.
 
     Raises:
-        OptionError: If an option is none of these, a class is unknown, or a factor is not above 0.
+        OptionError: If an option has another form, a class is unknown, or a factor is not above 0.
     """
     if list(options) == ["none"]:
         given: Mapping[str, float] = {}
@@ -41,15 +41,15 @@ def parse(
 
 
 def balanced(y: np.ndarray, num_classes: int) -> np.ndarray:
-    """Factors that give every class the same total weight: N / (C * count), as scikit-learn has it.
+    """Factors that give every class the same total weight: N / (C * count), as in scikit-learn.
 
     Args:
         y: Class numbers, shape (N,).
         num_classes: C.
 
     Returns:
-        float64, shape (C,); 1 for a class without an image. Where every class has one, the weights of
-        all images sum to N.
+        float64, shape (C,); 1 for a class without images. If every class has images, the weights of all
+        images sum to N.
     """
     counts = np.bincount(y, minlength=num_classes)
     return np.where(counts > 0, len(y) / (num_classes * np.maximum(counts, 1)), 1.0)

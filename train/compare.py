@@ -1,14 +1,13 @@
-"""Runs side by side: what one does better, who pays for it, and what may be chance.
+"""Comparison of runs: which class gains, which pays for it, and which difference may be chance.
 
-The stored figures are of the test set, which is not read again here. Two runs differ in a figure where the
-difference is above two standard errors. Those are of two independent samples: the runs saw the same images,
-so the error is smaller than that and the rule a cautious one. Where both networks are at hand, the images on
-which one is right and the other wrong are counted on validation images, which decides more.
+The stored figures are those of the test set, which is not read again here. Two runs differ in a figure if the
+difference is above two standard errors. These are the standard errors of two independent samples; since the
+runs saw the same images, the true error is smaller, and the rule is cautious. If both networks are at hand,
+the validation images on which one is right and the other wrong are counted: that shows smaller differences.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,22 +17,26 @@ from typing import Any
 import numpy as np
 
 from garmentlite.edge import metrics
+from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse
 from garmentlite.edge.errors import DataError, OptionError
+from garmentlite.edge.files import read_bytes
+from garmentlite.edge.labels import class_id_of
+from garmentlite.edge.text_table import text_table
 from garmentlite.train import runs
 
-STANDARD_ERRORS = 2.0  # chance alone goes beyond about once in twenty
+STANDARD_ERRORS = 2.0  # chance alone exceeds this about once in twenty times
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is stored of one run.
+    """The stored figures of one run.
 
     Attributes:
-        name: What it is called beside the others.
-        path: Where it was read.
+        name: Name of the run in the comparison.
+        path: The folder or card that it was read from.
         labels: Class names in the order of their numbers.
-        confusion: Of the test images, int64, shape (C, C), row = true class.
-        model: The network, where the run keeps it.
+        confusion: Confusion matrix of the test images, int64, shape (C, C), row = true class.
+        model: File of the network; None if there is none beside the figures.
     """
 
     name: str
@@ -44,17 +47,17 @@ class Measured:
 
     @property
     def images(self) -> int:
-        """How many test images."""
+        """Number of test images."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """Of the test images, in [0, 1]."""
+        """Accuracy on the test images, in [0, 1]."""
         return metrics.accuracy(self.confusion)
 
     @property
     def recall(self) -> np.ndarray:
-        """Of every class, float64, shape (C,); NaN for one without images."""
+        """Recall of each class, float64, shape (C,); NaN for a class without images."""
         return metrics.recall_per_class(self.confusion)
 
     @property
@@ -64,7 +67,7 @@ class Measured:
 
     @property
     def precision(self) -> np.ndarray:
-        """Of every class, float64, shape (C,); NaN for one that is never answered."""
+        """Precision of each class, float64, shape (C,); NaN for a class that is never answered."""
         return metrics.precision_per_class(self.confusion)
 
     @property
@@ -97,9 +100,9 @@ class Change:
     """A share of images in two runs.
 
     Attributes:
-        before: In the first, in [0, 1].
-        after: In the other.
-        standard_error: Of the difference, as of independent samples.
+        before: The share in the first run, in [0, 1]; NaN if it is undefined.
+        after: The share in the other run.
+        standard_error: Standard error of the difference of independent samples.
     """
 
     before: float
@@ -108,17 +111,17 @@ class Change:
 
     @property
     def difference(self) -> float:
-        """What the other has more."""
+        """How much higher the share of the other run is."""
         return self.after - self.before
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether chance alone may have made it; also where a share is not defined."""
+        """Whether chance alone may explain the change; also true if a share is undefined."""
         return not abs(self.difference) > STANDARD_ERRORS * self.standard_error
 
     @property
     def text(self) -> str:
-        """Such as "74.2% -> 86.6%"."""
+        """The change as text, such as "74.2% -> 86.6%"."""
         return f"{self.before:.1%} -> {self.after:.1%}"
 
     def as_document(self) -> dict[str, Any]:
@@ -135,11 +138,11 @@ class Difference:
     """One run against the first.
 
     Attributes:
-        first: What it is compared with.
-        other: What is compared.
-        accuracy: Of all images.
-        recall: Of every class.
-        precision: Of every class.
+        first: The baseline.
+        other: The run that is compared with it.
+        accuracy: Change of the accuracy.
+        recall: Change of the recall of each class.
+        precision: Change of the precision of each class.
     """
 
     first: Measured
@@ -150,20 +153,20 @@ class Difference:
 
     @property
     def gains(self) -> list[int]:
-        """Classes with more recall, beyond chance; the largest gain first."""
+        """Classes whose recall rose beyond chance; the largest gain first."""
         gained = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(gained, key=lambda i: -self.recall[i].difference)
         return [i for i in order if self.recall[i].difference > 0]
 
     @property
     def losses(self) -> list[int]:
-        """Classes with less recall, beyond chance; the largest loss first."""
+        """Classes whose recall fell beyond chance; the largest loss first."""
         lost = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(lost, key=lambda i: self.recall[i].difference)
         return [i for i in order if self.recall[i].difference < 0]
 
     def sentences(self) -> list[str]:
-        """Who gains, who pays for it, what it does to accuracy, and what may be chance."""
+        """Which classes gain, which lose, how accuracy changes, and what may be chance."""
         labels = self.first.labels
         said = [
             f"{labels[i]} gains {100 * self.recall[i].difference:.1f} points of recall "
@@ -172,32 +175,34 @@ class Difference:
         ]
         paid = [self._payment(i) for i in self.losses]
         if paid and self.gains:
-            said.append(f"It is paid for in other classes: {'; '.join(paid)}.")
+            said.append(f"Other classes lose recall: {'; '.join(paid)}.")
         elif paid:
-            said.append(f"Without a gain elsewhere there is less of {'; '.join(paid)}.")
+            said.append(f"No class gains recall, and these lose it: {'; '.join(paid)}.")
         elif self.gains:
-            said.append("No class pays for it more than chance may take.")
+            said.append("No class loses more recall than chance may explain.")
         said += [
-            f"Of the answers {labels[i]} fewer are right: {self.precision[i].text}."
+            f"The precision of {labels[i]} falls: {self.precision[i].text}."
             for i in self.gains
             if not self.precision[i].may_be_chance and self.precision[i].difference < 0
         ]
         if self.accuracy.may_be_chance:
-            verdict = "within two standard errors, may be chance"
+            verdict = "the difference is within two standard errors and may be chance"
         else:
-            verdict = "more" if self.accuracy.difference > 0 else "less"
-            verdict += ", by more than two standard errors"
+            verdict = "higher" if self.accuracy.difference > 0 else "lower"
+            verdict += " by more than two standard errors"
         said.append(f"Accuracy {self.accuracy.text}: {verdict}.")
         same = [
             label for label, change in zip(labels, self.recall, strict=True) if change.may_be_chance
         ]
         if same:
             which = "of every class" if len(same) == len(labels) else f"of {', '.join(same)}"
-            said.append(f"Within two standard errors, may be chance: the recall {which}.")
+            said.append(
+                f"The recall {which} differs by less than two standard errors, which may be chance."
+            )
         return said
 
     def _payment(self, class_id: int) -> str:
-        """What a class lost, and to which."""
+        """How much recall a class lost, and to which class."""
         labels = self.first.labels
         moved = self.other.confusion[class_id] - self.first.confusion[class_id]
         moved[class_id] = 0
@@ -205,7 +210,9 @@ class Difference:
         change = self.recall[class_id]
         name = f"{labels[class_id]} {100 * change.difference:+.1f} points ({change.text})"
         if self.first.confusion[class_id].sum() != self.other.confusion[class_id].sum():
-            return name  # other images: their counts do not subtract
+            return (
+                name  # the runs were measured on other images, so their counts cannot be subtracted
+            )
         return f"{name}, {moved[to]} more of its images taken for {labels[to]}"
 
     def as_document(self) -> dict[str, Any]:
@@ -222,14 +229,63 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Images on which two networks differ.
+class Comparison:
+    """Runs compared with the first of them.
 
     Attributes:
-        label: Their class, or "all classes".
-        images: How many there are of it.
-        lost: Recognised by the first alone.
-        gained: Recognised by the other alone.
+        runs: The figures of each run; the first is the baseline.
+        differences: The difference of every other run from the first, in their order.
+        class_id: Number of the class whose precision and trade-off are shown.
+    """
+
+    runs: list[Measured]
+    differences: list[Difference]
+    class_id: int
+
+    def as_document(self) -> dict[str, Any]:
+        """The comparison as JSON can hold it."""
+        return {
+            "runs": [run.as_document() for run in self.runs],
+            "differences": [difference.as_document() for difference in self.differences],
+        }
+
+    def as_text(self) -> str:
+        """A table, in which * marks a difference beyond chance, and the differences in words."""
+        first, differences = self.runs[0], self.differences
+        head = ["", first.name]
+        macro = ["macro recall", _percent(first.macro_recall)]
+        lowest = ["lowest recall", _lowest_recall(first)]
+        for run in self.runs[1:]:
+            head += [run.name, "points "]
+            macro += [_percent(run.macro_recall), ""]
+            lowest += [_lowest_recall(run), ""]
+        rows = [_row("accuracy", first.accuracy, [one.accuracy for one in differences])]
+        rows += [macro, lowest]
+        for i, label in enumerate(first.labels):
+            rows.append(_row(label, first.recall[i], [one.recall[i] for one in differences]))
+        chosen = self.class_id
+        precision = [one.precision[chosen] for one in differences]
+        rows.append(_row(f"precision {first.labels[chosen]}", first.precision[chosen], precision))
+        lines = [
+            text_table(head, rows),
+            "Recall on the test images, as stored; * differs from "
+            f"{first.name} by more than two standard errors.",
+        ]
+        for difference in differences:
+            lines.append(f"{difference.other.name}:")
+            lines += [f"  {sentence}" for sentence in difference.sentences()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The images of a class on which two networks differ.
+
+    Attributes:
+        label: The class, or "all classes".
+        images: Number of images of the class.
+        lost: Number of images that only the first network recognises.
+        gained: Number of images that only the other network recognises.
     """
 
     label: str
@@ -239,7 +295,7 @@ class Paired:
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether chance alone may have made it (McNemar's test as two standard errors)."""
+        """Whether chance alone may explain it (McNemar's test at two standard errors)."""
         error = math.sqrt(self.lost + self.gained)
         return not abs(self.gained - self.lost) > STANDARD_ERRORS * error
 
@@ -250,11 +306,11 @@ class Paired:
 
 @dataclass(frozen=True)
 class TradeOff:
-    """What a class's recall costs in accuracy when its output alone is moved.
+    """The accuracy that the recall of one class costs, if an offset is added to its output alone.
 
     Attributes:
-        recall: Of the class, float64, shape (M,), rising; every value that it can have.
-        accuracy: Of all images, the highest with that recall, float64, shape (M,).
+        recall: Every value that the recall of the class can have, float64, shape (M,), rising.
+        accuracy: The highest accuracy with that recall, float64, shape (M,).
         here: Recall and accuracy of the network as it is.
     """
 
@@ -264,14 +320,14 @@ class TradeOff:
 
 
 def read(paths: Sequence[Path]) -> list[Measured]:
-    """What is stored of finished runs and of cards.
+    """Reads the stored figures of finished runs and of cards.
 
     Args:
-        paths: Folders of runs, or cards of converted models (`models/NAME.json`), of which the int8 file is
-            taken. Named by their last part, by all of it where two would have the same name.
+        paths: Folders of runs, or cards of converted models (`models/NAME.json`), whose int8 file is
+            taken. Runs are named by the last part of the path, or by all of it if two names were alike.
 
     Raises:
-        DataError: If one is not finished, or no such file.
+        DataError: If a run is not finished, or a file is no card.
         OptionError: If they do not have the same classes.
     """
     short = [
@@ -307,12 +363,30 @@ def read(paths: Sequence[Path]) -> list[Measured]:
     return found
 
 
+def compare_runs(paths: Sequence[Path], class_name: str) -> Comparison:
+    """Compares finished runs with the first of them.
+
+    Args:
+        paths: Two runs or more, see `read`.
+        class_name: Name of the class whose precision and trade-off are shown.
+
+    Raises:
+        OptionError: If there are fewer than two runs, they have other classes, or none is called so.
+        DataError: If one is not finished.
+    """
+    if len(paths) < 2:
+        raise OptionError("cli compare takes two runs or more; the first is the baseline.")
+    measured = read(paths)
+    class_id = class_id_of(class_name, measured[0].labels)
+    return Comparison(measured, [compare(measured[0], other) for other in measured[1:]], class_id)
+
+
 def compare(first: Measured, other: Measured) -> Difference:
-    """One run against the first, on the stored figures of the test set."""
+    """Compares one run with the first by their stored figures on the test set."""
     return Difference(
         first,
         other,
-        _change(
+        change_of_share(
             (np.trace(first.confusion), first.images), (np.trace(other.confusion), other.images)
         ),
         tuple(_changes(first.confusion, other.confusion, axis=1)),
@@ -323,16 +397,16 @@ def compare(first: Measured, other: Measured) -> Difference:
 def paired(
     y_true: np.ndarray, logits: np.ndarray, other: np.ndarray, labels: Sequence[str]
 ) -> list[Paired]:
-    """The images on which one of two networks is right and the other wrong.
+    """Counts the images on which one of two networks is right and the other wrong.
 
     Args:
         y_true: Class numbers, shape (N,).
-        logits: Of the first network, shape (N, C).
-        other: Of the other on the same images, shape (N, C).
+        logits: Logits of the first network, shape (N, C).
+        other: Logits of the other network on the same images, shape (N, C).
         labels: The C class names.
 
     Returns:
-        One entry per class, then one for all of them.
+        One entry for each class, then one for all classes.
     """
     right, right_other = (answers.argmax(axis=1) == y_true for answers in (logits, other))
     counts = [
@@ -344,12 +418,12 @@ def paired(
 
 
 def trade_off(y_true: np.ndarray, logits: np.ndarray, class_id: int) -> TradeOff:
-    """Moves the output of one class over all offsets at which an answer changes.
+    """Computes recall and accuracy for every offset of one output at which an answer changes.
 
     Args:
         y_true: Class numbers, shape (N,); at least one of the class.
         logits: Shape (N, C).
-        class_id: The class.
+        class_id: Number of the class.
     """
     own = logits[:, class_id].astype(np.float64)
     rivals = logits.astype(np.float64)
@@ -372,16 +446,18 @@ def trade_off(y_true: np.ndarray, logits: np.ndarray, class_id: int) -> TradeOff
 
 
 def _document_of(path: Path) -> Any:
-    """The figures on the test images, as `metrics.summary` made them."""
+    """The figures on the test images, a document by `metrics.summary`."""
     keys: tuple[str, ...] = ("test",)
     if path.is_dir():
         document = runs.read_json(path, runs.METRICS)
     else:
         try:
-            document, keys = json.loads(path.read_text()), ("measured", "int8", *keys)
-        except (OSError, ValueError) as error:
+            document = parse(read_bytes(path, LARGEST_BYTES)).fields
+            keys = ("measured", "int8", *keys)
+        except (OSError, DocumentError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
-                f"{path} is neither the folder of a run nor a model's card ({error}); name a folder made "
+                f"{path} is neither the folder of a run nor a model's card ({reason}); name a folder made "
                 "by 'cli train' or a file such as models/weighted-cnn.json."
             ) from error
     try:
@@ -389,16 +465,33 @@ def _document_of(path: Path) -> Any:
             document = document[key]
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{path} holds no figures of the test images ({' / '.join(keys)} is missing); finish the run "
+            f"{path} holds no figures on the test images ({' / '.join(keys)} is missing); finish the run "
             "with 'cli train --resume', or name another."
         ) from error
     return document
 
 
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.1%}"
+
+
+def _lowest_recall(run: Measured) -> str:
+    return f"{run.labels[run.hardest]} {_percent(run.recall[run.hardest])}"
+
+
+def _row(name: str, before: float, changes: Sequence[Change]) -> list[str]:
+    """Cells of one figure: of the first run, then of each other run with the difference in points."""
+    cells = [name, _percent(before)]
+    for change in changes:
+        mark = " " if change.may_be_chance else "*"
+        cells += [_percent(change.after), f"{100 * change.difference:+.1f}{mark}"]
+    return cells
+
+
 def _changes(first: np.ndarray, other: np.ndarray, *, axis: int) -> list[Change]:
-    """Diagonal over the sums along an axis, class by class."""
+    """The diagonal over the sums along an axis, for each class."""
     return [
-        _change(before, after)
+        change_of_share(before, after)
         for before, after in zip(
             zip(np.diagonal(first), first.sum(axis=axis), strict=True),
             zip(np.diagonal(other), other.sum(axis=axis), strict=True),
@@ -407,8 +500,8 @@ def _changes(first: np.ndarray, other: np.ndarray, *, axis: int) -> list[Change]
     ]
 
 
-def _change(before: tuple[int, int], after: tuple[int, int]) -> Change:
-    """From (part, whole) to (part, whole)."""
+def change_of_share(before: tuple[int, int], after: tuple[int, int]) -> Change:
+    """The change from one share to another, each given as (part, whole)."""
     shares = [part / whole if whole else math.nan for part, whole in (before, after)]
     variances = [
         share * (1 - share) / whole if whole else math.nan

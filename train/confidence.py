@@ -1,7 +1,7 @@
-"""How far a network may be believed on photographs: its temperature, and when it had better say "unknown".
+"""Confidence calibration on photographs: the temperature, and the threshold of the answer "unknown".
 
-Both are fitted on photographs that the network has not been trained on. Where one was trained on all there
-are, the networks of the folds stand for it: each answers for the photographs that it has not seen.
+Both are fitted on photographs that the network was not trained on. For a network that was trained on all
+photographs, the networks of the folds stand in: each answers for the photographs that it has not seen.
 """
 
 from __future__ import annotations
@@ -13,40 +13,41 @@ from typing import Any
 
 import numpy as np
 
+from garmentlite.edge import recognition
 from garmentlite.edge.errors import DataError
-from garmentlite.edge.metadata import MIRRORED, PLAIN
 from garmentlite.edge.metrics import calibration_error, confidence_bins, defined
 from garmentlite.edge.probabilities import softmax
-from garmentlite.edge.recognition import after_second_opinion, mean_over_views, views
+from garmentlite.edge.recognition import after_second_opinion, mean_over_views
 from garmentlite.train import runs
-from garmentlite.train.adapt import losses
+from garmentlite.train.photo_figures import group_cross_entropy
 
-# Of the photographs of garments. Some 70% of them would have been named wrongly.
+# Share of the photographs of garments that are answered with "unknown"; the answer to about 70% of them would
+# have been wrong.
 FALSE_REJECTIONS = 0.01
 
 SUREST_REJECTED = 0.98  # an answer of this confidence is never "unknown"
-FEWEST = 50  # photographs: with fewer, neither a quantile nor a temperature says anything
-BINS = 10  # of equal width, of the calibration table
+FEWEST = 50  # photographs; with fewer, neither a quantile nor a temperature means anything
+BINS = 10  # bins of equal width in the calibration table
 _TEMPERATURES = np.arange(20, 501) / 100
-_RESAMPLINGS = 1000  # of the interval, by the percentile bootstrap (Efron 1979)
+_RESAMPLINGS = 1000  # for the interval, by the percentile bootstrap (Efron 1979)
 _SEED = 1979
 
-# From the file of a network and images, uint8 (N, H, W), to float32 logits (N, C).
+# Computes float32 logits (N, C) from the file of a network and uint8 images (N, H, W).
 Predict = Callable[[Path, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What networks make of photographs that they were not trained on, all folds together.
+    """The answers of networks to photographs that they were not trained on, all folds together.
 
     Attributes:
-        logits: float32, shape (2, V, N, C), of V views (see `edge.recognition.views`) of every photograph as
-            it is prepared, and as it is by the second opinion: the same again where there is none, and all
-            alike where that finds no garment.
-        members: bool, shape (N, C), the classes each may be; none where it is no garment of the classes.
-        groups: bool, shape (G, C), what photographs are labelled with.
-        labels: Names of these, G.
-        is_empty: bool, shape (N,), whether it is a piece of ground.
+        logits: float32, shape (2, V, N, C): the logits of V views (see `edge.recognition.views`) of every
+            photograph, first as the first mask of the segmenter gives it, then by its second opinion.
+            Without a second opinion they are the same; where it finds no garment, they are all 0.
+        members: The right classes of each photograph, bool, shape (N, C); none if it shows something else.
+        groups: The classes that each group stands for, bool, shape (G, C).
+        labels: Names of the groups.
+        is_empty: Whether it is a piece of ground, bool, shape (N,).
         runs: Number of networks.
     """
 
@@ -63,21 +64,19 @@ class HeldOut:
         return np.any(self.members, axis=1)
 
     def probabilities(self, temperature: float) -> np.ndarray:
-        """As the device computes them: float32, shape (N, C)."""
-        first, second = (
-            mean_over_views(softmax(one / np.float32(temperature))) for one in self.logits
-        )
+        """The probabilities that the device computes: float32, shape (N, C)."""
+        first, second = (mean_over_views(softmax(one, temperature)) for one in self.logits)
         return after_second_opinion(first, second)
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """What is written into a model file, and what it was found by.
+    """Temperature and threshold, which are written into a model file, and the figures they give.
 
     Attributes:
-        temperature: Logits are divided by it before softmax.
+        temperature: The logits are divided by it before softmax.
         unknown_threshold: Confidence below which the answer is "unknown".
-        measured: Figures of the photographs it was fitted on, as JSON can hold them.
+        measured: Figures on the photographs that they were fitted on, as JSON can hold them.
     """
 
     temperature: float
@@ -88,71 +87,66 @@ class Confidence:
         """What was chosen, and what it costs."""
         found = self.measured
         return (
-            f"Of {found['photographs']:,} photographs not trained on: logits are divided by "
-            f"{self.temperature:g}, below {self.unknown_threshold:.0%} an answer is 'unknown': "
+            f"Fitted on {found['photographs']:,} held-out photographs: temperature {self.temperature:g}, and "
+            f"an answer below {self.unknown_threshold:.0%} is 'unknown'. This rejects "
             f"{found['garments_rejected']:.1%} of the garments, {found['wrong_among_them']:.0%} of which "
             f"would have been named wrongly; calibration error {found['calibration_error']:.3f}."
         )
 
 
-def read_held_out(folders: Sequence[Path], predict: Predict, *, mirrored: bool) -> HeldOut:
-    """Asks every run's network about the photographs that it was not trained on.
+def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str]) -> HeldOut:
+    """Asks the network of every run about the photographs that it was not trained on.
 
     Args:
-        folders: Of finished runs on photographs, each with others held out; at least one.
+        folders: Folders of finished runs on photographs, at least one; each holds out other photographs.
         predict: Computes the logits of a `.keras` file.
-        mirrored: Whether the device will show it mirrored images too, as one that was trained on them.
+        views: The views of an image that the device will ask the network about.
 
     Raises:
-        DataError: If a run has no photographs, the same are held out in two, or other labels.
+        DataError: If a run has no photographs, two runs hold out the same ones, or their labels differ.
     """
     seen: set[str] = set()
     logits, members, is_empty = [], [], []
     groups: np.ndarray | None = None
     for folder in folders:
         stored = runs.read_photos(folder)
-        held = stored["is_held_out"]
-        names = set(stored["files"][held].tolist())
+        held, tiles = stored.is_held_out, stored.tiles
+        names = {name for name, is_held in zip(stored.files, held, strict=True) if is_held}
         if names & seen:
             raise DataError(
                 f"{folder} holds out photographs that another run holds out too, such as "
                 f"{min(names & seen)}; name runs of different folds of one collection."
             )
         seen |= names
-        if groups is not None and not np.array_equal(groups, stored["members"]):
+        if groups is not None and not np.array_equal(groups, stored.members):
             raise DataError(
                 f"The photographs of {folder} are labelled otherwise than those of {folders[0]}; name runs "
                 "of different folds of one collection."
             )
-        y, groups = stored["y"], stored["members"]
-        shown = held & stored["found"]
-        tiles = stored["tiles_u8"]
-        # Runs of an earlier version have no pieces of ground and no second opinions.
-        grounds = stored.get("grounds_u8", tiles[:, :0])[held].reshape(-1, *tiles.shape[2:])
-        is_taken = grounds.any(axis=(1, 2))
-        images = np.concatenate([tiles[shown, 0], grounds[is_taken]])
-        second = images.copy()
-        if "second_u8" in stored:
-            second[: shown.sum()] = stored["second_u8"][shown]
-        asked = (PLAIN, MIRRORED) if mirrored else (PLAIN,)
-        ways = [view for each in (images, second) for view in views(each, asked)]
+        y, groups = stored.y, stored.members
+        shown = held & tiles.found
+        # Pieces of ground are judged once, without a second opinion.
+        grounds = tiles.grounds_taken_for_garments(held)
+        images = np.concatenate([tiles.tiles_u8[shown, 0], grounds])
+        second = np.concatenate([tiles.second_u8[shown], grounds])
+        second_found = np.concatenate([tiles.second_found[shown], np.ones(len(grounds), bool)])
+        ways = [way for each in (images, second) for way in recognition.views(each, views)]
         shape = (2, len(ways) // 2, len(images), groups.shape[1])
-        if len(images):  # at once, since the network is read and compiled for every call
+        if len(images):  # in one call, since the network is read and compiled for each
             answers = predict(runs.model_file(folder), np.concatenate(ways)).reshape(shape)
-            answers[1, :, ~second.any(axis=(1, 2))] = 0  # where it finds no garment
+            answers[1, :, ~second_found] = 0
             logits.append(answers)
         else:
             logits.append(np.zeros(shape, np.float32))
         of_class = np.where(y[shown, np.newaxis] >= 0, groups[y[shown]], False)
-        none = np.zeros((int(is_taken.sum()), groups.shape[1]), bool)
-        members.append(np.concatenate([of_class, none]))
+        members.append(np.concatenate([of_class, np.zeros((len(grounds), groups.shape[1]), bool)]))
         is_empty.append(np.arange(len(images)) >= len(of_class))
     assert groups is not None  # there is a folder
     return HeldOut(
         np.concatenate(logits, axis=2),
         np.concatenate(members),
         groups,
-        tuple(stored["groups"].tolist()),
+        stored.groups,
         np.concatenate(is_empty),
         len(folders),
     )
@@ -171,7 +165,7 @@ def fit(held_out: HeldOut) -> Confidence:
     if is_garment.sum() < FEWEST:
         raise DataError(
             f"{int(is_garment.sum())} photographs of garments were held out, at least {FEWEST} are needed "
-            "to say how sure a network may be; name runs on more folds."
+            "to calibrate the confidence; name runs on more folds."
         )
     garments = replace(
         held_out,
@@ -182,14 +176,14 @@ def fit(held_out: HeldOut) -> Confidence:
 
     def loss(temperature: float) -> float:
         log_probabilities = np.log(garments.probabilities(temperature) + 1e-12)
-        return float(losses(log_probabilities, garments.members).mean())
+        return float(group_cross_entropy(log_probabilities, garments.members).mean())
 
     temperature = float(min(_TEMPERATURES, key=loss))
     probabilities = held_out.probabilities(temperature)
     confidence = probabilities.max(axis=1)
     threshold = float(np.quantile(confidence[is_garment], FALSE_REJECTIONS))
-    # Of photographs that are all told with ease, all are equally sure but for roundings, which the int8
-    # file has others of.
+    # If all photographs are easy, all answers are equally confident but for roundings, which differ in the
+    # int8 file.
     threshold = min(threshold, SUREST_REJECTED)
     measured = _measured(held_out, probabilities, confidence, threshold)
     return Confidence(temperature, threshold, measured)
@@ -198,18 +192,18 @@ def fit(held_out: HeldOut) -> Confidence:
 def calibration(
     probabilities: np.ndarray, members: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence and whether it was right, of photographs whose labels may be groups.
+    """The confidence of each answer and whether it was right, for photographs whose labels may be groups.
 
-    Where a class is named that a group of the labels holds, only the group is known to be right or wrong:
-    then the confidence is that in the group.
+    If a group holds the class that was answered, only the group is known to be right or wrong; the confidence
+    is then that in the group.
 
     Args:
         probabilities: Shape (N, C).
-        members: bool, shape (N, C), the classes each may be.
-        groups: bool, shape (G, C), what photographs are labelled with.
+        members: The right classes of each photograph, bool, shape (N, C).
+        groups: The classes that each group stands for, bool, shape (G, C).
 
     Returns:
-        float, shape (N,), and bool, shape (N,).
+        The confidence, float, shape (N,), and whether the answer was right, bool, shape (N,).
     """
     answer = probabilities.argmax(axis=1)
     together = np.eye(len(groups[0]), dtype=bool)
@@ -248,7 +242,7 @@ def _measured(
         for number in np.unique(bin_of)
     ]
     is_rejected = confidence < threshold
-    rejected = is_rejected[is_garment]  # none where the least sure answers are equally sure
+    rejected = is_rejected[is_garment]  # may be none, if the least confident answers are equal
     members = held_out.members[is_garment]
     per_group = []
     for label, group in zip(held_out.labels, held_out.groups, strict=True):

@@ -1,10 +1,12 @@
-"""Fashion-MNIST: found or obtained, checked, and split; NumPy and the standard library only."""
+"""Fashion-MNIST: found or downloaded, checked and split; with NumPy and the standard library alone."""
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import http.client
+import io
 import os
 import shutil
 import subprocess
@@ -18,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentlite.edge.errors import DataError
-from garmentlite.edge.files import write_bytes
+from garmentlite.edge.errors import READ_ERRORS, DataError
+from garmentlite.edge.files import cache_root, is_file, read_bytes, require_writable, write_bytes
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.text_table import text_table
 
-# MD5 of the decompressed files: those of the release after the duplicates were removed (commit 658ec8c
-# of github.com/zalandoresearch/fashion-mnist). The compressed files differ from place to place.
+# MD5 of the decompressed files, as released after duplicates were removed (commit 658ec8c of
+# github.com/zalandoresearch/fashion-mnist). The compressed files differ from mirror to mirror.
 MD5 = {
     "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
     "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
@@ -31,14 +34,17 @@ MD5 = {
     "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
 }
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where that package puts its files
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # the folder of that package's files
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
 )
-TIMEOUT_S = 10  # without an answer by then, the next place is tried
-LARGEST_DOWNLOAD = 64 << 20  # bytes; the largest file has 26 MB
+TIMEOUT_S = 10  # after this time without an answer the next mirror is tried
+LARGEST_BYTES = 64 << 20  # of a file, compressed or not; the largest have 26 MB and 47 MB
 VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
+SPLIT_SEED = (
+    20170825  # of every split that is the same for all runs; the date of the data set's release
+)
 
 Say = Callable[[str], None]
 
@@ -48,11 +54,11 @@ class FashionMnist:
     """The data set in memory.
 
     Attributes:
-        x_train: uint8, shape (60000, 28, 28): light garment on background 0.
-        y_train: uint8, shape (60000,), class numbers in [0, 10).
-        x_test: uint8, shape (10000, 28, 28). For the last measurement only.
-        y_test: uint8, shape (10000,).
-        folder: Where the files were found.
+        x_train: Training images, uint8, shape (60000, 28, 28): a light garment on background 0.
+        y_train: Their class numbers, uint8, shape (60000,), in [0, 10).
+        x_test: Test images, uint8, shape (10000, 28, 28); for the last measurement only.
+        y_test: Their class numbers, uint8, shape (10000,).
+        folder: The folder where the files were found.
     """
 
     x_train: np.ndarray
@@ -63,18 +69,19 @@ class FashionMnist:
 
 
 def load(data_dir: Path | None = None, say: Say = lambda sentence: None) -> FashionMnist:
-    """Finds or obtains Fashion-MNIST, checks every file, and reads it.
+    """Finds or downloads Fashion-MNIST, checks every file, and reads it.
 
-    In this order: `data_dir`, `$FASHION_MNIST_DIR`, the files of the Debian and Ubuntu package
-    `dataset-fashion-mnist`, the user's cache, a download into that cache.
+    It is looked for in this order: `data_dir`, `$FASHION_MNIST_DIR`, the files of the Debian and Ubuntu
+    package `dataset-fashion-mnist`, the user's cache, a download into that cache.
 
     Args:
-        data_dir: A folder with the four IDX files, compressed (`.gz`) or not; None to look around.
-        say: Called with a sentence on what is being done when it takes time.
+        data_dir: A folder with the four IDX files, compressed (`.gz`) or not; None to look for it.
+        say: Called with a sentence before anything that takes time.
 
     Raises:
-        DataError: If a named folder lacks a file, a file is not the released one, or the data set
+        DataError: If a named folder lacks a file, a file differs from the released one, or the data set
             cannot be obtained.
+        OutputError: If it has to be downloaded and the cache cannot be written.
     """
     folder = locate(data_dir, say)
     content = {name: read_checked(folder, name) for name in MD5}
@@ -88,7 +95,7 @@ def load(data_dir: Path | None = None, say: Say = lambda sentence: None) -> Fash
 
 
 def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
-    """The folder with the data set; it is downloaded where there is none. See `load`."""
+    """Finds the folder with the data set, and downloads it if there is none; see `load`."""
     named = data_dir or (
         Path(os.environ["FASHION_MNIST_DIR"]) if os.environ.get("FASHION_MNIST_DIR") else None
     )
@@ -103,32 +110,33 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
     for folder in (DEBIAN_FOLDER, cache_folder()):
         if all(_file_in(folder, name) for name in MD5):
             return folder
+    require_writable(cache_folder())  # before 30 MB are downloaded for nothing
     _obtain(cache_folder(), say)
     return cache_folder()
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: below `$XDG_CACHE_HOME`, or `~/.cache`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "garmentlite" / "fashion-mnist"
+    """The folder for downloads, below `$XDG_CACHE_HOME` or `~/.cache`."""
+    return cache_root() / "fashion-mnist"
 
 
 def read_checked(folder: Path, name: str) -> bytes:
-    """The decompressed bytes of one of the four files, checked against its MD5.
+    """Reads one of the four files, decompresses it and checks its MD5.
 
     Raises:
-        DataError: If the file cannot be read or decompressed, or is another one.
+        DataError: If the file cannot be read or decompressed, or its MD5 is another one.
     """
     path = _file_in(folder, name)
     if path is None:
         raise DataError(f"{folder / name} is missing (with .gz or without); restore it.")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LARGEST_BYTES)
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+            content = _gunzip(content)
+    except READ_ERRORS as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
-            f"{path} cannot be read ({error}); delete it and run 'cli data' again."
+            f"{path} cannot be read ({reason}); delete it and run 'cli data' again."
         ) from error
     found = _md5(content)
     if found != MD5[name]:
@@ -140,19 +148,19 @@ def read_checked(folder: Path, name: str) -> bytes:
 
 
 def validation_split(y_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same split for every run: 600 images of each class are kept out of training.
+    """Splits the training set: 600 images of each class are kept out of training, for validation.
 
-    It does not depend on the seed of a run, so models trained with different seeds are compared on
-    the same images, and calibration never touches an image that selects.
+    The split does not depend on the seed of a run. So models trained with different seeds are compared on
+    the same images, and images that find quantization ranges never select a model.
 
     Args:
-        y_train: Class numbers of the training set, shape (N,); classes with fewer than 6,000 images
-            give a tenth.
+        y_train: Class numbers of the training set, shape (N,); of a class with fewer than 6,000 images a
+            tenth is kept out.
 
     Returns:
-        Sorted indices of the images to train on, and of those to validate on; int64.
+        Sorted indices of the training images, and of the validation images; int64.
     """
-    rng = np.random.default_rng(20170825)  # the release of the data set; any fixed number serves
+    rng = np.random.default_rng(SPLIT_SEED)
     chosen = []
     for class_id in np.unique(y_train):
         members = np.flatnonzero(y_train == class_id)
@@ -164,21 +172,21 @@ def validation_split(y_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_input(images_u8: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W) to what a network takes: float32 (N, H, W, 1), pixel / 255."""
+    """Turns uint8 images (N, H, W) into the input of a network: float32 (N, H, W, 1), pixel / 255."""
     return (images_u8[..., np.newaxis] / np.float32(255)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What `cli data` says.
+    """The content of Fashion-MNIST, as `cli data` reports it.
 
     Attributes:
-        folder: Where the files are.
-        md5: Checksum of the decompressed bytes by file name; all are the released ones.
-        counts: (images for training, images for test) by label.
-        duplicates_train: Training images that repeat an earlier training image, bit for bit.
-        duplicates_test: Likewise within the test set.
-        overlap: Test images that are in the training set too.
+        folder: The folder of the files.
+        md5: MD5 of the decompressed bytes by file name; all have been checked.
+        counts: Number of training and of test images by label.
+        duplicates_train: Number of training images that repeat an earlier training image bit for bit.
+        duplicates_test: The same number within the test set.
+        overlap: Number of test images that are in the training set, too.
     """
 
     folder: str
@@ -188,9 +196,21 @@ class DataReport:
     duplicates_test: int
     overlap: int
 
+    def as_text(self) -> str:
+        """The report for people."""
+        table = text_table(
+            ["class", "train", "test"],
+            [[label, f"{train:,}", f"{test:,}"] for label, (train, test) in self.counts.items()],
+        )
+        return (
+            f"Fashion-MNIST in {self.folder}: {len(self.md5)} files, MD5 as released\n{table}\n"
+            f"{self.duplicates_train} duplicates in training, {self.duplicates_test} in test, "
+            f"{self.overlap} test images also in training"
+        )
+
 
 def inspect(data: FashionMnist) -> DataReport:
-    """Counts, duplicates and overlap of a loaded data set."""
+    """Counts images, duplicates and the overlap of training and test set."""
     train_rows, test_rows = _as_rows(data.x_train), _as_rows(data.x_test)
     unique_train = np.unique(train_rows)
     train_counts = np.bincount(data.y_train, minlength=10)
@@ -209,16 +229,28 @@ def inspect(data: FashionMnist) -> DataReport:
 
 
 def _as_rows(images: np.ndarray) -> np.ndarray:
-    """Every image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
+    """Each image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
     rows = np.ascontiguousarray(images.reshape(len(images), -1))
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
 
 
 def _file_in(folder: Path, name: str) -> Path | None:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
+        if is_file(path):
             return path
     return None
+
+
+def _gunzip(content: bytes) -> bytes:
+    """The decompressed bytes, of which no more than one beyond the limit are ever in memory."""
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        unpacked = packed.read(LARGEST_BYTES + 1)
+    if len(unpacked) > LARGEST_BYTES:
+        raise OSError(
+            errno.EFBIG,
+            f"it unpacks to more than {LARGEST_BYTES >> 20} MiB, no file of the data set",
+        )
+    return unpacked
 
 
 def _md5(content: bytes) -> str:
@@ -248,7 +280,7 @@ def _obtain(folder: Path, say: Say) -> None:
             reason = getattr(error, "reason", error) or type(error).__name__
             failures.append(f"{mirror.split('/')[2]}: {reason}")
     if shutil.which("apt-get"):
-        say(f"The web does not answer; trying the package {DEBIAN_PACKAGE} ...")
+        say(f"The download failed; trying the package {DEBIAN_PACKAGE} ...")
         try:
             _from_debian_package(folder)
             return
@@ -261,20 +293,20 @@ def _obtain(folder: Path, say: Say) -> None:
 
 
 def _download(url: str, name: str) -> bytes:
-    """The compressed bytes of one of the four files; only the released one is accepted."""
+    """Downloads one of the four files, compressed; another file than the released one is refused."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-        content = answer.read(LARGEST_DOWNLOAD + 1)
-    if len(content) > LARGEST_DOWNLOAD:
-        raise urllib.error.URLError(f"{url} sends more than {LARGEST_DOWNLOAD >> 20} MiB")
-    if _md5(gzip.decompress(content)) != MD5[name]:
+        content = answer.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise urllib.error.URLError(f"{url} sends more than {LARGEST_BYTES >> 20} MiB")
+    if _md5(_gunzip(content)) != MD5[name]:
         raise urllib.error.URLError(f"{url} is not the released file")
     return content
 
 
 def _from_debian_package(folder: Path) -> None:
-    """Fetches the package with the machine's own apt sources and unpacks it; needs no root.
+    """Downloads the package from the apt sources of this machine and unpacks it; needs no root.
 
-    apt keeps its lists and caches in a temporary folder of ours, and nothing is installed.
+    apt keeps its lists and caches in a temporary folder, and nothing is installed.
     """
     with tempfile.TemporaryDirectory() as name:
         state = Path(name)

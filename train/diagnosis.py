@@ -1,9 +1,9 @@
-"""What can be seen to be wrong with a training run, and its likely cause.
+"""Diagnosis of a training run that cannot succeed, with its likely cause.
 
 A network that stays at chance looks the same whatever the reason. Two cheap measurements tell the reasons
-apart: the loss before the first step, and how far the mean image of each class gets as a classifier. That
-classifier needs no training: where even it fails, the labels do not belong to the images; where it works and
-the network does not, the network or its learning rate is at fault.
+apart: the loss before the first step, and the accuracy of a classifier that compares an image with the mean
+image of each class. That classifier needs no training. If it fails, the labels do not belong to the images;
+if it works and the network does not, the network or its learning rate is at fault.
 """
 
 from __future__ import annotations
@@ -11,26 +11,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import DataError, TrainingError
+from garmentlite.train.history import Epoch
 
-if TYPE_CHECKING:
-    from garmentlite.train.fit import Epoch
+PATIENCE_AT_CHANCE = 2  # epochs; every network here reaches 70% in the first one
 
-PATIENCE_AT_CHANCE = 2  # epochs; every network here is above 70% after the first one
+# On Fashion-MNIST the mean images reach 68%, with shuffled labels 10%.
+_LABELS_FIT_ABOVE = 2.0  # times the accuracy of chance
 
-# Fashion-MNIST: the mean images get 68%, on shuffled labels 10%.
-_LABELS_FIT_ABOVE = 2.0  # times chance
-
-# ln(C) is the loss of a network that says nothing yet. A fresh one here has at most 1.3 times that; with
-# pixels up to 255 in place of 1 it has tens to hundreds of times that.
+# ln(C) is the loss of uniform answers. An untrained network here has at most 1.3 times that; with pixels up
+# to 255 in place of 1 it has tens to hundreds of times that.
 _START_LOSS_LIMIT = 4.0
 
-_RISE = 1.02  # the validation loss has risen if the last one is this many times the lowest
+_RISE = 1.02  # the validation loss has risen if the last value is this many times the lowest
 
 
 def require_trainable(
@@ -41,24 +39,24 @@ def require_trainable(
     Args:
         x: Images to train on, shape (N, H, W).
         y: Their class numbers, shape (N,).
-        x_validation: Images that select, shape (M, H, W).
+        x_validation: Validation images, shape (M, H, W).
         y_validation: Their class numbers, shape (M,).
         classes: Number of classes.
 
     Raises:
-        DataError: If images are not uint8, images and labels are not as many, a label is not in
+        DataError: If images are not uint8, the numbers of images and labels differ, a label is not in
             [0, classes), or a part is empty.
     """
     for part, images, labels in (("training", x, y), ("validation", x_validation, y_validation)):
         if images.dtype != np.uint8:
             raise DataError(
                 f"The {part} images are {images.dtype} with values up to {images.max(initial=0):g}, "
-                "expected uint8 from 0 to 255; they are scaled to [0, 1] once, by the training itself."
+                "expected uint8 from 0 to 255; leave the scaling to [0, 1] to the training."
             )
         if len(images) != len(labels) or not len(images):
             raise DataError(
-                f"There are {len(images)} {part} images and {len(labels)} labels, expected as many of one "
-                "as of the other, and at least one."
+                f"There are {len(images)} {part} images and {len(labels)} labels, expected equal numbers and "
+                "at least one of each."
             )
         if labels.min() < 0 or labels.max() >= classes:
             raise DataError(
@@ -69,12 +67,12 @@ def require_trainable(
 def doubts_about_labels(
     x: np.ndarray, y: np.ndarray, x_validation: np.ndarray, y_validation: np.ndarray, classes: int
 ) -> str:
-    """Says whether the labels seem not to belong to the images; an empty string if all is well.
+    """Describes why the labels seem not to belong to the images; an empty string if they do belong.
 
     Args:
-        x: uint8 images to train on, shape (N, H, W).
+        x: Training images, uint8, shape (N, H, W).
         y: Their class numbers, shape (N,).
-        x_validation: uint8 images that select, shape (M, H, W).
+        x_validation: Validation images, uint8, shape (M, H, W).
         y_validation: Their class numbers, shape (M,).
         classes: Number of classes.
     """
@@ -84,19 +82,21 @@ def doubts_about_labels(
     needed = _LABELS_FIT_ABOVE / classes
     if on_training < needed:
         return (
-            f"The mean image of each class recognises {on_training:.0%} of the training images, chance is "
-            f"{1 / classes:.0%}: the labels seem not to belong to the images (another order, or shuffled)."
+            f"The labels seem not to belong to the images (in another order, or shuffled): the nearest mean "
+            f"image of a class is right for {on_training:.0%} of the training images, chance is "
+            f"{1 / classes:.0%}."
         )
     if on_validation < needed:
         return (
-            f"The mean image of each class recognises {on_training:.0%} of the training images and "
-            f"{on_validation:.0%} of those for validation: the two seem to be numbered differently."
+            "The classes of the training and the validation images seem to be numbered differently: the "
+            f"nearest mean image of a class is right for {on_training:.0%} of the training images and "
+            f"{on_validation:.0%} of the validation images."
         )
     return ""
 
 
 def doubts_about_start(loss: float, classes: int) -> str:
-    """Says whether the loss before the first step is that of a sound network; empty if it is.
+    """Describes why the loss before the first step is too high; an empty string if it is not.
 
     Args:
         loss: Mean cross entropy of the untrained network on clean images, in nats.
@@ -106,36 +106,33 @@ def doubts_about_start(loss: float, classes: int) -> str:
     if loss <= _START_LOSS_LIMIT * expected:
         return ""
     return (
-        f"Before the first step the loss is {loss:.3g}, a network that knows nothing has about "
-        f"{expected:.2f}: its input is probably not scaled to [0, 1], or its initial weights are too large."
+        f"The loss before the first step is {loss:.3g}, expected about {expected:.2f} as for uniform "
+        "answers: the input is probably not scaled to [0, 1], or the initial weights are too large."
     )
 
 
 def require_progress(
     history: Sequence[Epoch], classes: int, images: int, answers: int, doubts: str
 ) -> None:
-    """Stops a run that cannot come to anything.
+    """Stops a run that cannot succeed.
 
     Args:
-        history: Epochs so far, at least one.
+        history: The epochs so far, at least one.
         classes: Number of classes.
         images: Number of validation images.
-        answers: How many different classes the network names on them.
-        doubts: What was doubted before the first step; named as the cause where there is any.
+        answers: Number of different classes that the network answers with on the validation images.
+        doubts: What looked wrong before the first step; it is named as the cause.
 
     Raises:
-        TrainingError: If the loss is no number, or the network stays at chance.
+        TrainingError: If the loss is NaN or infinite, or the accuracy stays at chance.
     """
     last = history[-1]
     if not (math.isfinite(last.loss) and math.isfinite(last.val_loss)):
-        raise TrainingError(
-            f"The loss is no number after epoch {last.epoch}: "
-            + (
-                doubts
-                or "the learning rate is probably too high; try a smaller --learning-rate than "
-            )
-            + ("" if doubts else f"{last.learning_rate:g}.")
+        cause = doubts or (
+            "The learning rate is probably too high; try a smaller --learning-rate than "
+            f"{last.learning_rate:g}."
         )
+        raise TrainingError(f"The loss is NaN or infinite after epoch {last.epoch}. {cause}")
     chance = 1 / classes
     # Four standard deviations of a network that guesses.
     limit = chance + 4 * math.sqrt(chance * (1 - chance) / images)
@@ -146,35 +143,35 @@ def require_progress(
         cause = doubts
     elif last.train_accuracy > 2 * limit:
         cause = (
-            f"It recognises {last.train_accuracy:.0%} of the training images, so the validation images are "
-            "other than those, or numbered differently."
+            f"It recognises {last.train_accuracy:.0%} of the training images, so the validation images show "
+            "other things, or their classes are numbered differently."
         )
     elif answers == 1:
         cause = (
-            "It gives every image the same answer: its ReLUs are dead or its weights have run away, mostly "
-            f"from too high a learning rate; try a smaller --learning-rate than {last.learning_rate:g}."
+            "It gives every image the same answer: its ReLUs are dead or its weights have diverged, in most "
+            f"cases by too high a learning rate; try a smaller --learning-rate than {last.learning_rate:g}."
         )
     else:
         cause = (
-            "The images can be told apart by their class means, so the network does not learn: try another "
-            f"--learning-rate than {last.learning_rate:g}."
+            "The mean images of the classes tell the images apart, so the network itself does not learn; try "
+            f"another --learning-rate than {last.learning_rate:g}."
         )
     raise TrainingError(
-        f"The network is at chance after {last.epoch} epochs ({last.val_accuracy:.1%} of the validation "
+        f"The accuracy is at chance after {last.epoch} epochs ({last.val_accuracy:.1%} of the validation "
         f"images). {cause}"
     )
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """How much better the kept weights are on images they were trained on.
+    """How much better the kept weights are on the training images than on others.
 
     Attributes:
-        epoch: Of the weights kept.
-        train_accuracy: On clean training images.
-        val_accuracy: On validation images.
-        began: First epoch after which the validation loss rose to the end of the run while the loss on
-            clean training images fell; None if it never did.
+        epoch: Epoch of the weights that are kept.
+        train_accuracy: Accuracy on clean training images.
+        val_accuracy: Accuracy on the validation images.
+        began: Epoch after which the validation loss rose until the end of the run while the loss on clean
+            training images fell; None if there was none.
     """
 
     epoch: int
@@ -184,29 +181,29 @@ class Overfitting:
 
     @property
     def sentence(self) -> str:
-        """The same in words."""
+        """The figures in words."""
         gap = (self.train_accuracy - self.val_accuracy) * 100
         kept = (
-            f"Kept: epoch {self.epoch}, {self.train_accuracy:.2%} on clean training images and "
-            f"{self.val_accuracy:.2%} on validation, a gap of {gap:.1f} points."
+            f"Kept: epoch {self.epoch}, accuracy {self.train_accuracy:.2%} on clean training images and "
+            f"{self.val_accuracy:.2%} on validation images, a gap of {gap:.1f} points."
         )
         if self.began is None:
             return f"{kept} The validation loss did not rise."
         return (
-            f"{kept} Overfitting began after epoch {self.began}: from there the loss fell on training "
+            f"{kept} Overfitting began after epoch {self.began}: from then on the loss fell on training "
             "images and rose on validation images."
         )
 
     def as_document(self) -> dict[str, Any]:
-        """The same as JSON can hold it."""
+        """The figures as JSON can hold them."""
         return asdict(self)
 
 
 def overfitting(history: Sequence[Epoch]) -> Overfitting:
-    """The gap at the weights kept, and where the validation loss turned.
+    """Measures the gap of the kept weights and finds the epoch at which the validation loss turned.
 
     Args:
-        history: A run's epochs, at least one of them the best.
+        history: The epochs of a run; at least one of them is the best.
     """
     kept = [epoch for epoch in history if epoch.best][-1]
     lowest = min(
@@ -221,14 +218,14 @@ def overfitting(history: Sequence[Epoch]) -> Overfitting:
 
 
 def start_loss(y: np.ndarray, logits: np.ndarray) -> float:
-    """Mean cross entropy, in nats; infinite where it is no number."""
+    """Mean cross entropy, in nats; infinite in place of NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         loss = metrics.log_loss(y, logits)
     return loss if math.isfinite(loss) else math.inf
 
 
 def _class_means(x: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
-    """Float64, shape (C, H * W); infinitely far for a class without images."""
+    """The mean image of each class, float64, shape (C, H * W); infinite for a class without images."""
     flat = x.reshape(len(x), -1)
     means = np.full((classes, flat.shape[1]), np.inf)
     for class_id in np.unique(y):

@@ -1,10 +1,8 @@
-"""Learning from larger or several networks: what they say of the training images becomes the target."""
+"""Distillation: learning from the answers of larger networks, or of several."""
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +10,21 @@ import keras
 import numpy as np
 
 from garmentlite.edge.errors import DataError, ModelError
-from garmentlite.edge.files import sha256, write_bytes
+from garmentlite.edge.files import sha256
+from garmentlite.edge.npz import read_npz, write_npz
+from garmentlite.edge.probabilities import softmax
 from garmentlite.train import runs
-from garmentlite.train.fit import predict_logits
 from garmentlite.train.keras_file import read_network
+from garmentlite.train.older_files import read_0_1_0
+from garmentlite.train.prediction import predict_logits
 
-TEMPERATURE = 2.0  # softens the teachers, whose answers to images they were trained on are too sure
+TEMPERATURE = 2.0  # softens the teachers, which are too confident on images they were trained on
 SHARE = 0.9  # of the teachers in the target; the label has the rest
 
 _CHUNK = 5000  # images between two reports of progress
+_PURPOSE = "cache of the teachers' answers"
 
+# Called with the number of images that are done and the number of all.
 OnProgress = Callable[[int, int], None]
 
 
@@ -30,8 +33,8 @@ class Teacher:
     """Networks whose mean answer is learned.
 
     Attributes:
-        models: Each from (N, 28, 28, 1) in [0, 1] to logits (N, C).
-        sha256: Checksum of each one's file.
+        models: Networks from (N, 28, 28, 1) in [0, 1] to logits (N, C).
+        sha256: Checksum of the file of each.
     """
 
     models: list[keras.Model]
@@ -42,8 +45,8 @@ def load(paths: Sequence[Path], num_classes: int) -> Teacher:
     """Reads the teachers.
 
     Args:
-        paths: Runs' folders or `.keras` files.
-        num_classes: C; every teacher must answer with as many.
+        paths: Folders of runs, or `.keras` files.
+        num_classes: C; every teacher must have as many outputs.
 
     Raises:
         ModelError: If one cannot be read or has other inputs or outputs.
@@ -71,32 +74,30 @@ def soft_targets(
     cache: Path | None = None,
     on_progress: OnProgress = lambda done, of: None,
 ) -> np.ndarray:
-    """What is to be learned in place of the labels.
+    """Computes the targets that are learned in place of the labels.
 
-    The teachers' softened probabilities (Hinton et al. 2015, arXiv 1503.02531), averaged over the networks
-    and over each image and its mirror image, mixed with the label.
+    They are the teachers' softened probabilities (Hinton et al. 2015, arXiv 1503.02531), averaged over the
+    networks and over each image and its mirror image, mixed with the label.
 
     Args:
         teacher: The networks.
         images_u8: Clean training images, uint8, shape (N, H, W).
         y_true: Their class numbers, shape (N,).
-        cache: File to keep the teachers' probabilities in, so that a resumed run need not ask again.
-        on_progress: Called with images done and all images, counted over the networks.
+        cache: File that keeps the teachers' probabilities, so that a resumed run need not ask again.
+        on_progress: Called with the number of images done and of all, counted over the networks.
 
     Returns:
         Probabilities, float32, shape (N, C).
 
     Raises:
-        DataError: If the cache is no such file or was made with other networks or images.
+        DataError: If the cache cannot be read or was made with other networks or images.
     """
-    about = ",".join((*teacher.sha256, sha256(images_u8.tobytes())))
-    probabilities = _cached(cache, about) if cache and cache.exists() else None
+    about = {"teachers": list(teacher.sha256), "images": sha256(images_u8.tobytes())}
+    probabilities = _read_cache(cache, about) if cache and cache.exists() else None
     if probabilities is None:
         probabilities = _mean_probabilities(teacher, images_u8, on_progress)
         if cache:
-            buffer = io.BytesIO()
-            np.savez(buffer, allow_pickle=False, probabilities=probabilities, about=np.array(about))
-            write_bytes(cache, buffer.getvalue())
+            write_npz(cache, _PURPOSE, about, {"probabilities": probabilities})
     labels = np.eye(probabilities.shape[1], dtype=np.float32)[y_true]
     return SHARE * probabilities + np.float32(1 - SHARE) * labels
 
@@ -110,24 +111,21 @@ def _mean_probabilities(
         for start in range(0, len(images_u8), _CHUNK):
             chunk = images_u8[start : start + _CHUNK]
             for images in (chunk, chunk[:, :, ::-1]):
-                logits = predict_logits(model, images).astype(np.float64) / TEMPERATURE
-                exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-                shares = exponentials / exponentials.sum(axis=1, keepdims=True)
-                total[start : start + _CHUNK] += shares / (2 * len(teacher.models))
+                logits = predict_logits(model, images).astype(np.float64)
+                share = softmax(logits, TEMPERATURE) / (2 * len(teacher.models))
+                total[start : start + _CHUNK] += share
             on_progress(number * len(images_u8) + start + len(chunk), of)
     return total.astype(np.float32)
 
 
-def _cached(path: Path, about: str) -> np.ndarray:
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            probabilities, made_of = stored["probabilities"], str(stored["about"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+def _read_cache(path: Path, about: Mapping[str, object]) -> np.ndarray | None:
+    """The teachers' probabilities; None for a cache of version 0.1.0, which is made anew."""
+    if read_0_1_0(path, "probabilities") is not None:
+        return None
+    archive = read_npz(path, _PURPOSE, "delete it, and the teachers are asked again")
+    if archive.about != about:
         raise DataError(
-            f"{path} is not what a teacher's answers are kept in ({error}); delete it."
-        ) from error
-    if made_of != about:
-        raise DataError(
-            f"{path} holds the answers of other teachers or to other images; delete it."
+            f"{path} holds the answers of other teachers or to other images; delete it, and the teachers "
+            "are asked again."
         )
-    return probabilities
+    return archive.arrays["probabilities"]

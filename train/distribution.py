@@ -1,9 +1,9 @@
-"""More than one device: Keras' own distribution on JAX, tf.distribute on TensorFlow.
+"""Training on several devices: Keras' own distribution on JAX, tf.distribute on TensorFlow.
 
-Each batch is split between the devices and every device holds all weights, so that a step is the same as on
-one device but for the order of sums. On JAX the devices may be those of several machines: the same command
-runs on each, with Keras' variables `KERAS_DISTRIBUTION_JOB_ADDRESSES` (host:port of each, by commas),
-`KERAS_DISTRIBUTION_NUM_PROCESSES` and `KERAS_DISTRIBUTION_PROCESS_ID` set.
+Each batch is split among the devices and every device holds all weights, so a step is the same as on one
+device, except for the order of sums. On JAX the devices may belong to several machines: the same command
+runs on each of them with Keras' environment variables `KERAS_DISTRIBUTION_JOB_ADDRESSES` (host:port of each,
+separated by commas), `KERAS_DISTRIBUTION_NUM_PROCESSES` and `KERAS_DISTRIBUTION_PROCESS_ID`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _MACHINES = "KERAS_DISTRIBUTION_NUM_PROCESSES"  # Keras' own name
 
 @dataclass(frozen=True)
 class Devices:
-    """Where a network is trained.
+    """The devices that a network is trained on.
 
     Attributes:
-        count: How many devices share a batch, on all machines.
-        in_use: Makes a context: networks built in it are spread over the devices, and are trained in it.
+        count: Number of devices that share a batch, on all machines.
+        in_use: Makes a context in which networks are built on all devices, and trained.
         machine: Number of this machine, from 0.
-        machines: How many take part.
+        machines: Number of machines.
     """
 
     count: int
@@ -42,7 +42,7 @@ class Devices:
     machines: int = 1
 
     def share_of(self, batch: np.ndarray) -> np.ndarray:
-        """The part of a batch, all of whose images every machine knows, that this machine computes."""
+        """The part of a batch that this machine computes; every machine is given the whole batch."""
         part = len(batch) // self.machines
         return batch[self.machine * part : (self.machine + 1) * part]
 
@@ -51,10 +51,10 @@ ONE_DEVICE = Devices(1, nullcontext)
 
 
 def join_machines() -> None:
-    """Waits for the other machines, if the variables name any; before anything else is done on a device.
+    """Waits for the other machines, if the environment names any; must come before any use of a device.
 
     Raises:
-        OptionError: If they cannot be joined, or the backend is not JAX.
+        OptionError: If they cannot be reached, or the backend is not JAX.
     """
     import keras
 
@@ -79,10 +79,10 @@ def join_machines() -> None:
 
 
 def all_devices() -> Devices:
-    """All GPUs, or, where there is none, all devices that the backend sees; see `join_machines`.
+    """All GPUs, or without GPUs all devices that the backend sees; see `join_machines`.
 
     Raises:
-        OptionError: If the backend is one that this cannot be done with.
+        OptionError: If the backend is neither TensorFlow nor JAX.
     """
     import keras
 
@@ -100,7 +100,7 @@ def all_devices() -> Devices:
         strategy = tf.distribute.MirroredStrategy([device.name for device in found])
         return Devices(strategy.num_replicas_in_sync, strategy.scope)
     raise OptionError(
-        f"--distribute works on TensorFlow and JAX, this is Keras on {backend}; leave it away, or set "
+        f"--distribute works on TensorFlow and JAX, but Keras runs on {backend}; leave it out, or set "
         "KERAS_BACKEND=jax."
     )
 

@@ -1,4 +1,4 @@
-"""Muon for convolutions: every step of a kernel is made orthogonal."""
+"""The optimizer Muon for convolutions: every step of a kernel is made orthogonal."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from keras import ops
 
 
 class ConvMuon(keras.optimizers.Muon):
-    """Keras' Muon, which knows matrices alone, for convolution kernels too; the rest is left to Adam.
+    """Keras' Muon, which takes matrices alone, extended to convolution kernels; Adam updates the rest.
 
-    A kernel (height, width, inputs, outputs) is the matrix (height * width * inputs, outputs). Its momentum
-    is replaced by the nearest matrix with all singular values alike (Newton-Schulz), so that the directions
-    in which the gradient is weak are learned as fast as those in which it is strong. Jordan et al. 2024,
+    A kernel (height, width, inputs, outputs) is treated as the matrix (height * width * inputs, outputs).
+    Its momentum is replaced by the nearest matrix whose singular values are all equal (Newton-Schulz), so
+    that directions with a weak gradient are learned as fast as those with a strong one. Jordan et al. 2024,
     "Muon: An optimizer for hidden layers in neural networks"; the size of a step after Liu et al. 2025
-    (arXiv 2502.16982). As proposed there, the first convolution, of an image's own channels, and the last
-    layer go by Adam.
+    (arXiv 2502.16982). As proposed there, Adam updates the first convolution, whose inputs are the channels
+    of the image, and the last layer.
 
     Args:
-        learning_rate: Of the kernels; half of it is Adam's.
-        weight_decay: Of the kernels, a step and times the learning rate.
-        **options: Of `keras.optimizers.Muon`.
+        learning_rate: Learning rate of the kernels; Adam takes half of it.
+        weight_decay: Decoupled weight decay of the kernels in each step, times the learning rate.
+        **options: Further options of `keras.optimizers.Muon`.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class ConvMuon(keras.optimizers.Muon):
         return not (len(variable.shape) == 4 and variable.shape[2] > 1)
 
     def zeropower_via_newtonschulz5(self, x: keras.KerasTensor, steps: int) -> keras.KerasTensor:
-        """The kernel, shape (height, width, inputs, outputs), with singular values near 1."""
+        """The kernel, shape (height, width, inputs, outputs), with all singular values near 1."""
         matrix = ops.reshape(x, (-1, x.shape[-1]))
         return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
 
     def lr_adjust(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The step, times 0.2 and the root of the longer side: as large as one of Adam's."""
+        """The step times 0.2 and the root of the longer side, which makes it as large as a step of Adam."""
         rows = x.shape[0] * x.shape[1] * x.shape[2]
         return x * (self.rms_rate * max(rows, x.shape[3]) ** 0.5)

@@ -1,7 +1,7 @@
-"""The networks that can be trained, by name. A new one is one function and one entry in `NETWORKS`.
+"""The registry of networks. A new network is one function and one entry in `NETWORKS`.
 
-They are written conv -> batch-norm -> ReLU and dense -> batch-norm -> ReLU, so that the batch-norm folds
-into the kernel before quantization, and they end in logits: no rescaling inside, no softmax.
+Networks are written conv -> batch-norm -> ReLU and dense -> batch-norm -> ReLU, so that the batch-norm folds
+into the kernel before quantization. They end in logits and contain neither rescaling nor softmax.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from garmentlite.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Network:
-    """A network and the protocol it is trained with unless the user says otherwise.
+    """A network and the protocol that it is trained with by default.
 
     Attributes:
         build: Makes the untrained network from the number of classes.
         recipe: How it is trained.
-        class_weights: Factor of the loss by label; a label not named has 1.
+        class_weights: Factor of the loss by label; a label that is missing has 1.
     """
 
     build: Callable[[int], keras.Model]
@@ -35,7 +35,7 @@ class Network:
 
 
 def _plain(epochs: int, batch_size: int) -> Recipe:
-    """As the tutorials train: Adam at one rate, nothing changed at random, a fixed number of epochs."""
+    """The recipe of the tutorials: Adam at one rate, no augmentation, a fixed number of epochs."""
     return Recipe(epochs=epochs, batch_size=batch_size, schedule="constant")
 
 
@@ -56,7 +56,7 @@ NETWORKS: Mapping[str, Network] = {
     "weighted-cnn": Network(
         published.weighted_cnn,
         Recipe(augmentation=Augmentation(rotation=5, shift=0.05, shear=0.05, zoom=0.1)),
-        # The experiment's own weights: Shirt is the class it wants back.
+        # The weights of the published experiment, which raise the recall of Shirt.
         class_weights={"Shirt": 2.0, "T-shirt/top": 1.2},
     ),
     "batchnorm-cnn": Network(
@@ -74,10 +74,10 @@ NETWORKS: Mapping[str, Network] = {
 
 
 def network_named(name: str) -> Network:
-    """The registered network of this name.
+    """Finds a network by its name.
 
     Raises:
-        OptionError: If there is none; the message proposes the nearest name.
+        OptionError: If there is no such network; the message proposes the nearest name.
     """
     if name in NETWORKS:
         return NETWORKS[name]

@@ -1,359 +1,203 @@
-"""Labelled photographs: read from folders or a table, named by classes, split by who sent them.
+"""The photographs that a network is trained and validated on: which tiles, how often, beside what.
 
-A photograph's label is a class, or a group: a coarser word that stands for several classes ("footwear" for
-Sandal, Sneaker or Ankle boot), of which it is not known which one is meant.
+They are used together with Fashion-MNIST, or alone where their labels are other classes.
 """
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Callable, Sequence
+import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from garmentlite.edge.errors import DataError, OptionError, PictureError
-from garmentlite.edge.files import sha256
-from garmentlite.edge.labels import class_id_of, folder_name_of, nearest
-from garmentlite.edge.pictures import find_pictures
+from garmentlite.edge import preparation
+from garmentlite.edge.errors import DataError
+from garmentlite.edge.preparation import TILE
+from garmentlite.train import photo_variants
+from garmentlite.train.class_weights import balanced
+from garmentlite.train.collection import Collection
+from garmentlite.train.tiles import Tiles
 
-TABLES = ("labels.csv", "images.csv")  # looked for in a folder; 'cli draw' writes the first
-LABEL_COLUMN = "label"
-FEWEST_TO_VALIDATE = 5  # photographs of a label: with as many folds, one is held out
+# Together with Fashion-MNIST: an epoch shows at most `MOST_BESIDE` of its images, other ones in every epoch;
+# photographs are repeated until they are `PHOTO_SHARE` of the epoch, but at most `MOST_REPEATS` times.
+MOST_BESIDE, PHOTO_SHARE, MOST_REPEATS = 27_000, 1 / 3, 30
 
-_FILE_COLUMNS = ("file", "image", "path")
-_PICTURES = "images"  # beside a table: where its files may be instead
-_SPLIT_SEED = 20170825  # as that of Fashion-MNIST's validation split; any fixed number serves
-_NONE = -1  # in place of a label's number
+IMAGES_ALONE = (
+    4000  # alone, photographs are repeated to about this many images an epoch: thirty steps
+)
 
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class LabelledPhoto:
-    """One photograph of a collection.
-
-    Attributes:
-        path: The file, which may be missing or broken.
-        name: The same below the folder or beside the table.
-        label: As it is written there.
-        where: Where that is, the beginning of a sentence.
-        contributor: Who sent it; empty where it is not known.
-    """
-
-    path: Path
-    name: str
-    label: str
-    where: str
-    contributor: str = ""
-
-
-def read(
-    source: Path,
-    *,
-    label_column: str = LABEL_COLUMN,
-    contributor_column: str | None = None,
-    warn: Say | None = None,
-) -> list[LabelledPhoto]:
-    """Lists the photographs of a collection, in a fixed order; no picture is opened.
-
-    Args:
-        source: A folder with a subfolder for each label, a folder with a `labels.csv` or `images.csv`, or
-            such a table itself: columns `file` (or `image`, or `path`; relative to the table, or to the
-            folder `images` beside it) and that of the label.
-        label_column: Name of the label's column in a table.
-        contributor_column: Name of the column that says who sent a photograph; None for none.
-        warn: Called with a sentence for a subfolder without pictures, and for a line without file or label;
-            without it, that is an error.
-
-    Raises:
-        DataError: If there is no such folder or table, or it names no photograph.
-        OptionError: If a table has no column for the contributor, or there is no table.
-    """
-    tables = [source / name for name in TABLES] if source.is_dir() else [source]
-    table = next((path for path in tables if path.is_file()), None)
-    if table:
-        return _from_table(table, label_column, contributor_column, warn)
-    if not source.is_dir():
-        raise DataError(
-            f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
-            f"CSV file with the columns file and {label_column}."
-        )
-    if contributor_column:
-        raise OptionError(
-            f"--split-by {contributor_column} names a column of a table, but {source} has none "
-            f"({' or '.join(TABLES)}); leave it away."
-        )
-    return _from_folders(source, warn)
-
-
-def class_of(name: str, labels: Sequence[str]) -> int | None:
-    """The number of a class from the name of a folder, which can hold no "/"; None if it is none."""
-    folders = [folder_name_of(label) for label in labels]
-    wanted = folder_name_of(name)
-    return folders.index(wanted) if wanted in folders else None
-
-
-def with_files(photos: Sequence[LabelledPhoto], warn: Say) -> tuple[list[LabelledPhoto], list[str]]:
-    """Those whose file can be read, and the SHA-256 of each file; the others are named to `warn`."""
-    there, checksums = [], []
-    for photo in photos:
-        try:
-            checksums.append(sha256(photo.path.read_bytes()))
-        except (OSError, ValueError) as error:  # no path holds a null byte
-            reason = getattr(error, "strerror", None) or str(error)
-            warn(
-                f"{photo.where} names {photo.name}, which cannot be read ({reason}); it is left out."
-            )
-        else:
-            there.append(photo)
-    return there, checksums
+# Images of none of the classes, as a share of the photographs of an epoch, and the factor of their loss:
+# the network learns to be unsure of them (outlier exposure, Hendrycks et al. 2019, arXiv 1812.04606).
+OUTLIER_SHARE, OUTLIER_FACTOR = 0.25, 0.5
 
 
 @dataclass(frozen=True)
-class Labelling:
-    """What the labels of photographs mean to a network.
+class PhotoSet:
+    """Photographs to train and validate on.
 
     Attributes:
-        classes: Class names in the order of the outputs.
-        groups: What photographs are labelled with, G names: classes, and words for several of them.
-        members: bool, shape (G, C), the classes that each may be.
-        y: int64, shape (N,), number of each photograph's group; -1 where its label is none of them.
-        own: Whether the classes are the labels themselves.
+        tiles_u8: Tiles of the training photographs, uint8, shape (P, V, 28, 28); the first of each is the
+            one that the device makes, the others are variants.
+        y: Number of the group of each training photograph, int64, shape (P,).
+        validation_u8: Tiles of the held-out photographs as the device makes them, uint8, shape
+            (M, 28, 28); M may be 0.
+        y_validation: Number of the group of each, int64, shape (M,).
+        missed: Number of held-out photographs of each group in which no garment was found, int64,
+            shape (G,); each counts as a wrong answer.
+        groups: The labels of the photographs, G names.
+        members: The classes that each group stands for, bool, shape (G, C).
+        factors: Factor of the loss by group, float32, shape (G,).
+        outliers_u8: Tiles of things that are none of the classes, uint8, shape (O, 28, 28); O may be 0.
+        repeats: How often each photograph is shown in an epoch.
+        beside: Maximum number of images of Fashion-MNIST in an epoch.
+        alone: Whether the run uses no Fashion-MNIST.
     """
 
-    classes: tuple[str, ...]
+    tiles_u8: np.ndarray
+    y: np.ndarray
+    validation_u8: np.ndarray
+    y_validation: np.ndarray
+    missed: np.ndarray
     groups: tuple[str, ...]
     members: np.ndarray
-    y: np.ndarray
-    own: bool
+    factors: np.ndarray
+    outliers_u8: np.ndarray
+    repeats: int
+    beside: int
+    alone: bool
+
+    @property
+    def clean_u8(self) -> np.ndarray:
+        """The training photographs as the device makes their tiles, uint8, shape (P, 28, 28)."""
+        return self.tiles_u8[:, 0]
+
+    @property
+    def outliers_shown(self) -> int:
+        """How many outliers an epoch shows."""
+        shown = round(OUTLIER_SHARE * self.repeats * len(self.y))
+        return shown if len(self.outliers_u8) else 0
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of everything that training sees of the photographs."""
+        arrays = [self.tiles_u8, self.y, self.validation_u8, self.y_validation, self.members]
+        arrays.append(self.outliers_u8)
+        digest = hashlib.sha256(f"{self.repeats} {self.beside}".encode())
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """At most `count` training tiles, uint8, shape (K, 28, 28): clean ones first, then variants."""
+        rng = np.random.default_rng(seed)
+        some = [
+            rng.permutation(self.clean_u8),
+            rng.permutation(np.concatenate(self.tiles_u8[:, 1:])),
+        ]
+        return np.concatenate(some)[:count]
 
 
-def label(
-    photos: Sequence[LabelledPhoto],
-    classes: Sequence[str],
-    *,
-    groups: Sequence[str] = (),
-    own_classes: bool = False,
-    say: Say = lambda sentence: None,
-) -> Labelling:
-    """Finds the class or group that each photograph's label means.
-
-    Where no label is one of the classes, the labels become the classes.
+def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSet:
+    """Chooses what a network is trained and validated on.
 
     Args:
-        photos: A collection.
-        classes: Class names in the order of the outputs.
-        groups: Values of `--group`: "NAME=CLASS,CLASS" any number of times.
-        own_classes: Whether the labels are the classes, whatever they are called.
-        say: Called with a sentence on what is used and what is left out.
+        collection: N photographs.
+        tiles: Their tiles.
+        other_images: Number of training images of Fashion-MNIST; 0 for a run without it.
 
     Raises:
-        OptionError: If a group names no classes, or is called like one.
-        DataError: If the labels are to be the classes and there are fewer than two.
+        DataError: If no photograph is left to train on.
     """
-    known: dict[str, tuple[int, ...]] = {name: (i,) for i, name in enumerate(classes)}
-    known |= dict(_parse_group(option, classes) for option in groups)
-    names = list(known)
-    found = {photo.label: class_of(photo.label, names) for photo in photos}
-    if own_classes or (not groups and all(number is None for number in found.values())):
-        return _own_classes(photos, forced=own_classes, say=say)
-    if all(number is None for number in found.values()):
+    labelling, is_held_out = collection.labelling, collection.is_held_out
+    is_labelled = (labelling.y >= 0) & tiles.readable
+    trains = is_labelled & tiles.found & ~is_held_out
+    validates = is_labelled & tiles.found & is_held_out
+    missed = is_labelled & ~tiles.found & is_held_out
+    count = int(trains.sum())
+    if not count:
         raise DataError(
-            f"No photograph is labelled {' or '.join(option.partition('=')[0] for option in groups)} or as "
-            f"one of the classes, but for example '{next(iter(found))}'; check --group and --label-column."
+            f"No photograph is left to train on: of {int(is_labelled.sum()):,} that can be read and have a "
+            f"label, {int((is_labelled & is_held_out).sum()):,} are held out, and in "
+            f"{int((is_labelled & ~is_held_out & ~tiles.found).sum()):,} others no garment was found; take "
+            "more photographs, or try another segmenter with --segment."
         )
-    used = [name for number, name in enumerate(names) if number in found.values()]
-    members = np.zeros((len(used), len(classes)), bool)
-    for row, name in enumerate(used):
-        members[row, list(known[name])] = True
-    numbers = [found[photo.label] for photo in photos]
-    y = [_NONE if number is None else used.index(names[number]) for number in numbers]
-    others = Counter(photo.label for photo in photos if found[photo.label] is None)
-    if others:
-        listed = ", ".join(f"{name} {count}" for name, count in sorted(others.items()))
-        say(
-            f"{others.total():,} photographs have a label that is none of the classes ({listed}); of them "
-            "the network learns to be unsure. (--own-classes makes every label a class; --group "
-            "NAME=CLASS,CLASS makes one stand for several.)"
-        )
-    return Labelling(tuple(classes), tuple(used), members, np.array(y, np.int64), own=False)
+    beside, repeats = min(other_images, MOST_BESIDE), IMAGES_ALONE / count
+    factors = np.ones(len(labelling.groups))
+    if other_images:
+        # How many photographs of a class there are does not tell how often the camera will see it: as in
+        # Fashion-MNIST, all labels count alike. (Alone, that is left to the weights of the classes.)
+        factors = balanced(labelling.y[trains], len(labelling.groups))
+        repeats = min(MOST_REPEATS, beside * PHOTO_SHARE / (1 - PHOTO_SHARE) / count)
+    return PhotoSet(
+        tiles_u8=tiles.tiles_u8[trains],
+        y=labelling.y[trains],
+        validation_u8=tiles.tiles_u8[validates, 0],
+        y_validation=labelling.y[validates],
+        missed=np.bincount(labelling.y[missed], minlength=len(labelling.groups)),
+        groups=labelling.groups,
+        members=labelling.members,
+        factors=factors.astype(np.float32),
+        outliers_u8=_outliers(collection, tiles),
+        repeats=max(1, round(repeats)),
+        beside=beside,
+        alone=labelling.own,
+    )
 
 
-def assign_folds(
-    y: np.ndarray,
-    contributors: Sequence[str],
-    checksums: Sequence[str],
-    count: int,
-) -> np.ndarray:
-    """Deals photographs to folds: what belongs together stays together, every label is spread evenly.
+def _outliers(collection: Collection, tiles: Tiles) -> np.ndarray:
+    """Tiles of training photographs that show none of the classes: uint8, shape (O, 28, 28)."""
+    trains = tiles.readable & ~collection.is_held_out
+    others = tiles.tiles_u8[trains & tiles.found & (collection.labelling.y < 0)]
+    return np.concatenate(
+        [others.reshape(-1, TILE, TILE), tiles.grounds_taken_for_garments(trains)]
+    )
 
-    Together belong the photographs of a contributor, and files with the same bytes. The split is the same
-    for every run, so that runs with different seeds are compared on the same photographs.
+
+def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, Any]:
+    """What config.json states about the photographs of a run."""
+    labelling = collection.labelling
+    is_labelled = (labelling.y >= 0) & tiles.readable
+    return {
+        "photographs": len(collection.photos),
+        "unreadable": int((~tiles.readable).sum()),
+        "other_labels": int((labelling.y < 0).sum()),
+        "training": len(photos.y),
+        "training_without_garment": int(
+            (is_labelled & ~tiles.found & ~collection.is_held_out).sum()
+        ),
+        "held_out": len(photos.y_validation) + int(photos.missed.sum()),
+        "held_out_without_garment": int(photos.missed.sum()),
+        "groups": {
+            group: [labelling.classes[i] for i in np.flatnonzero(labelling.members[row])]
+            for row, group in enumerate(labelling.groups)
+        },
+        "training_by_group": {
+            group: int((photos.y == row).sum()) for row, group in enumerate(photos.groups)
+        },
+        "repeats": photos.repeats,
+        "outliers": len(photos.outliers_u8),
+        "outliers_an_epoch": photos.outliers_shown,
+        "variants": tiles.tiles_u8.shape[1] - 1,
+        "camera": photo_variants.VERSION,
+        "preparation": preparation.PREPARATION,
+    }
+
+
+def facts_in_words(about: dict[str, Any]) -> str:
+    """The same in sentences.
 
     Args:
-        y: Label of each photograph, shape (N,); any integers.
-        contributors: Who sent each; empty where it is not known.
-        checksums: Of each file.
-        count: Of folds, at least 2.
-
-    Returns:
-        Fold of each photograph, int64, shape (N,), in [0, count); -1 for those of unknown contributors
-        whose label has fewer than `FEWEST_TO_VALIDATE`: they are always trained on.
+        about: The document of `facts`, with the `folds`, the `fold` and the `split_by` of the request.
     """
-    units = _units(contributors, checksums)
-    strata = np.unique(y, return_inverse=True)[1]
-    shares = np.zeros((units.max(initial=-1) + 1, strata.max(initial=-1) + 1))
-    np.add.at(shares, (units, strata), 1)
-    sizes = shares.sum(axis=1)
-    shares /= shares.sum(axis=0)
-    # The largest first, so that small ones can even out what they leave; those of one size shuffled.
-    shuffled = np.random.default_rng(_SPLIT_SEED).permutation(len(sizes))
-    filled, fold_of_unit = np.zeros((count, shares.shape[1])), np.zeros(len(sizes), np.int64)
-    for unit in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        # The fold whose share of these labels is least: the sum of squares then grows least.
-        fullness = filled @ shares[unit]
-        fold = min(range(count), key=lambda i: (fullness[i], filled[i].sum()))
-        fold_of_unit[unit] = fold
-        filled[fold] += shares[unit]
-    folds = fold_of_unit[units]
-    is_rare = np.bincount(strata)[strata] < FEWEST_TO_VALIDATE
-    folds[is_rare & np.array([not one for one in contributors], bool)] = -1
-    return folds
-
-
-def _units(contributors: Sequence[str], checksums: Sequence[str]) -> np.ndarray:
-    """Number of what each photograph belongs together with, int64, shape (N,)."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            key = parent[key]
-        return key
-
-    keys = []
-    for contributor, checksum in zip(contributors, checksums, strict=True):
-        own = f"contributor {contributor}" if contributor else f"file {checksum}"
-        parent[root(f"file {checksum}")] = root(own)
-        keys.append(own)
-    return np.unique([root(key) for key in keys], return_inverse=True)[1]
-
-
-def _own_classes(photos: Sequence[LabelledPhoto], *, forced: bool, say: Say) -> Labelling:
-    names: dict[str, str] = {}  # the first spelling of each
-    for photo in photos:
-        names.setdefault(folder_name_of(photo.label), photo.label)
-    classes = tuple(sorted(names.values()))
-    listed = ", ".join(classes) or "none"
-    if len(classes) < 2:
-        raise DataError(
-            f"The photographs have {len(classes)} label ({listed}), and a classifier needs two classes or "
-            "more; add a folder of photographs of something else."
-        )
-    reason = "" if forced else "No label is one of Fashion-MNIST's, so "
-    say(
-        f"{reason}{'the' if reason else 'The'} labels are the classes ({listed}); Fashion-MNIST is not used."
+    none = about["training_without_garment"] + about["held_out_without_garment"]
+    where = "none" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
+    if about["split_by"] and about["fold"] is not None:
+        where += f", no {about['split_by']} on both sides"
+    unseen = [group for group, count in about["training_by_group"].items() if not count]
+    warning = f" No training photograph shows {', '.join(unseen)}!" if unseen else ""
+    return (
+        f"{about['training']:,} photographs are trained on in {about['variants'] + 1} variants, each "
+        f"{about['repeats']} times an epoch; {about['held_out']:,} are held out ({where}). In {none:,} no "
+        f"garment was found: they are not trained on, and count as wrong where they are held out.{warning}"
     )
-    y = np.array([class_of(photo.label, classes) for photo in photos], np.int64)
-    return Labelling(classes, classes, np.eye(len(classes), dtype=bool), y, own=True)
-
-
-def _parse_group(option: str, classes: Sequence[str]) -> tuple[str, tuple[int, ...]]:
-    name, _, members = option.partition("=")
-    named = [one.strip() for one in members.split(",") if one.strip()]
-    if not name.strip() or not named:
-        raise OptionError(
-            f"--group takes NAME=CLASS,CLASS, got '{option}'; write for example --group "
-            '"footwear=Sandal,Sneaker,Ankle boot".'
-        )
-    if class_of(name, classes) is not None:
-        raise OptionError(
-            f"--group {option}: '{name.strip()}' is a class itself; name the group otherwise."
-        )
-    return name.strip(), tuple(class_id_of(one, classes) for one in named)
-
-
-def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
-    folders = sorted(
-        folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")
-    )
-    if not folders:
-        raise DataError(
-            f"{source} has neither subfolders nor a {TABLES[0]}; put the photographs of each class into a "
-            "subfolder of its name."
-        )
-    found: list[LabelledPhoto] = []
-    for folder in folders:
-        try:
-            paths = find_pictures([folder])
-        except PictureError as error:
-            if warn is None:
-                raise DataError(f"{error} Or remove that subfolder.") from error
-            warn(f"{error} The subfolder is left out.")
-            continue
-        found += [
-            LabelledPhoto(
-                path, path.relative_to(source).as_posix(), folder.name, f"The subfolder {folder}"
-            )
-            for path in paths
-        ]
-    if not found:
-        raise DataError(
-            f"{source} holds no photograph; put those of each class into its subfolder."
-        )
-    return found
-
-
-def _from_table(
-    table: Path, label_column: str, contributor_column: str | None, warn: Say | None
-) -> list[LabelledPhoto]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or []
-            file_column = next((name for name in _FILE_COLUMNS if name in columns), None)
-            if file_column is None or label_column not in columns:
-                raise DataError(
-                    f"{table} has the columns {', '.join(columns) or 'none'}, expected file and "
-                    f"{label_column}; name them so in its first line."
-                )
-            if contributor_column and contributor_column not in columns:
-                guess = nearest(contributor_column, columns)
-                hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(columns)}."
-                raise OptionError(
-                    f"--split-by {contributor_column} is no column of {table}; {hint}"
-                )
-            found = [
-                LabelledPhoto(
-                    _beside(table, row[file_column] or ""),
-                    row[file_column] or "",
-                    (row[label_column] or "").strip(),
-                    f"Line {rows.line_num} of {table}",
-                    (row[contributor_column] or "").strip() if contributor_column else "",
-                )
-                for row in rows
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{table} cannot be read as a table ({error}); write it as CSV in UTF-8 with the columns file "
-            f"and {label_column}."
-        ) from error
-    for photo in found:
-        if photo.name and photo.label:
-            continue
-        lacking = f"{photo.where} has no {label_column if photo.name else file_column}"
-        if warn is None:
-            raise DataError(f"{lacking}; write it there, or remove the line.")
-        warn(f"{lacking}; it is left out.")
-    found = [photo for photo in found if photo.name and photo.label]
-    if not found:
-        raise DataError(f"{table} names no photograph; write a line for each under its first one.")
-    return found
-
-
-def _beside(table: Path, name: str) -> Path:
-    """The file that a table means; where there is none, the path at which it was looked for first."""
-    path, other = table.parent / name, table.parent / _PICTURES / name
-    return other if other.is_file() and not path.is_file() else path

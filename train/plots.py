@@ -1,10 +1,10 @@
-"""The pictures in a run's folder, and those of runs beside each other."""
+"""The diagrams of a run, and of several runs side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,16 +12,14 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from garmentlite.edge.files import replacing
+from garmentlite.train.compare import Measured, TradeOff
+from garmentlite.train.history import Epoch
 
-if TYPE_CHECKING:
-    from garmentlite.train.compare import Measured, TradeOff
-    from garmentlite.train.fit import Epoch
-
-_MARKERS = "osD^vPX*"  # of the runs, so that they are told apart without colour
+_MARKERS = "osD^vPX*"  # one for each run, so that they can be told apart without colour
 
 
 def learning_curves(history: Sequence[Epoch], path: Path) -> None:
-    """Loss and accuracy over the epochs; the epoch whose weights are kept is marked."""
+    """Draws loss and accuracy over the epochs and marks the epoch whose weights are kept."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     epochs = [epoch.epoch for epoch in history]
     kept = max((epoch.epoch for epoch in history if epoch.best), default=0)
@@ -39,23 +37,24 @@ def learning_curves(history: Sequence[Epoch], path: Path) -> None:
     _write(figure, path)
 
 
-def of_metrics(document: dict[str, Any], folder: Path) -> None:
-    """Confusion matrix, and recall and precision per class, of a document by `metrics.summary`."""
+def of_metrics(document: dict[str, Any], matrix_path: Path, per_class_path: Path) -> None:
+    """Draws the confusion matrix, and recall and precision of each class.
+
+    Args:
+        document: Figures by `metrics.summary`.
+        matrix_path: PNG file of the confusion matrix.
+        per_class_path: PNG file of recall and precision.
+    """
     rows = document["per_class"]
     labels = [row["label"] for row in rows]
     title = f"accuracy {document['accuracy']:.2%} on {document['images']:,} images"
-    matrix = np.array(document["confusion_matrix"])
-    confusion_matrix(matrix, labels, title, folder / "confusion_matrix.png")
-    per_class(
-        [row["recall"] for row in rows],
-        [row["precision"] for row in rows],
-        labels,
-        folder / "per_class.png",
-    )
+    confusion_matrix(np.array(document["confusion_matrix"]), labels, title, matrix_path)
+    recall, precision = ([row[name] for row in rows] for name in ("recall", "precision"))
+    per_class(recall, precision, labels, per_class_path)
 
 
 def confusion_matrix(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path) -> None:
-    """Counts, rows = true classes; the shade is the share of the row."""
+    """Draws a confusion matrix, row = true class; the shade is the share of the row."""
     figure = Figure(figsize=(8, 7), layout="constrained")
     _draw_matrix(figure.add_subplot(), matrix, labels, title)
     _write(figure, path)
@@ -64,12 +63,12 @@ def confusion_matrix(matrix: np.ndarray, labels: Sequence[str], title: str, path
 def before_and_after(
     before: np.ndarray, after: np.ndarray, names: Sequence[str], labels: Sequence[str], path: Path
 ) -> None:
-    """Two confusion matrices of the same images side by side, and what the second has more.
+    """Draws two confusion matrices of the same images side by side, and their difference.
 
     Args:
         before: Counts of the first run, shape (C, C), row = true class.
-        after: Counts of the other.
-        names: Of the two runs.
+        after: Counts of the other run.
+        names: Names of the two runs.
         labels: The C class names.
         path: PNG file.
     """
@@ -92,13 +91,13 @@ def before_and_after(
 def trade_off(
     runs: Sequence[Measured], curves: Mapping[str, TradeOff], class_id: int, path: Path
 ) -> None:
-    """Recall of one class against overall accuracy: each run's points, and where its offset could take it.
+    """Draws the recall of one class against the accuracy, and what an offset of its output would give.
 
     Args:
-        runs: With their figures on the test images, drawn as hollow marks.
-        curves: By the name of the run, on validation images: drawn as a line, with a full mark where the
-            run is. A run without its network has none.
-        class_id: The class whose output is moved.
+        runs: The runs; their figures on the test images are drawn as hollow marks.
+        curves: The trade-off of each run on validation images, by its name: drawn as a line, with a full
+            mark at the network as it is. A run that does not keep its network has none.
+        class_id: Number of the class whose output is raised or lowered.
         path: PNG file.
     """
     label = runs[0].labels[class_id]
@@ -111,7 +110,7 @@ def trade_off(
         colour, mark = f"C{number % 10}", _MARKERS[number % len(_MARKERS)]
         if run.name in curves:
             curve = curves[run.name]
-            # Longer gaps from run to run, so that a line is seen through another in the same place.
+            # The gaps grow from run to run, so that lines in the same place can be seen through each other.
             dashes = (0, (6, 4 * number)) if number else "-"
             axes.plot(curve.recall, curve.accuracy, color=colour, linewidth=1.8, linestyle=dashes)
             axes.plot(
@@ -126,7 +125,7 @@ def trade_off(
     axes.set(
         xlabel=f"recall of {label}",
         ylabel="accuracy over all classes",
-        title=f"What recall of {label} costs (lines: its output moved, on validation images)",
+        title=f"What recall of {label} costs (lines: an offset of its output, on validation images)",
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left")
@@ -139,7 +138,7 @@ def per_class(
     labels: Sequence[str],
     path: Path,
 ) -> None:
-    """Recall and precision of every class as bars; an undefined one has no bar."""
+    """Draws recall and precision of every class as bars; an undefined figure has no bar."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(labels))
@@ -172,5 +171,5 @@ def _name_axes(axes: Axes, labels: Sequence[str], title: str) -> None:
 
 def _write(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
-        # Without the software's version in the file, the same run gives the same bytes.
+        # Matplotlib's version is left out of the file, so that the same run gives the same bytes.
         figure.savefig(temporary, dpi=110, metadata={"Software": None})

@@ -1,8 +1,8 @@
 """Networks of published experiments on Fashion-MNIST, as their authors describe them.
 
-One change where there is batch-norm: it stands before the ReLU, not behind it, so that it folds into the
-kernel. Where a description leaves a choice open, the docstring says what was chosen. Each function takes the
-number of classes and returns a network from (N, 28, 28, 1) in [0, 1] to logits (N, num_classes).
+There is one change: batch-norm comes before the ReLU, not after it, so that it folds into the kernel. If a
+description leaves a choice open, the docstring states our choice. Each function takes the number of classes
+and returns a network from (N, 28, 28, 1) in [0, 1] to logits (N, num_classes).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def weighted_cnn(num_classes: int) -> keras.Model:
 def batchnorm_cnn(num_classes: int) -> keras.Model:
     """Three convolutions (32 of 4x4, 64, 128; He's initial values), two pools, dense 128, dropout 0.35.
 
-    Chosen: a pool behind each of the first two convolutions, "same" padding.
+    Our choice: a pool after each of the first two convolutions, "same" padding.
     """
     inputs = keras.Input(IMAGE_SHAPE)
     x = conv_bn_relu(inputs, 32, 4, initializer="he_normal")
@@ -58,7 +58,7 @@ def compact_cnn(num_classes: int) -> keras.Model:
 
 
 def compact_cnn_deep(num_classes: int) -> keras.Model:
-    """`compact_cnn` with two more convolutions and a pool; chosen: each convolution doubled."""
+    """`compact_cnn` with two more convolutions and a pool; our choice: each convolution is doubled."""
     inputs = keras.Input(IMAGE_SHAPE)
     x = inputs
     for filters in (28, 56):
@@ -71,7 +71,7 @@ def compact_cnn_deep(num_classes: int) -> keras.Model:
 def lenet_bn(num_classes: int) -> keras.Model:
     """LeNet with batch-norm: convolutions 6 and 16 (5x5), pools, dense 128 and 32, dropout 0.2.
 
-    Chosen: "valid" then "same" padding, which comes nearest to the published 85 K parameters (82 K).
+    Our choice: "valid" then "same" padding, which comes nearest to the published 85 K parameters (82 K).
     """
     inputs = keras.Input(IMAGE_SHAPE)
     x = conv_bn_relu(inputs, 6, 5, padding="valid")
@@ -85,24 +85,24 @@ def lenet_bn(num_classes: int) -> keras.Model:
 
 
 def shallow(num_classes: int) -> keras.Model:
-    """One hidden layer; chosen: 128 units."""
+    """One hidden layer; our choice: 128 units."""
     inputs = keras.Input(IMAGE_SHAPE)
     x = dense_relu(layers.Flatten()(inputs), 128)
     return keras.Model(inputs, layers.Dense(num_classes)(x), name="shallow")
 
 
 def simple_cnn(num_classes: int) -> keras.Model:
-    """One convolution, a pool and a dense layer; chosen: 32 filters, 128 units."""
+    """One convolution, a pool and a dense layer; our choice: 32 filters, 128 units."""
     return _stack("simple-cnn", [[32]], num_classes)
 
 
 def deep_cnn(num_classes: int) -> keras.Model:
-    """Two convolutions, each with a pool, and a dense layer; chosen: 32 and 64 filters, 128 units."""
+    """Two convolutions, each with a pool, and a dense layer; our choice: 32 and 64 filters, 128 units."""
     return _stack("deep-cnn", [[32], [64]], num_classes)
 
 
 def deeper_cnn(num_classes: int) -> keras.Model:
-    """Four convolutions in two pairs and a dense layer; chosen: 32, 32, 64, 64 filters, 128 units."""
+    """Four convolutions in two pairs and a dense layer; our choice: 32, 32, 64, 64 filters, 128 units."""
     return _stack("deeper-cnn", [[32, 32], [64, 64]], num_classes)
 
 

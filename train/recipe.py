@@ -1,24 +1,30 @@
-"""How a network is trained: everything that decides a run, but for the network, its data and the seed."""
+"""A recipe: how a network is trained, apart from the network itself, its data and the seed."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from garmentlite.edge.errors import OptionError
 from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.schedule import SCHEDULES, Schedule
 
-FALLS_AT = (
-    0.65,
-    0.85,
-)  # "plateau": shares of a run's epochs after which the learning rate has fallen
-WARM_UP_EPOCHS = 2  # "cosine": epochs before the full learning rate
-FULL_AT_THE_END = (
-    1 / 8
-)  # share of the epochs, at the end, in which no image rests (InfoBatch's delta)
+FULL_AT_THE_END = 1 / 8  # share of the last epochs in which no image rests (InfoBatch's delta)
 
 OPTIMIZERS = ("adam", "sgd", "muon")
-SCHEDULES = ("plateau", "cosine", "constant")
+
+# For photographs without Fashion-MNIST. They are few, so the weights are averaged over fewer steps; not all
+# of their labels are right, so a share of every label is spread over all classes.
+AVERAGING_ALONE, SMOOTHING_ALONE = 0.97, 0.1
+AUGMENTATION_ALONE = Augmentation(shift=0.05, flip=0.5, erase=0.25)  # for recipes without any
+
+# For a run that begins with trained weights: the number of epochs (together with Fashion-MNIST, and alone),
+# the share of the network's own learning rate, and the averaging over the steps of so short a run.
+ADAPTATION_EPOCHS, ADAPTATION_EPOCHS_ALONE, ADAPTATION_RATE = 5, 20, 0.2
+ADAPTATION_AVERAGING = 0.995
+# Share of the initial weights in those that are kept: costs nothing on photographs and loses less accuracy
+# on Fashion-MNIST.
+START_SHARE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,29 +32,24 @@ class Recipe:
     """A training protocol.
 
     Attributes:
-        epochs: At most.
-        batch_size: Images a step.
-        learning_rate: The largest.
+        epochs: Maximum number of epochs.
+        batch_size: Number of images in a step.
+        learning_rate: The highest learning rate.
         augmentation: Random changes of the training images.
         optimizer: "adam", "sgd" with Nesterov momentum 0.9, or "muon" (see `train.muon`).
-        schedule: "plateau" lowers the learning rate when the validation loss stops falling, and stops
-            early; "cosine" warms up and falls to nothing over the epochs, all of which are run and the
-            last of which is kept: on the way the loss may be lower, by surer or less sure answers that a
-            temperature makes alike, while more of them are wrong; "constant" does neither.
-        weight_decay: Of kernels, a step and times the learning rate (decoupled); not of biases and
-            batch-norm.
+        schedule: Name of the schedule, see `train.schedule`.
+        weight_decay: Decoupled weight decay of the kernels in each step, times the learning rate; biases
+            and batch-norm have none.
         label_smoothing: Share of every target that is spread over all classes.
-        averaging: Momentum of the moving average of the weights that is validated and kept; 0 for the
+        averaging: Momentum of the moving average of the weights that is validated and kept; 0 keeps the
             weights themselves.
-        start_share: Share of the weights that a run began with in those that are validated and kept; a little
-            keeps what was known (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-        rest: Share of the easy images (loss below the mean) that an epoch leaves out; those that stay
-            count for them (InfoBatch, Qin et al. 2024, arXiv 2303.04947).
-        reduce_after: "plateau": epochs without a better validation loss before the learning rate falls;
-            at the latest it falls after the shares `FALLS_AT` of the epochs, so that a run of any
-            length ends on small steps.
-        reduce_by: "plateau": factor of the learning rate then.
-        stop_after: "plateau": epochs without a better validation loss before training stops.
+        start_share: Share of the initial weights in those that are validated and kept; a little of them
+            keeps what the network had learned before (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+        rest: Share of the easy images (loss below the mean) that an epoch leaves out; the weights of the
+            other easy images are raised to make up for it (InfoBatch, Qin et al. 2024, arXiv 2303.04947).
+        reduce_after: Of the schedule "plateau", see `train.schedule.Schedule`.
+        reduce_by: Of the schedule "plateau".
+        stop_after: Of the schedule "plateau".
     """
 
     epochs: int = 22
@@ -67,27 +68,54 @@ class Recipe:
     stop_after: int = 5
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be trained with."""
+        """Raises OptionError for values that cannot be trained with."""
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 option = "--" + name.replace("_", "-")
                 raise OptionError(f"{option} must be above 0, got {getattr(self, name)}.")
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES))):
             if getattr(self, name) not in known:
                 raise OptionError(
                     f"A recipe's {name} is one of {', '.join(known)}, got '{getattr(self, name)}'."
                 )
 
-    def rate_at(self, epoch: int) -> float:
-        """The largest learning rate allowed in an epoch, counted from 0."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        if self.schedule == "cosine":
-            warm = min(1.0, (epoch + 1) / (WARM_UP_EPOCHS + 1))
-            return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
-        falls = sum(epoch >= share * self.epochs for share in FALLS_AT)
-        return self.learning_rate * self.reduce_by**falls
+    @property
+    def rates(self) -> Schedule:
+        """The schedule of this recipe."""
+        return SCHEDULES[self.schedule](
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            reduce_after=self.reduce_after,
+            reduce_by=self.reduce_by,
+            stop_after=self.stop_after,
+        )
 
     def rests_in(self, epoch: int) -> bool:
         """Whether easy images may rest in an epoch, counted from 0."""
         return self.rest > 0 and epoch < self.epochs * (1 - FULL_AT_THE_END)
+
+
+def recipe_for_photographs(recipe: Recipe, *, is_pretrained: bool, alone: bool) -> Recipe:
+    """Adapts a network's recipe to photographs, or to weights that are trained already.
+
+    Args:
+        recipe: The network's own recipe.
+        is_pretrained: Whether the run begins with trained weights; it is then short, with small steps.
+        alone: Whether the run trains on photographs without Fashion-MNIST. An epoch then has few steps,
+            labels are smoothed, and images are augmented even where the recipe does not do so.
+    """
+    changes: dict[str, Any] = {"rest": 0.0}
+    if is_pretrained:
+        changes |= {
+            "epochs": ADAPTATION_EPOCHS_ALONE if alone else ADAPTATION_EPOCHS,
+            "learning_rate": recipe.learning_rate * ADAPTATION_RATE,
+            "averaging": min(ADAPTATION_AVERAGING, recipe.averaging),
+            "schedule": "cosine",
+            "start_share": 0.0 if alone else START_SHARE,
+        }
+    if alone:
+        changes["averaging"] = min(AVERAGING_ALONE, recipe.averaging)
+        changes["label_smoothing"] = max(SMOOTHING_ALONE, recipe.label_smoothing)
+        if not any(asdict(recipe.augmentation).values()):
+            changes["augmentation"] = AUGMENTATION_ALONE
+    return replace(recipe, **changes)

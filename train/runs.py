@@ -1,103 +1,194 @@
 """The folder of a run: what was asked for, what happened, what came out.
 
-config.json      network, class weights, seed, data checksums, versions, device
-history.csv      one line per epoch; history.json holds the same with recall per class
-model.keras      best weights by weighted validation loss, without optimizer or augmentation
+config.json      network, labels, class weights, seed, data checksums, versions, device
+history.csv      one line for each epoch; history.json holds the same with the recall of each class
+model.keras      the weights that are kept, without optimizer or augmentation
 metrics.json     accuracy, recall, precision, F1, MCC, log loss, confusion matrix
-*.png            learning curves, confusion matrix, recall and precision per class
+*.png            learning curves, confusion matrix, recall and precision of each class
 tensorboard/     on request: the same history for TensorBoard
-photos.npz       of a run on photographs: their 28x28 images, for 'cli convert'
+photos.npz       of a run on photographs: their tiles, for 'cli convert'
 held_out.csv     of a run on photographs: those it was not trained on, for 'cli verify --photos'
-checkpoint.npz   only while the run is not finished: what --resume needs
-teacher.npz      only while the run is not finished: what the teachers say of the training images
-tiles.npz        only while the run is not finished: photographs prepared in all variants
+checkpoint.npz   only while the run is not finished: the state that --resume continues from
+teacher.npz      only while the run is not finished: the teachers' answers to the training images
+tiles.npz        only while the run is not finished: the photographs, prepared in all variants
+replaced/        only while the run is not finished: the run that --force replaces
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import zipfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.edge.errors import DataError, OutputError
+from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse_value
+from garmentlite.edge.errors import DataError, OutputError, TrainingError
 from garmentlite.edge.files import (
+    read_bytes,
     replacing,
     require_writable,
     sha256,
-    write_bytes,
     write_json,
     write_text,
 )
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.npz import read_npz, write_npz
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.collection import Collection
+from garmentlite.train.history import Epoch
 from garmentlite.train.keras_file import read_network
+from garmentlite.train.older_files import read_0_1_0
+from garmentlite.train.tiles import Tiles
 
 if TYPE_CHECKING:
     import keras
 
-    from garmentlite.train.adapt import Collection
-    from garmentlite.train.fit import Epoch
-    from garmentlite.train.tiles import Tiles
-
-CONFIG, HISTORY, METRICS = "config.json", "history.json", "metrics.json"
+CONFIG, HISTORY, HISTORY_TABLE, METRICS = (
+    "config.json", "history.json", "history.csv", "metrics.json",
+)  # fmt: skip
 MODEL, CHECKPOINT, TEACHER = "model.keras", "checkpoint.npz", "teacher.npz"
 PHOTOS, HELD_OUT, TILES = "photos.npz", "held_out.csv", "tiles.npz"
+LEARNING_CURVES, CONFUSION_MATRIX, PER_CLASS = (
+    "learning_curves.png", "confusion_matrix.png", "per_class.png",
+)  # fmt: skip
 TENSORBOARD = "tensorboard"
+REPLACED = "replaced"
+
+# Files by which a folder is known to hold a run; metrics.json comes first, since it says that it is finished.
+_OF_A_RUN = (METRICS, MODEL, CHECKPOINT, TEACHER, CONFIG, PHOTOS, HELD_OUT, TILES)
+_WITH_A_RUN = (
+    HISTORY, HISTORY_TABLE, LEARNING_CURVES, CONFUSION_MATRIX, PER_CLASS, TENSORBOARD,
+)  # fmt: skip
+_WHILE_UNFINISHED = (CHECKPOINT, TEACHER, TILES)
+
+_PHOTOS_PURPOSE = "photographs of a run"
 
 
 def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
-    """Makes sure a run can be written to `folder` before hours are spent on it.
+    """Makes sure that a run can be written to a folder before hours are spent on it.
 
     Args:
-        folder: Of the run.
-        resume: Whether an unfinished run in it is to be gone on with.
-        force: Whether what is in it may be replaced.
+        folder: Folder of the run.
+        resume: Whether an unfinished run in it is to be continued.
+        force: Whether a run in it may be replaced. Its files are moved into the folder `replaced`, where
+            they stay until the new run is finished.
 
     Raises:
-        OutputError: If it holds a run that was not to be touched, or cannot be written.
+        OutputError: If it holds a run that may not be replaced, or cannot be written.
     """
-    names = (METRICS, MODEL, CHECKPOINT, TEACHER, CONFIG, PHOTOS, HELD_OUT, TILES)
-    occupied = [name for name in names if (folder / name).exists()]
+    occupied = [name for name in _OF_A_RUN if (folder / name).exists()]
     if occupied and not (resume or force):
         unfinished = (folder / CHECKPOINT).exists() or (folder / TILES).exists()
-        way_on = "--resume goes on with it, " if unfinished else ""
+        way_on = "--resume continues it, " if unfinished else ""
         raise OutputError(
             f"{folder} already holds a run; {way_on}--force replaces it, -o names another folder."
         )
     require_writable(folder)
-    if force and not resume:
-        for name in occupied:  # first of all metrics.json, which says that the run is finished
-            (folder / name).unlink()
+    if occupied and force and not resume:
+        if (folder / REPLACED).is_dir():
+            _remove_run(
+                folder
+            )  # an unfinished run, which was itself going to replace the one in there
+        else:
+            (folder / REPLACED).mkdir()
+            _move_run(folder, folder / REPLACED, (*_OF_A_RUN, *_WITH_A_RUN))
+
+
+@contextmanager
+def prepared_folder(folder: Path, *, resume: bool, force: bool) -> Iterator[None]:
+    """Prepares the folder of a run; if the block comes to nothing, a run that was to be replaced is put back.
+
+    It comes to nothing if an error or Ctrl-C ends it before the new run can be resumed, or if the training
+    itself fails. Otherwise the new run stays, and the older one stays in the folder `replaced` until the new
+    one is finished.
+
+    Args:
+        folder: Folder of the run.
+        resume: See `prepare_folder`.
+        force: See `prepare_folder`.
+
+    Raises:
+        OutputError: See `prepare_folder`.
+    """
+    prepare_folder(folder, resume=resume, force=force)
+    try:
+        yield
+    except BaseException as error:
+        can_be_resumed = all((folder / name).exists() for name in (CHECKPOINT, HISTORY))
+        is_lost = isinstance(error, TrainingError) or not can_be_resumed
+        if is_lost and not resume and (folder / REPLACED).is_dir():
+            _remove_run(folder)
+            _move_run(folder / REPLACED, folder, reversed((*_OF_A_RUN, *_WITH_A_RUN)))
+            (folder / REPLACED).rmdir()
+        raise
+
+
+def _move_run(source: Path, target: Path, names: Iterable[str]) -> None:
+    for name in (
+        names
+    ):  # metrics.json goes first and comes back last, so that no part of a run looks finished
+        if (source / name).exists():
+            (source / name).replace(target / name)
+
+
+def _remove_run(folder: Path) -> None:
+    for name in (*_OF_A_RUN, *_WITH_A_RUN):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def model_file(path: Path) -> Path:
-    """The network of a run's folder; a file is meant itself."""
+    """The network in a run's folder; the path of a file is returned as it is."""
     return path / MODEL if path.is_dir() else path
 
 
 def write_config(folder: Path, document: dict[str, Any]) -> None:
-    """Writes config.json: the configuration, and what it ran with (data, versions, device)."""
+    """Writes config.json: the configuration, and the data, versions and device that were used."""
     write_json(folder / CONFIG, document)
+
+
+def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of a run in the order of the outputs; empty for an empty document.
+
+    Args:
+        config: The document of config.json. Version 0.1.0 wrote no list of labels; they are then the keys
+            of the class weights, in their order.
+    """
+    return tuple(config["labels"] if "labels" in config else config.get("class_weights", ()))
+
+
+def views_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The views of an image that a network is asked about: "plain", then "mirrored" if it knows them.
+
+    Args:
+        config: The document of config.json. Version 0.1.0 wrote no views; they then follow from the
+            augmentation, see `Augmentation.views`.
+    """
+    if "views" in config:
+        return tuple(config["views"])
+    return Augmentation(**config.get("augmentation", {})).views
 
 
 def write_history(
     folder: Path, history: Sequence[Epoch], labels: Sequence[str], groups: Sequence[str] = ()
 ) -> None:
-    """Writes history.json and history.csv; called after every epoch, so they can be followed.
+    """Writes history.json and history.csv; they are written after every epoch, so they can be followed.
 
     Args:
-        folder: Of the run.
-        history: Epochs so far.
-        labels: Class names, in the order of the recalls.
-        groups: Labels of photographs, in the order of theirs.
+        folder: Folder of the run.
+        history: The epochs so far.
+        labels: Class names in the order of the recalls.
+        groups: Labels of the photographs in the order of their recalls.
     """
-    # A run without photographs has nothing to say of them.
+    # A run without photographs has no figures of them.
     rows = [
         {
             name: value
@@ -116,33 +207,49 @@ def write_history(
     writer.writerow(plain + heads)
     for row in rows:
         writer.writerow([row[name] for name in plain] + [v for name in lists for v in row[name]])
-    write_text(folder / "history.csv", text.getvalue())
+    write_text(folder / HISTORY_TABLE, text.getvalue())
+
+
+@dataclass(frozen=True)
+class StoredPhotos:
+    """The photographs of a run as photos.npz holds them.
+
+    Attributes:
+        tiles: Their tiles; only the first of each where the variants are not needed again.
+        y: Number of each photograph's group, int64, shape (N,); -1 where its label is none of them.
+        is_held_out: Whether a photograph was not trained on, bool, shape (N,).
+        members: The classes that each group stands for, bool, shape (G, C).
+        groups: Names of the groups.
+        files: Name of each photograph below the folder or beside the table.
+    """
+
+    tiles: Tiles
+    y: np.ndarray
+    is_held_out: np.ndarray
+    members: np.ndarray
+    groups: tuple[str, ...]
+    files: tuple[str, ...]
 
 
 def write_photos(folder: Path, collection: Collection, tiles: Tiles, *, variants: bool) -> None:
     """Writes photos.npz and held_out.csv.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         collection: N photographs.
-        tiles: Theirs.
-        variants: Whether all are kept; otherwise one of each photograph, as the device makes it.
+        tiles: Their tiles.
+        variants: Whether all variants are kept, or only the tile that the device makes.
     """
-    labelling, buffer = collection.labelling, io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        allow_pickle=False,
-        tiles_u8=tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1],
-        second_u8=tiles.second_u8,
-        y=labelling.y,  # number of the group, -1 where the label is none of them
-        grounds_u8=tiles.grounds_u8,
-        found=tiles.found,
-        is_held_out=collection.is_held_out,
-        members=labelling.members,
-        groups=np.array(labelling.groups),
-        files=np.array([photo.name for photo in collection.photos]),
-    )
-    write_bytes(folder / PHOTOS, buffer.getvalue())
+    labelling = collection.labelling
+    arrays = {
+        **vars(tiles),
+        "tiles_u8": tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1],
+        "y": labelling.y,
+        "is_held_out": collection.is_held_out,
+        "members": labelling.members,
+    }
+    about = {"groups": labelling.groups, "files": [photo.name for photo in collection.photos]}
+    write_npz(folder / PHOTOS, _PHOTOS_PURPOSE, about, arrays, compress=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "label"])
@@ -154,20 +261,55 @@ def write_photos(folder: Path, collection: Collection, tiles: Tiles, *, variants
     write_text(folder / HELD_OUT, text.getvalue())
 
 
-def read_photos(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays that `write_photos` wrote.
+def read_photos(folder: Path) -> StoredPhotos:
+    """Reads photos.npz.
 
     Raises:
-        DataError: If they are missing or broken.
+        DataError: If it is missing or broken.
     """
-    path = folder / PHOTOS
+    path, way_out = folder / PHOTOS, "train the run anew, or name pictures with --calibration"
+    older = read_0_1_0(path, "tiles_u8")
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); train the run anew, or name pictures with --calibration."
-        ) from error
+        if older is not None:
+            return _photos_of_0_1_0(older)
+        archive = read_npz(path, _PHOTOS_PURPOSE, way_out)
+        arrays, about = dict(archive.arrays), archive.about
+        return StoredPhotos(
+            y=arrays.pop("y"),
+            is_held_out=arrays.pop("is_held_out"),
+            members=arrays.pop("members"),
+            groups=tuple(about["groups"]),
+            files=tuple(about["files"]),
+            tiles=Tiles(**arrays),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"{path} cannot be read ({error!r}); {way_out}.") from error
+
+
+def _photos_of_0_1_0(stored: dict[str, np.ndarray]) -> StoredPhotos:
+    """Photographs that version 0.1.0 wrote, in which a tile of zeros stands for none."""
+    tiles_u8 = stored["tiles_u8"]
+    # The first runs of that version had no second opinions and no pieces of ground.
+    second_u8 = stored.get("second_u8", tiles_u8[:, 0])
+    grounds_u8 = stored.get("grounds_u8", tiles_u8[:, :0])
+    found = stored["found"]
+    tiles = Tiles(
+        tiles_u8=tiles_u8,
+        second_u8=second_u8,
+        grounds_u8=grounds_u8,
+        readable=np.ones(len(tiles_u8), bool),  # not stored, and not needed after training
+        found=found,
+        second_found=np.asarray(second_u8.any(axis=(1, 2))),
+        grounds_found=np.asarray(grounds_u8.any(axis=(2, 3))),
+    )
+    return StoredPhotos(
+        tiles=tiles,
+        y=stored["y"],
+        is_held_out=stored["is_held_out"],
+        members=stored["members"],
+        groups=tuple(stored["groups"].tolist()),
+        files=tuple(stored["files"].tolist()),
+    )
 
 
 def write_model(folder: Path, model: keras.Model) -> None:
@@ -177,35 +319,37 @@ def write_model(folder: Path, model: keras.Model) -> None:
 
 
 def write_metrics(folder: Path, document: dict[str, Any]) -> None:
-    """Writes metrics.json; its presence says that the run is finished, so the checkpoint goes."""
+    """Writes metrics.json, which marks the run as finished, and removes the files of an unfinished run."""
     write_json(folder / METRICS, document)
-    for name in (CHECKPOINT, TEACHER, TILES):
+    for name in _WHILE_UNFINISHED:
         (folder / name).unlink(missing_ok=True)
+    if (folder / REPLACED).is_dir():
+        shutil.rmtree(folder / REPLACED)
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run left behind.
+    """A run that is finished.
 
     Attributes:
-        config: config.json.
-        history: history.json.
-        model: The network with the weights kept.
+        config: The document of config.json.
+        history: Its epochs.
+        model: The network with the weights that were kept.
         model_sha256: Checksum of its file.
     """
 
     config: dict[str, Any]
-    history: list[dict[str, Any]]
+    history: list[Epoch]
     model: keras.Model
     model_sha256: str
 
 
 def read_finished(folder: Path) -> FinishedRun:
-    """Reads a run whose outputs are to be raised.
+    """Reads a run whose decision boundaries are to be shifted.
 
     Raises:
-        DataError: If it is not finished, its outputs are raised already, or its classes are not
-            Fashion-MNIST's.
+        DataError: If it is not finished, its outputs are raised already, or its classes are not those of
+            Fashion-MNIST.
         ModelError: If its network cannot be read.
     """
     read_json(folder, METRICS)
@@ -215,26 +359,29 @@ def read_finished(folder: Path) -> FinishedRun:
             f"The outputs of {folder} are raised already ({config['command']}); name the run without "
             "--target-recall."
         )
-    if tuple(config["class_weights"]) != FASHION_MNIST_LABELS:
+    labels = labels_of(config)
+    if labels != FASHION_MNIST_LABELS:
         raise DataError(
-            f"{folder} knows other classes ({', '.join(config['class_weights'])}) than Fashion-MNIST, on "
-            "whose images outputs are raised; name a run on Fashion-MNIST."
+            f"{folder} was trained on other classes ({', '.join(labels)}) than those of Fashion-MNIST, on "
+            "whose images recall targets are reached; name a run on Fashion-MNIST."
         )
     model = read_network(folder / MODEL, "train it anew")
     checksum = sha256((folder / MODEL).read_bytes())
-    return FinishedRun(config, read_json(folder, HISTORY), model, checksum)
+    history = [Epoch(**epoch) for epoch in read_json(folder, HISTORY)]
+    return FinishedRun(config, history, model, checksum)
 
 
 def read_json(folder: Path, name: str) -> Any:
-    """A JSON file of a run.
+    """Reads a JSON file of a run.
 
     Raises:
         DataError: If it is missing or broken.
     """
     try:
-        return json.loads((folder / name).read_text())
-    except (OSError, ValueError) as error:
+        return parse_value(read_bytes(folder / name, LARGEST_BYTES))
+    except (OSError, DocumentError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{folder} is not a finished run: {name} cannot be read ({error}); make one with "
-            "'cli train', or go on with it by 'cli train --resume'."
+            f"{folder} is not a finished run: {name} cannot be read ({reason}); make one with "
+            "'cli train', or continue it with 'cli train --resume'."
         ) from error

@@ -1,17 +1,16 @@
-"""Reaching wanted recalls by offsets of the outputs, chosen on validation images.
+"""Recall targets: reached by offsets of the outputs, which are chosen on validation images.
 
-The offsets are added to the last bias: they cost nothing on the device, and move the borders between
-classes and nothing else. What one class gains, its neighbours pay.
+The offsets are added to the last bias. They cost nothing on the device and only shift the decision boundaries
+between classes: the recall that one class gains is lost by its neighbours.
 
-Why only the outputs of classes with a target are raised, and by the least that will do: where
-probabilities are calibrated and the classes equally large, the answers with the highest macro recall among
-those that keep the targets are argmax(logit + offset), each offset the logarithm of a class's factor (as
-for a class prior: Menon et al. 2021, arXiv 2007.07314), above 0 only where a target binds. Freeing all
-outputs to search for the best macro recall gains half a point on the images it was searched on and nothing
-or less on others; class weights searched for the last layer end where the offset ends
-(`benchmarks/target_recall.py` measures both). So class weights stay with the user, and the offset does the
-rest. Whether weights during the whole training make better features is another question, which no search
-afterwards answers.
+Only the outputs of classes with a target are raised, and by the smallest offset that suffices. The reason: if
+probabilities are calibrated and all classes have equally many images, the answers with the highest macro
+recall among those that keep the targets are argmax(logit + offset), where each offset is the logarithm of a
+factor of the class (as for a class prior: Menon et al. 2021, arXiv 2007.07314), above 0 only where a target
+binds. A search over the offsets of all outputs for the best macro recall gains half a point on the images of
+the search and nothing, or less, on others; a search for class weights of the last layer ends at the same
+offset (`benchmarks/target_recall.py` measures both). So class weights are left to the user. Whether class
+weights during the whole training give better features is another question, which no such search answers.
 """
 
 from __future__ import annotations
@@ -26,30 +25,31 @@ import numpy as np
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.labels import class_id_of
+from garmentlite.edge.text_table import text_table
 
 if TYPE_CHECKING:
     import keras
 
 EVERY_CLASS = "all"  # stands for the classes that have no target of their own
 
-MARGIN = 1e-3  # of a logit; far above a rounding of float32, far below what moves a recall
-ROUNDS = 100  # a dozen settle what is possible with ease; at its border they grow without end
-SHORTFALL_STEPS = 10  # halvings: less than one image of 600
-GIVEN_UP = 0.5  # a class of which more than half is missed
+MARGIN = 1e-3  # added to a logit; far above a rounding of float32, far below what changes a recall
+ROUNDS = 100  # a dozen suffice for easy targets; near the limit of what is possible they grow without end
+SHORTFALL_STEPS = 10  # halvings; the last one is less than one image of 600
+GIVEN_UP = 0.5  # recall below which a class is reported as given up
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the offsets did, on the validation images.
+    """The effect of the offsets on the validation images.
 
     Attributes:
-        targets: The recall that was wanted, by label.
-        shortfall: By how much every target had to be lowered so that all could be reached together; 0
-            where they were reached as they are.
-        offsets: What was added to each logit, by label.
-        recall: Of each class, before and after, by label; None for a class without images.
-        macro_recall: Mean recall of all classes, before and after.
-        accuracy: Before and after.
+        targets: The recall targets by label.
+        shortfall: How much every target had to be lowered so that all could be reached together; 0 if they
+            were reached as they are.
+        offsets: The offset that was added to each logit, by label.
+        recall: Recall of each class before and after, by label; None for a class without images.
+        macro_recall: Mean recall of all classes before and after.
+        accuracy: Accuracy before and after.
     """
 
     targets: dict[str, float]
@@ -64,13 +64,13 @@ class Outcome:
         return asdict(self) | {"in_words": self.sentences()}
 
     def sentences(self) -> list[str]:
-        """What was done, whether it reached the targets, and who paid."""
+        """What was done, whether the targets were reached, and which classes lost recall."""
         raised = {label: offset for label, offset in self.offsets.items() if offset > 0}
         said = []
         if self.shortfall:
             said.append(
-                "The targets cannot be reached together: what one class gains, another loses. Each was "
-                f"lowered by {100 * self.shortfall:.1f} points, the least with which they can."
+                "The targets cannot be reached together: the recall that one class gains, another loses. "
+                f"Each was lowered by {100 * self.shortfall:.1f} points, the least that makes them possible."
             )
         if not raised:
             return [*said, "Every target is met already: no output was raised."]
@@ -87,28 +87,32 @@ class Outcome:
         paid = min(known, key=lambda label: known[label][1] - known[label][0])
         before, after = known[paid]
         if after < before:
-            said.append(f"{paid} paid most: {_change(known[paid])}.")
+            said.append(f"{paid} lost the most recall: {_change(known[paid])}.")
         lowest_before = min(before for before, _ in known.values())
         hardest = min(known, key=lambda label: known[label][1])
         lowest = known[hardest][1]
         if lowest < GIVEN_UP:
-            said.append(f"{hardest} is given up for it: only {lowest:.1%} are recognised.")
+            said.append(f"{hardest} is given up for it: its recall is only {lowest:.1%}.")
         elif lowest < lowest_before:
             said.append(
-                f"{hardest} is now the hardest class: {lowest:.1%} are recognised, where no class was below "
-                f"{lowest_before:.1%} before."
+                f"{hardest} is now the hardest class with a recall of {lowest:.1%}; before, no class was "
+                f"below {lowest_before:.1%}."
             )
         return said
 
 
 def parse(options: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
-    """Reads "NAME=RECALL" any number of times; "all=RECALL" is for the classes not named.
+    """Reads the values of `--target-recall`.
+
+    Args:
+        options: "NAME=RECALL" any number of times; "all=RECALL" is for the classes that are not named.
+        labels: Class names in the order of their numbers.
 
     Returns:
-        Label to recall in (0, 1), in the order of the labels; only classes with a target.
+        Recall in (0, 1) by label, for the classes with a target, in the order of the labels.
 
     Raises:
-        OptionError: If one is not of that form, a class is unknown, or a recall is not in (0, 1).
+        OptionError: If an option has another form, a class is unknown, or a recall is not in (0, 1).
     """
     every: dict[str, float] = {}
     named: dict[str, float] = {}
@@ -120,8 +124,8 @@ def parse(options: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
             recall = math.nan
         if not name or not 0 < recall < 1:
             raise OptionError(
-                "--target-recall takes NAME=RECALL with a recall between 0 and 1, or all=RECALL for every "
-                f"class not named, got '{option}'; write for example --target-recall Shirt=0.9."
+                "--target-recall takes NAME=RECALL with a recall between 0 and 1, or all=RECALL for the "
+                f"other classes, got '{option}'; write for example --target-recall Shirt=0.9."
             )
         if name.strip().casefold() == EVERY_CLASS:
             every = dict.fromkeys(labels, recall)
@@ -134,20 +138,20 @@ def parse(options: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
 def least_offsets(
     y_true: np.ndarray, logits: np.ndarray, targets: Mapping[int, float]
 ) -> np.ndarray | None:
-    """The smallest offsets, all at once, with which every target is reached.
+    """Finds the smallest offsets with which every target is reached.
 
-    A class that misses its target is raised until it has it; that takes from the others, so they are looked
-    at again until nothing moves. Raising one class never helps another, so no offset ever passes what any
-    solution needs, and where nothing moves any more is the least solution in every component at once.
+    The output of a class that misses its target is raised until the target is reached. Other classes lose
+    images by this, so all classes are checked again until no offset changes. Raising one class never helps
+    another, so no offset ever exceeds that of any solution; the result is the smallest in every component.
 
     Args:
         y_true: Class numbers, shape (N,); at least one of each class with a target.
         logits: Shape (N, C).
-        targets: Recall by class number; a recall of 0 or less asks for nothing.
+        targets: Recall by class number; a recall of 0 or less is always reached.
 
     Returns:
-        What to add to each logit, float64, shape (C,), each at least 0 and 0 for a class without a
-        target; None where `ROUNDS` do not settle it: the targets contradict each other, or nearly so.
+        The offset of each logit, float64, shape (C,), at least 0, and 0 for a class without a target; None
+        if `ROUNDS` rounds do not suffice, because the targets contradict each other, or nearly so.
 
     Raises:
         ValueError: If a class with a target has no image.
@@ -171,7 +175,7 @@ def least_offsets(
 def nearest_offsets(
     y_true: np.ndarray, logits: np.ndarray, targets: Mapping[int, float]
 ) -> tuple[np.ndarray, float]:
-    """The least offsets, with all targets lowered alike by the least that makes them possible.
+    """Finds the smallest offsets; impossible targets are all lowered by the least that makes them possible.
 
     Args:
         y_true: Class numbers, shape (N,); at least one of each class with a target.
@@ -179,12 +183,12 @@ def nearest_offsets(
         targets: Recall by class number, each in (0, 1).
 
     Returns:
-        Offsets, float64, shape (C,), and by how much the targets were lowered (0 if they stand).
+        Offsets, float64, shape (C,), and how much the targets were lowered (0 if they are possible).
     """
     found = least_offsets(y_true, logits, targets)
     if found is not None:
         return found, 0.0
-    too_little, enough = 0.0, max(targets.values())  # with which nothing is asked for
+    too_little, enough = 0.0, max(targets.values())  # with this, every target is reached
     best = np.zeros(logits.shape[1])
     for _ in range(SHORTFALL_STEPS):
         middle = (too_little + enough) / 2
@@ -206,18 +210,18 @@ def apply(
 ) -> Outcome:
     """Adds the offsets to the last bias of a network, in place.
 
-    On images they were not chosen on, the recalls come out on either side of the targets; with 600 images
-    of a class the standard error is about a point.
+    On other images than those they are chosen on, the recalls may be above or below the targets; with 600
+    images of a class the standard error is about a point.
 
     Args:
         targets: Recall by label.
         model: A network that ends in a dense layer of logits.
         y_true: Class numbers of the validation images, shape (N,).
-        logits: What the network gives for them, shape (N, C).
+        logits: Logits of the network for these images, shape (N, C).
         labels: Class names in the order of their numbers.
 
     Returns:
-        What it did on these images.
+        The effect on these images.
     """
     numbered = {labels.index(label): recall for label, recall in targets.items()}
     offsets, shortfall = nearest_offsets(y_true, logits, numbered)
@@ -243,12 +247,25 @@ def apply(
     )
 
 
+def price_table(document: dict[str, Any]) -> str:
+    """The recall that each class gained or lost as text, from `Outcome.as_document`."""
+    rows = []
+    for label, (before, after) in document["recall"].items():
+        shares = (document["targets"].get(label), before, after)
+        cells = ["-" if share is None else f"{share:.1%}" for share in shares]
+        change = None if before is None or after is None else 100 * (after - before)
+        rows.append([label, *cells, f"{change:+.1f}" if change else ""])
+    table = text_table(["class", "target", "before", "after", "change"], rows)
+    head = "Outputs were raised to reach the recall targets. On validation images:"
+    return "\n".join([head, table, *document["in_words"]])
+
+
 def _missing(logits: np.ndarray, class_id: int, recall: float) -> float:
-    """By how much the logit of a class must rise for its recall, from the logits of its images; 0 if not."""
+    """How much the logit of a class must rise to reach its recall, from the logits of its images."""
     rivals = logits.copy()
     rivals[:, class_id] = -np.inf
-    behind = rivals.max(axis=1) - logits[:, class_id]  # how far each is from being recognised
-    # In floats a share of the images can come out above the whole number that it is.
+    behind = rivals.max(axis=1) - logits[:, class_id]  # how much each image lacks to be recognised
+    # In floats, a share of the images may be a rounding above the whole number that it is.
     place = math.ceil(recall * len(behind) - 1e-9) - 1
     last = float(np.partition(behind, place)[place])
     return last + MARGIN if last >= 0 else 0.0

@@ -1,25 +1,22 @@
-"""The history of a run as TensorBoard reads it, written without TensorFlow."""
+"""The history of a run in TensorBoard's format, written without TensorFlow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from garmentlite.edge.errors import MissingPartError
-
-if TYPE_CHECKING:
-    from garmentlite.train.fit import Epoch
+from garmentlite.train.history import Epoch
 
 
 class Log:
-    """A folder of events; a run that is gone on with adds a file to it."""
+    """A folder of events; a run that is resumed adds a file to it."""
 
     def __init__(self, folder: Path, labels: Sequence[str]) -> None:
         """Makes the folder.
 
         Args:
-            folder: To be named to `tensorboard --logdir`.
+            folder: The folder for `tensorboard --logdir`.
             labels: Class names in the order of the outputs.
 
         Raises:
@@ -36,7 +33,7 @@ class Log:
         self._writer = EventFileWriter(str(folder))
 
     def write(self, epoch: Epoch) -> None:
-        """Adds an epoch; it can be seen at once."""
+        """Adds an epoch, which TensorBoard shows at once."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 

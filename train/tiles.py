@@ -1,67 +1,90 @@
-"""Photographs as 28x28 images: each prepared as the device does, and as other takes would have come out."""
+"""Photographs as tiles, 28x28 images: as the device makes them, and as other takes would have come out."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.edge import preparation, shipped
-from garmentlite.edge.errors import DataError, PictureError
-from garmentlite.edge.files import write_bytes
+from garmentlite.edge import shipped
+from garmentlite.edge.errors import PictureError
+from garmentlite.edge.files import sha256
+from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.edge.pictures import read_picture
-from garmentlite.edge.preparation import TILE, fit_to_tile, preparations, prepare
-from garmentlite.train import camera, empty_scenes
-from garmentlite.train.photo_set import LabelledPhoto, Say
+from garmentlite.edge.preparation import PREPARATION, TILE, fit_to_tile, preparations, prepare
+from garmentlite.edge.segmenters.network_file import FILE
+from garmentlite.train import empty_scenes, photo_variants
+from garmentlite.train.collection import LabelledPhoto, Say
+from garmentlite.train.older_files import read_0_1_0
 
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
-# Pieces of the ground around each garment; of most, the device says that there is no garment.
-GROUNDS = 3
+GROUNDS = 3  # pieces of the ground around each garment; the device finds no garment in most of them
+GROUNDS_VERSION = 1  # of `empty_scenes.around`; raised whenever it cuts out other pieces
 
+_PURPOSE = "cache of prepared photographs"
 _SAVE_EVERY_S = 60
 
-# Called with the number of photographs done and of all.
+# Called with the number of photographs that are done and the number of all.
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Every photograph of a collection as 28x28 images.
+    """The tiles of a collection of N photographs.
+
+    Where an array of booleans says that there is no tile, its pixels are 0 and mean nothing.
 
     Attributes:
-        tiles_u8: uint8, shape (N, V, 28, 28); the first of each as the device makes it, the others as of
-            other takes. All 0 where there is none.
-        second_u8: uint8, shape (N, 28, 28), what the device makes of each by the mask of its second
-            opinion, or once more by the first where it has no other; all 0 where that finds no garment.
-        grounds_u8: uint8, shape (N, GROUNDS, 28, 28), what the device makes of pieces of the ground; all 0
-            where it says that there is no garment.
-        readable: bool, shape (N,), whether the file is a picture.
+        tiles_u8: uint8, shape (N, V, 28, 28); the first of each photograph is the tile that the device
+            makes, the others are variants.
+        second_u8: uint8, shape (N, 28, 28), the tile that the device makes by the segmenter's second
+            opinion; the first tile again where the segmenter has no second opinion.
+        grounds_u8: uint8, shape (N, GROUNDS, 28, 28), the tiles that the device makes of pieces of the
+            ground around the garment.
+        readable: Whether the file is a picture, bool, shape (N,).
+        found: Whether a garment was found in the photograph, bool, shape (N,).
+        second_found: Whether the second opinion found a garment, bool, shape (N,).
+        grounds_found: Whether a garment was found in the piece of ground, bool, shape (N, GROUNDS).
     """
 
     tiles_u8: np.ndarray
     second_u8: np.ndarray
     grounds_u8: np.ndarray
     readable: np.ndarray
+    found: np.ndarray
+    second_found: np.ndarray
+    grounds_found: np.ndarray
 
-    @property
-    def found(self) -> np.ndarray:
-        """Whether a garment was found: bool, shape (N,)."""
-        return np.any(self.tiles_u8, axis=(1, 2, 3))
+    def grounds_taken_for_garments(self, chosen: np.ndarray) -> np.ndarray:
+        """Tiles of the ground in which a garment was found by mistake.
 
-    def empty_u8(self, chosen: np.ndarray) -> np.ndarray:
-        """What is taken for a garment where there is none, of some photographs: uint8, shape (K, 28, 28)."""
-        grounds = self.grounds_u8[chosen].reshape(-1, TILE, TILE)
-        return grounds[np.any(grounds, axis=(1, 2))]
+        Args:
+            chosen: The photographs to look at, bool, shape (N,).
+
+        Returns:
+            uint8, shape (K, 28, 28).
+        """
+        return self.grounds_u8[chosen][self.grounds_found[chosen]]
+
+
+@dataclass(frozen=True)
+class _PhotoTiles:
+    """The tiles of one photograph in a row: the device's, the variants, the second opinion's, the grounds'.
+
+    Attributes:
+        tiles_u8: uint8, shape (T, 28, 28).
+        is_made: Whether there is such a tile, bool, shape (T,).
+    """
+
+    tiles_u8: np.ndarray
+    is_made: np.ndarray
 
 
 def make_tiles(
@@ -75,28 +98,28 @@ def make_tiles(
     warn: Say = lambda sentence: None,
     on_progress: OnProgress = lambda done, of: None,
 ) -> Tiles:
-    """Prepares every photograph once, `variants` more times from its mask, and pieces of its ground.
+    """Prepares every photograph, makes variants of it from its mask, and prepares pieces of its ground.
 
-    A photograph's tiles depend on its bytes, the segmenter and the seed alone, whatever else is in the
-    collection.
+    The tiles of a photograph depend on its bytes, the segmenter and the seed alone, whatever else is in
+    the collection.
 
     Args:
         photos: A collection, N photographs.
         checksums: SHA-256 of each file.
-        segmenter: The device's.
-        seed: Of the variants and pieces.
-        variants: How many, beside the tile that the device makes.
+        segmenter: The segmenter that the device uses.
+        seed: Seed of the variants and of the pieces of ground.
+        variants: Number of variants of each photograph.
         cache: File in which finished tiles are kept and found again, 784 bytes for each tile.
-        warn: Called with a sentence for each file that is no picture.
-        on_progress: Called with photographs done and all.
+        warn: Called with a sentence for each file that is no picture, and for a cache that is made anew.
+        on_progress: Called with the number of photographs that are done and the number of all.
 
     Raises:
         DataError: If the cache cannot be read.
         MissingPartError: If OpenCV is needed and not installed.
     """
     about = _about(segmenter, seed, variants)
-    known = _read_cache(cache, about) if cache and cache.exists() else {}
-    at_hand, saved = len(known), time.monotonic()
+    known = _read_cache(cache, about, warn) if cache and cache.exists() else {}
+    saved_count, saved = len(known), time.monotonic()
     readable = np.ones(len(photos), bool)
     try:
         for number, (photo, checksum) in enumerate(zip(photos, checksums, strict=True), start=1):
@@ -107,76 +130,99 @@ def make_tiles(
                 except PictureError as error:
                     warn(str(error))
                     readable[number - 1] = False
-            if cache and len(known) > at_hand and time.monotonic() - saved > _SAVE_EVERY_S:
+            if cache and len(known) > saved_count and time.monotonic() - saved > _SAVE_EVERY_S:
                 _write_cache(cache, about, known)
-                at_hand, saved = len(known), time.monotonic()
+                saved_count, saved = len(known), time.monotonic()
             on_progress(number, len(photos))
     finally:  # Ctrl-C loses nothing
-        if cache and len(known) > at_hand:
+        if cache and len(known) > saved_count:
             _write_cache(cache, about, known)
-    none = np.zeros((1 + variants + 1 + GROUNDS, TILE, TILE), np.uint8)
-    rows = [known.get(checksum, none) for checksum in checksums]
-    stacked = np.stack(rows) if rows else none[:0].reshape(0, *none.shape)
-    tiles_u8, rest = stacked[:, : 1 + variants], stacked[:, 1 + variants :]
-    return Tiles(tiles_u8, rest[:, 0], rest[:, 1:], readable)
+    rows = [known.get(checksum, _no_tiles(variants)) for checksum in checksums]
+    tiles_u8 = np.array([row.tiles_u8 for row in rows], np.uint8)
+    tiles_u8 = tiles_u8.reshape(-1, _count(variants), TILE, TILE)
+    is_made = np.array([row.is_made for row in rows], bool).reshape(-1, _count(variants))
+    second = 1 + variants
+    return Tiles(
+        tiles_u8=tiles_u8[:, :second],
+        second_u8=tiles_u8[:, second],
+        grounds_u8=tiles_u8[:, second + 1 :],
+        readable=readable,
+        found=is_made[:, 0],
+        second_found=is_made[:, second],
+        grounds_found=is_made[:, second + 1 :],
+    )
+
+
+def _count(variants: int) -> int:
+    """Number of tiles of a photograph."""
+    return 1 + variants + 1 + GROUNDS
+
+
+def _no_tiles(variants: int) -> _PhotoTiles:
+    shape = (_count(variants), TILE, TILE)
+    return _PhotoTiles(np.zeros(shape, np.uint8), np.zeros(shape[0], bool))
 
 
 def _tiles_of(
     path: Path, segmenter: Segmenter, variants: int, rng: np.random.Generator
-) -> np.ndarray:
-    """A photograph's tiles, that of the second opinion, its grounds': uint8, shape (T, 28, 28)."""
+) -> _PhotoTiles:
+    """Makes the tiles of one photograph."""
+    made, second = _no_tiles(variants), 1 + variants
+
+    def put(place: int | slice, image_u8: np.ndarray | None) -> None:
+        made.is_made[place] = image_u8 is not None
+        made.tiles_u8[place] = 0 if image_u8 is None else image_u8
+
     picture = read_picture(path)
     opinions = preparations(picture, segmenter)
     prepared = next(opinions)
-    tiles = np.zeros((1 + variants + 1 + GROUNDS, TILE, TILE), np.uint8)
-    if prepared.image_u8 is None:
-        return tiles
-    tiles[: 1 + variants + 1] = prepared.image_u8
-    if prepared.mask is None:  # it has the form of the training images already
-        return tiles
-    for number in range(1, 1 + variants):
-        tiles[number] = fit_to_tile(*camera.photographed(picture.rgb, prepared.mask, rng))
-    second = next(opinions, None)
-    if second is not None:
-        tiles[1 + variants] = 0 if second.image_u8 is None else second.image_u8
+    put(slice(0, second + 1), prepared.image_u8)
+    if prepared.image_u8 is None or prepared.mask is None:
+        return (
+            made  # no garment was found, or the picture has the form of the training images already
+        )
+    for number in range(1, second):
+        take = photo_variants.another_take(picture.rgb, prepared.mask, rng)
+        put(number, fit_to_tile(*take))
+    other = next(opinions, None)
+    if other is not None:
+        put(second, other.image_u8)
     grounds = empty_scenes.around(picture.rgb, prepared.mask, rng, GROUNDS)
-    for number, ground in enumerate(grounds, start=1 + variants + 1):
-        image_u8 = prepare(ground, segmenter).image_u8
-        tiles[number] = 0 if image_u8 is None else image_u8
-    return tiles
+    for number, ground in enumerate(grounds, start=second + 1):
+        put(number, prepare(ground, segmenter).image_u8)
+    return made
 
 
-def _about(segmenter: Segmenter, seed: int, variants: int) -> str:
-    """What a photograph's tiles depend on, beside its bytes."""
-    sources = [Path(str(module.__file__)) for module in (preparation, camera, empty_scenes)]
-    sources += sorted(Path(str(preparation.__file__)).parent.glob("segmenters/*.py"))
-    digest = hashlib.sha256()
-    for path in [*sources, *sorted(shipped.FOLDER.glob("segmenter*.tflite"))]:
-        digest.update(path.read_bytes())
-    counts = f"{variants} variants, {GROUNDS} grounds"
-    return f"{segmenter.name}, seed {seed}, {counts}, code {digest.hexdigest()}"
+def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
+    """Everything that the tiles of a photograph depend on, beside its bytes."""
+    model = shipped.FOLDER / FILE
+    return {
+        "preparation": PREPARATION,
+        "segmenter": {"name": segmenter.name, "version": segmenter.version},
+        "segmenter_sha256": sha256(model.read_bytes()) if model.is_file() else "",
+        "variants": {"count": variants, "version": photo_variants.VERSION},
+        "grounds": {"count": GROUNDS, "version": GROUNDS_VERSION},
+        "seed": seed,
+    }
 
 
-def _read_cache(path: Path, about: str) -> dict[str, np.ndarray]:
-    """Tiles by the checksum of their photograph; none where they were made in another way."""
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            if str(stored["about"]) != about:
-                return {}
-            return dict(zip(stored["checksums"].tolist(), stored["tiles"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is not what prepared photographs are kept in ({error}); delete it."
-        ) from error
-
-
-def _write_cache(path: Path, about: str, known: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        allow_pickle=False,
-        about=np.array(about),
-        checksums=np.array(list(known)),
-        tiles=np.stack(list(known.values())),
+def _read_cache(path: Path, about: dict[str, Any], warn: Say) -> dict[str, _PhotoTiles]:
+    """Tiles by the checksum of their photograph; none if they were made in another way."""
+    if read_0_1_0(path, "tiles") is None:
+        archive = read_npz(path, _PURPOSE, "delete it, and the photographs are prepared again")
+        if {name: archive.about.get(name) for name in about} == about:
+            rows = map(_PhotoTiles, archive.arrays["tiles"], archive.arrays["is_made"])
+            return dict(zip(archive.about["checksums"], rows, strict=True))
+    warn(
+        f"The images in {path} were prepared with other options or by another version of garmentlite; all "
+        "photographs are prepared again."
     )
-    write_bytes(path, buffer.getvalue())
+    return {}
+
+
+def _write_cache(path: Path, about: dict[str, Any], known: dict[str, _PhotoTiles]) -> None:
+    arrays = {
+        "tiles": np.stack([one.tiles_u8 for one in known.values()]),
+        "is_made": np.stack([one.is_made for one in known.values()]),
+    }
+    write_npz(path, _PURPOSE, about | {"checksums": list(known)}, arrays)

@@ -1,4 +1,4 @@
-"""A network in the form in which it is trained: faster, or spread over devices, with the same weights."""
+"""The copy of a network that is trained: faster, or for several devices, with the same weights."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import keras
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """The same arithmetic as one TensorFlow operator each way.
+    """Batch-norm as one TensorFlow operator forward and one backward, with the same arithmetic.
 
-    Keras 3 spells batch-norm out in a dozen elementwise operators, which on a CPU is a third of the step of
+    Keras 3 computes batch-norm in a dozen elementwise operators, which on a CPU take a third of the step of
     a network with small convolutions; `benchmarks/training_speed.py` measures both.
     """
 
     def call(
         self, inputs: Any, training: bool | None = None, mask: Any = None
     ) -> Any:  # a backend's tensors
-        """The normalised images; while training, by their own mean and variance."""
+        """Normalises the images; while training, by their own mean and variance."""
         if not training or mask is not None or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
@@ -33,15 +33,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def training_copy(
     model: keras.Model, *, devices: int = 1, mixed_precision: bool = False
 ) -> keras.Model:
-    """The same network with the same weights, to be trained and not to be saved.
+    """Copies a network with its weights; the copy is trained and never saved.
 
     Args:
-        model: Of Keras' own layers, each used once, in float32.
-        devices: How many share a batch; batch-norm then takes its statistics over all of them.
-        mixed_precision: Whether all but the last layer compute in bfloat16; the weights stay float32.
+        model: A float32 network of Keras' own layers, each used once.
+        devices: Number of devices that share a batch; batch-norm takes its statistics over all of them.
+        mixed_precision: Whether all layers but the last compute in bfloat16; the weights stay float32.
 
     Returns:
-        A network whose weights are in the order of those of `model`.
+        A network whose weights have the order of those of `model`.
     """
     last = model.layers[-1]
     on_tensorflow = keras.backend.backend() == "tensorflow"

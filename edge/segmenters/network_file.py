@@ -7,12 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge.errors import ModelError
+from garmentlite.edge.metadata import Metadata, attach
+from garmentlite.edge.model_file import open_model_file, unusable
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import make_interpreter
 from garmentlite.edge.shipped import FOLDER
 
 SIDE = 96  # pixels, both sides of the square that the network takes and gives
 FILE = "segmenter.tflite"
+WAY_OUT = "install garmentlite again, or take '--segment grabcut'"
+
+
+def with_checksum(flatbuffer: bytes) -> bytes:
+    """The bytes of a segmenter's file: the flatbuffer, and behind it metadata with its checksum."""
+    metadata = Metadata(
+        name="segmenter", labels=["garment"], preparation={}, temperature=1.0, unknown_threshold=None,
+        reference_sha256="", flatbuffer_sha256="",
+    )  # fmt: skip
+    return attach(flatbuffer, metadata)
 
 
 class SegmenterNet:
@@ -32,21 +44,12 @@ class SegmenterNet:
             MissingPartError: If the LiteRT runtime is not installed.
         """
         path = path or FOLDER / FILE
+        file = open_model_file(path, WAY_OUT)
         try:
-            flatbuffer = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"The segmentation network {path} cannot be read: {error.strerror}; install garmentlite "
-                "again, or use '--segment grabcut'."
-            ) from error
-        try:
-            self._interpreter = make_interpreter(flatbuffer)
+            self._interpreter = make_interpreter(file.flatbuffer)
             self._read_signature()
         except ModelError as error:
-            raise ModelError(
-                f"{path} is not a segmentation network: {error}; install garmentlite again, or use "
-                "'--segment grabcut'."
-            ) from error
+            raise unusable(path, error, WAY_OUT) from error
 
     def levels(self, square_rgb: np.ndarray) -> np.ndarray:
         """Runs the network and gives integers, which every machine resizes to the same values.

@@ -1,0 +1,246 @@
+"""The network that is to be converted, and what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from garmentlite.edge.documents import LARGEST_BYTES, parse
+from garmentlite.edge.errors import DataError, ModelError, OptionError
+from garmentlite.edge.files import read_bytes, sha256
+from garmentlite.edge.metadata import PLAIN, Metadata, split
+from garmentlite.train import runs
+from garmentlite.train.augmentation import Augmentation
+from garmentlite.train.confidence import FEWEST, Confidence, fit, read_held_out
+from garmentlite.train.keras_file import read_network
+
+if TYPE_CHECKING:
+    import keras
+
+Say = Callable[[str], None]
+
+_NEVER_UNKNOWN = "so the files never answer 'unknown'"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network that is to be converted.
+
+    Attributes:
+        keras_path: The `.keras` file.
+        name: The name of the files made from it.
+        run: The folder of its run; None for a `.keras` file alone.
+        training: How it was trained, from the run or from the card of a `.keras` file; empty where it is not
+            known.
+        labels: Its classes in the order of the outputs; empty where they are not known.
+        views: The versions of an image that a device asks it about: ("plain",) or ("plain", "mirrored").
+        confidence: Temperature and "unknown" threshold from the card of a `.keras` file; None where there
+            are none.
+    """
+
+    keras_path: Path
+    name: str
+    run: Path | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    views: tuple[str, ...] = (PLAIN,)
+    confidence: Confidence | None = None
+
+    def class_weights(self, labels: Sequence[str]) -> np.ndarray:
+        """Factors of the training loss, float32, shape (C,); 1 for a class whose factor is not known."""
+        known = self.training.get("class_weights", {})
+        return np.array([known.get(label, 1.0) for label in labels], np.float32)
+
+    @property
+    def is_on_own_photos(self) -> bool:
+        """Whether it was trained on photographs alone, whose labels are its classes."""
+        return bool(self.training.get("photos", {}).get("alone"))
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The augmentation of its training; none where it is not known."""
+        return Augmentation(**self.training.get("augmentation", {}))
+
+
+def find_source(path: Path, name: str | None) -> Source:
+    """Reads what is known about a network.
+
+    Args:
+        path: The folder of a run, or a `.keras` file. The card of a `.keras` file, a `.json` of the same name
+            beside it, or else the metadata of its int8 file, is used if it names the checksum of the file.
+        name: The name of the result; None for the network's name, or the file's stem.
+
+    Raises:
+        DataError: If the folder does not hold a finished run.
+        ModelError: If the file is missing, or of another kind.
+    """
+    if path.is_dir():
+        runs.read_json(path, runs.METRICS)  # it exists if the run is finished
+        config = runs.read_json(path, runs.CONFIG)
+        return Source(
+            path / runs.MODEL,
+            name or config["network"],
+            run=path,
+            training=config,
+            labels=runs.labels_of(config),
+            views=runs.views_of(config),
+        )
+    if not path.is_file() or path.suffix != ".keras":
+        raise ModelError(
+            f"{path} is neither a run's folder nor a .keras file; make one with 'cli train'."
+        )
+    checksum = sha256(path.read_bytes())
+    card = _card_of(path, checksum) or _metadata_of(path, checksum)
+    if not card:
+        return Source(path, name or path.stem)
+    threshold = card.get("unknown_threshold")
+    confidence = None
+    if threshold is not None:
+        confidence = Confidence(card["temperature"], threshold, card.get("photographs", {}))
+    return Source(
+        path,
+        name or path.stem,
+        training=card["training"],
+        labels=tuple(card["labels"]),
+        views=tuple(card["views"]) if "views" in card else runs.views_of(card["training"]),
+        confidence=confidence,
+    )
+
+
+def _card_of(path: Path, checksum: str) -> dict[str, Any] | None:
+    """The card beside a `.keras` file, if it is the card of this very file."""
+    try:
+        card = parse(read_bytes(path.with_suffix(".json"), LARGEST_BYTES)).fields
+        if card["files"]["keras"]["sha256"] != checksum:
+            return None
+        # What is used of it; a card that lacks one of these is none of ours.
+        known = {one: card[one] for one in ("labels", "training", "temperature")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    optional = ("views", "unknown_threshold", "photographs")
+    return known | {one: card[one] for one in optional if one in card}
+
+
+def _metadata_of(path: Path, checksum: str) -> dict[str, Any] | None:
+    """The metadata of the int8 file beside a `.keras` file, if it was made from this very file."""
+    try:
+        _, metadata = split(path.with_name(f"{path.stem}_int8.tflite").read_bytes())
+    except (OSError, ModelError):
+        return None
+    if not isinstance(metadata, Metadata) or metadata.reference_sha256 != checksum:
+        return None
+    return {
+        "labels": metadata.labels,
+        "training": metadata.training,
+        "temperature": metadata.temperature,
+        "unknown_threshold": metadata.unknown_threshold,
+        "views": metadata.views,
+    }
+
+
+def load_keras(path: Path) -> keras.Model:
+    """A `.keras` network, read in safe mode (no code in the file is run).
+
+    Raises:
+        ModelError: If it cannot be read, or does not take one grey image and give the logits of classes.
+        OptionError: If Keras runs on another backend than TensorFlow.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise OptionError(
+            f"Converting needs Keras on TensorFlow, but KERAS_BACKEND is "
+            f"'{keras.backend.backend()}'; unset it (the .keras file fits every backend)."
+        )
+    model = read_network(path, "make one with 'cli train'")
+    shape_in, shape_out = model.input_shape, model.output_shape
+    if (
+        not isinstance(shape_in, tuple)
+        or not isinstance(shape_out, tuple)
+        or len(shape_in) != 4
+        or None in shape_in[1:]
+        or shape_in[3] != 1
+        or len(shape_out) != 2
+        or shape_out[1] < 2
+    ):
+        raise ModelError(
+            f"{path} goes from {shape_in} to {shape_out}, expected one grey image (None, H, W, 1) to the "
+            "logits of two or more classes (None, C); choose such a classifier."
+        )
+    return model
+
+
+def predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
+    """Float32 logits, shape (N, C), of uint8 images (N, H, W)."""
+    from garmentlite.train.prediction import predict_logits
+
+    return predict_logits(model, images_u8)
+
+
+def find_confidence(
+    source: Source, held_out: Sequence[Path] = (), say: Say = lambda sentence: None
+) -> Confidence | None:
+    """Temperature and "unknown" threshold, fitted on photographs that were held out of training.
+
+    Args:
+        source: The network. Without `held_out`, the photographs that its own run held out are used, or the
+            confidence in its card.
+        held_out: Folders of runs on other folds of the same photographs, whose held-out photographs are used
+            in place of the run's own.
+        say: Called with a sentence about what was found, and if no threshold is known.
+
+    Returns:
+        None where no threshold is known.
+
+    Raises:
+        DataError: If the photographs that were named are missing, too few, or of other classes.
+    """
+    for folder in held_out:
+        classes = runs.labels_of(runs.read_json(folder, runs.CONFIG))
+        if source.labels and classes != source.labels:
+            raise DataError(
+                f"--held-out {folder} knows other classes ({', '.join(classes)}) than {source.keras_path}; "
+                "name runs on other folds of its photographs."
+            )
+    folders = list(held_out) or _own_held_out(source)
+    if not folders:
+        if source.confidence:
+            return source.confidence
+        say(
+            f"No 'unknown' threshold is known for {source.name}, {_NEVER_UNKNOWN}; --held-out RUN fits one "
+            "on the photographs that a run held out."
+        )
+        return None
+    if not held_out and not (folders[0] / runs.PHOTOS).is_file():
+        # The photographs of a rebalanced run are in the folder of the run that it was made from.
+        say(
+            f"{folders[0]} has no {runs.PHOTOS}, {_NEVER_UNKNOWN}; --held-out names the run that has it."
+        )
+        return None
+    found = read_held_out(
+        folders,
+        lambda path, images_u8: predict(load_keras(path), images_u8),
+        views=source.views,
+    )
+    count = int(found.is_garment.sum())
+    if not held_out and count < FEWEST:
+        say(
+            f"{count} photographs were held out, fewer than {FEWEST}: too few to fit an 'unknown' threshold, "
+            f"{_NEVER_UNKNOWN}."
+        )
+        return None
+    fitted = fit(found)
+    say(fitted.in_words())
+    return fitted
+
+
+def _own_held_out(source: Source) -> list[Path]:
+    """The folder of the source's run, if photographs were held out of its training."""
+    photos = source.training.get("photos", {})
+    if source.run and photos and photos.get("fold") is not None:
+        return [source.run]
+    return []

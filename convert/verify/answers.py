@@ -1,0 +1,93 @@
+"""The answers of two model files to the same images, and what makes two files incomparable."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from garmentlite.convert.verify.measurements import Answers
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.probabilities import softmax
+
+
+def answers_of(classifier: Classifier, raw: np.ndarray) -> Answers:
+    """The answers that the device would give.
+
+    Args:
+        classifier: The model.
+        raw: Its raw outputs, shape (N, C).
+
+    Raises:
+        ModelError: If an output is NaN or infinite.
+    """
+    logits = classifier.logits_from_raw(raw)
+    if not np.isfinite(logits).all():
+        raise ModelError(
+            f"{classifier.path} gives outputs that are not finite numbers; convert it again from its weights."
+        )
+    temperature = classifier.metadata.temperature if classifier.metadata else 1.0
+    return Answers(logits, softmax(logits, temperature), classifier.outputs_probabilities)
+
+
+def require_same_contract(reference: Classifier, candidate: Classifier) -> None:
+    """Raises ModelError unless both files take images of one size and have the same labels in one order."""
+    if reference.image_size != candidate.image_size:
+        raise ModelError(
+            f"{reference.path} takes images of {_size(reference)} and {candidate.path} of "
+            f"{_size(candidate)}; compare two files of the same network."
+        )
+    if reference.labels == candidate.labels:
+        return
+    if sorted(reference.labels) == sorted(candidate.labels):
+        raise ModelError(
+            f"{candidate.path} has the labels of {reference.path} in another order; make both files from "
+            "one model, or give their order with --labels."
+        )
+    raise ModelError(
+        f"{reference.path} knows the classes {', '.join(reference.labels)}, but {candidate.path} knows "
+        f"{', '.join(candidate.labels)}; compare files of the same classes, or name them with --labels."
+    )
+
+
+def require_fitting_data(classifier: Classifier, images_u8: np.ndarray, y_true: np.ndarray) -> None:
+    """Raises DataError unless the images are of the model's size and each has a class number."""
+    if images_u8.dtype != np.uint8 or images_u8.shape[1:3] != classifier.image_size:
+        raise DataError(
+            f"{classifier.path} takes uint8 images of {_size(classifier)}, these are {images_u8.dtype} of "
+            f"shape {images_u8.shape[1:]}; give images of the model's size."
+        )
+    if y_true.shape != images_u8.shape[:1] or not len(y_true):
+        raise DataError(
+            f"There are {len(images_u8)} images and {y_true.size} labels; give one label for each of at "
+            "least one image."
+        )
+
+
+def require_same_order(reference: Answers, candidate: Answers, named: Classifier) -> None:
+    """Raises ModelError if the candidate's outputs are those of the reference in another order.
+
+    They are if, for each answer of the reference, most of its images get one and the same answer of the
+    candidate, no two of these are alike, and some differ from the reference's. A damaged class does not look
+    like this, because its images would share an answer with another class.
+    """
+    num_classes = reference.logits.shape[1]
+    pairs = reference.class_ids * num_classes + candidate.class_ids
+    together = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    given = np.flatnonzero(together.sum(axis=1))
+    partner = together[given].argmax(axis=1)
+    most = 2 * together[given, partner] > together[given].sum(axis=1)
+    if most.all() and len(set(partner.tolist())) == len(given) and (partner != given).any():
+        swapped = ", ".join(
+            f"{named.labels[before]} -> {named.labels[after]}"
+            for before, after in zip(given, partner, strict=True)
+            if before != after
+        )
+        raise ModelError(
+            f"The outputs of {named.path} are in another order than the reference's ({swapped}); correct the "
+            "order of its labels and verify again."
+        )
+
+
+def _size(classifier: Classifier) -> str:
+    height, width = classifier.image_size
+    return f"{height}x{width}"

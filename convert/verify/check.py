@@ -1,0 +1,340 @@
+"""The parity check as one function: for programs (`verify`), and for the command line (`run`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from garmentlite.convert.verify.answers import (
+    answers_of,
+    require_fitting_data,
+    require_same_contract,
+    require_same_order,
+)
+from garmentlite.convert.verify.corruptions import (
+    CORRUPTION_IMAGES,
+    CorruptionsReport,
+    compare_corrupted,
+)
+from garmentlite.convert.verify.criteria import MARGIN, Criteria
+from garmentlite.convert.verify.guards import GUARDS, Guard
+from garmentlite.convert.verify.judge import judge
+from garmentlite.convert.verify.layers import LayersReport, compare_layers
+from garmentlite.convert.verify.measurements import Answers
+from garmentlite.convert.verify.output_comparison import compare_outputs
+from garmentlite.convert.verify.parity_report import ParityReport
+from garmentlite.convert.verify.photographs import Photographs, load_photographs
+from garmentlite.convert.verify.provenance import (
+    Provenance,
+    data_sha256,
+    facts_of,
+    machine,
+    runtime,
+)
+from garmentlite.edge.all_cores import OnProgress, raw_outputs
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.segmenters.interface import Segmenter
+from garmentlite.train import data
+
+# Called with the name of the stage, the number of images (or sets) done and of all.
+OnStage = Callable[[str, int, int], None]
+Say = Callable[[str], None]
+
+
+def verify(
+    reference: Classifier | str | Path,
+    candidate: Classifier | str | Path,
+    images_u8: np.ndarray,
+    y_true: np.ndarray,
+    criteria: Criteria | None = None,
+    *,
+    margin: float = MARGIN,
+    guards: tuple[Guard, ...] = GUARDS,
+    compare_kernels: bool = False,
+    layers: bool = False,
+    corruptions: bool = False,
+    most_corrupted: int = CORRUPTION_IMAGES,
+    photographs: Photographs | None = None,
+    on_progress: OnStage | None = None,
+    on_answers: Callable[[Answers], None] | None = None,
+) -> ParityReport:
+    """Compares a candidate with its reference on the same images, class by class.
+
+    Args:
+        reference: The model that is taken as right, usually the float32 file: a path or a classifier.
+        candidate: The model that is to be proved, usually the int8 file, with any input and output types.
+        images_u8: uint8, shape (N, H, W) or (N, H, W, 1), H and W those of both models.
+        y_true: True class numbers, integer, shape (N,).
+        criteria: Margin, error rate and the classes to judge; None for all classes at alpha 0.05.
+        margin: Largest loss of recall that is accepted, in (0, 1), where no criteria are given.
+        guards: The checks beside the recalls.
+        compare_kernels: Whether to run the candidate on the runtime's reference kernels too, which are slow.
+            The difference of its outputs is reported and not judged.
+        layers: Whether to measure the error of each layer too.
+        corruptions: Whether to compare the models on corrupted images too.
+        most_corrupted: The largest number of images of a corrupted set.
+        photographs: The photographs that the images were made from; None for images of a data set.
+        on_progress: Called with (stage, done, of all) from the thread that called.
+        on_answers: Called with the candidate's answers to all images, in their order.
+
+    Returns:
+        The report with its provenance.
+
+    Raises:
+        OptionError: If the margin is out of its range, or a name in the criteria is not a label.
+        ModelError: If a file cannot be read, the models do not fit each other (other labels, another order
+            of labels, another input size), outputs are not finite, or layers cannot be matched.
+        DataError: If the images do not fit the models, or are too few for the margin.
+    """
+    reference, candidate = _opened(reference), _opened(candidate)
+    criteria = criteria or Criteria(margin)
+    require_same_contract(reference, candidate)
+    require_fitting_data(reference, images_u8, y_true)
+    criteria.require_resolvable(y_true, reference.labels)
+
+    models = [reference, candidate]
+    if compare_kernels:
+        models.append(Classifier(candidate.path, labels=candidate.labels, kernels="reference"))
+    raw_reference, raw_candidate, *raw_slow = raw_outputs(
+        models, images_u8, _stage("Comparing", on_progress)
+    )
+    before, after = answers_of(reference, raw_reference), answers_of(candidate, raw_candidate)
+    require_same_order(before, after, candidate)
+    if on_answers:
+        on_answers(after)
+    by_layer = _by_layer(reference, candidate, images_u8, on_progress) if layers else None
+    corrupted = (
+        _corrupted(reference, candidate, images_u8, y_true, criteria, most_corrupted, on_progress)
+        if corruptions
+        else None
+    )
+    report = judge(
+        y_true,
+        before,
+        after,
+        reference.labels,
+        criteria,
+        guards=guards,
+        corruptions=corrupted,
+        files=photographs.files if photographs else None,
+    )
+    changed = [image.index for image in report.changed_images]
+    provenance = Provenance(
+        reference=facts_of(reference, raw_reference, changed),
+        candidate=facts_of(candidate, raw_candidate, changed),
+        data_sha256=data_sha256(images_u8, y_true),
+        runtime=runtime(),
+        kernels=reference.kernels,
+        machine=machine(),
+    )
+    return replace(
+        report,
+        notes=_notes(reference, candidate, provenance),
+        kernel_comparison=compare_outputs(raw_candidate, *raw_slow) if raw_slow else None,
+        layers=by_layer,
+        photographs=photographs.facts if photographs else None,
+        provenance=provenance,
+    )
+
+
+# --- for the command line
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """The labelled images that models are compared on: Fashion-MNIST's test images, or photographs.
+
+    Attributes:
+        data_dir: Folder of Fashion-MNIST; None to look where it usually is, or to download it.
+        limit: How many of the first test images are used; None for all.
+        photos: Folder or table of photographs in place of the test images.
+        segmenter: Separates the garment from its background in the photographs.
+    """
+
+    data_dir: Path | None = None
+    limit: int | None = None
+    photos: Path | None = None
+    segmenter: Segmenter | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A parity check of two files.
+
+    Attributes:
+        reference: The file that is taken as right.
+        candidate: The file that is to be proved.
+        images: The images to compare on.
+        criteria: Margin, error rate and the classes to judge.
+        labels: Class names for files that carry none.
+        kernels: Whether to compare the candidate on the reference kernels too.
+        layers: Whether to measure the error of each layer.
+        corruptions: Whether to compare on corrupted images.
+    """
+
+    reference: Path
+    candidate: Path
+    images: ImageSource = field(default_factory=ImageSource)
+    criteria: Criteria = field(default_factory=Criteria)
+    labels: Sequence[str] | None = None
+    kernels: bool = False
+    layers: bool = False
+    corruptions: bool = False
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their true classes.
+
+    Attributes:
+        images_u8: uint8, shape (N, H, W).
+        y_true: Class numbers, integer, shape (N,).
+        photographs: What they were made from; None for images of a data set.
+    """
+
+    images_u8: np.ndarray
+    y_true: np.ndarray
+    photographs: Photographs | None = None
+
+
+def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityReport, np.ndarray]:
+    """Opens the files, loads the images and compares, see `verify`.
+
+    Args:
+        request: What to compare.
+        say: Called with a sentence for each warning, and for each photograph that cannot be read.
+        on_progress: Called with (stage, done, of all).
+
+    Returns:
+        The report, and the images it was made on, uint8, shape (N, H, W).
+    """
+    reference = open_model(request.reference, request.labels, say)
+    candidate = open_model(request.candidate, request.labels, say)
+    found = load_images(request.images, reference.labels, say=say, on_progress=on_progress)
+    report = verify(
+        reference,
+        candidate,
+        found.images_u8,
+        found.y_true,
+        request.criteria,
+        compare_kernels=request.kernels,
+        layers=request.layers,
+        corruptions=request.corruptions,
+        most_corrupted=request.images.limit or CORRUPTION_IMAGES,
+        photographs=found.photographs,
+        on_progress=on_progress,
+    )
+    return report, found.images_u8
+
+
+def open_model(path: Path, labels: Sequence[str] | None, say: Say) -> Classifier:
+    """Opens a model file and says its warnings."""
+    classifier = Classifier(path, labels=labels)
+    for warning in classifier.warnings:
+        say(f"Warning: {warning}")
+    return classifier
+
+
+def load_images(
+    source: ImageSource, labels: Sequence[str], *, say: Say, on_progress: OnStage
+) -> LabelledImages:
+    """Loads the images of a source.
+
+    Args:
+        source: Which images.
+        labels: The labels of the models, in the order of their numbers.
+        say: Called with a sentence about the data set, and for each photograph that cannot be read.
+        on_progress: Called with (stage, done, of all).
+    """
+    if source.photos and source.segmenter:
+        photographs = load_photographs(
+            source.photos,
+            labels,
+            source.segmenter,
+            warn=lambda sentence: say(f"Error: {sentence}"),
+            on_progress=_stage("Preparing photographs", on_progress),
+        )
+        return LabelledImages(photographs.images_u8, photographs.y_true, photographs)
+    found = data.load(source.data_dir, say)
+    return LabelledImages(found.x_test[: source.limit], found.y_test[: source.limit])
+
+
+# --- the parts of `verify`
+
+
+def _opened(model: Classifier | str | Path) -> Classifier:
+    return model if isinstance(model, Classifier) else Classifier(model)
+
+
+def _stage(name: str, on_progress: OnStage | None) -> OnProgress | None:
+    return (lambda done, of: on_progress(name, done, of)) if on_progress else None
+
+
+def _by_layer(
+    reference: Classifier,
+    candidate: Classifier,
+    images_u8: np.ndarray,
+    on_progress: OnStage | None,
+) -> LayersReport:
+    return compare_layers(
+        reference, candidate, images_u8, on_progress=_stage("Layer by layer", on_progress)
+    )
+
+
+def _corrupted(
+    reference: Classifier,
+    candidate: Classifier,
+    images_u8: np.ndarray,
+    y_true: np.ndarray,
+    criteria: Criteria,
+    most: int,
+    on_progress: OnStage | None,
+) -> CorruptionsReport:
+    # The classes that all images judge, although the sets are smaller than `min_support` asks for.
+    reasons = criteria.reasons_not_judged(y_true, reference.labels)
+    judged = tuple(
+        label for label, reason in zip(reference.labels, reasons, strict=True) if reason is None
+    )
+    return compare_corrupted(
+        reference,
+        candidate,
+        images_u8,
+        y_true,
+        replace(criteria, classes=judged, min_support=None),
+        most=most,
+        on_progress=_stage("Corrupted images", on_progress),
+    )
+
+
+def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance) -> tuple[str, ...]:
+    notes = [*reference.warnings, *candidate.warnings]
+    if provenance.reference.sha256 == provenance.candidate.sha256:
+        notes.append(
+            "Both files are the same, byte for byte: nothing was compared but the runtime."
+        )
+    silent = [
+        facts.file
+        for facts in (provenance.reference, provenance.candidate)
+        if facts.reference_sha256 is None
+    ]
+    if silent:
+        notes.append(
+            f"{' and '.join(silent)} {'does' if len(silent) == 1 else 'do'} not say which float model "
+            f"{'it' if len(silent) == 1 else 'they'} come{'s' if len(silent) == 1 else ''} from, so that a "
+            "common origin cannot be confirmed."
+        )
+    elif provenance.reference.reference_sha256 != provenance.candidate.reference_sha256:
+        notes.append(
+            "According to their metadata the files come from different float models "
+            f"({provenance.reference.reference_sha256:.12} and "
+            f"{provenance.candidate.reference_sha256:.12}): the comparison is not of a conversion alone."
+        )
+    if reference.outputs_probabilities != candidate.outputs_probabilities:
+        notes.append(
+            "One file ends in a softmax and the other does not: their logits are compared up to a "
+            "constant, so that the logit offset is not judged."
+        )
+    return tuple(notes)

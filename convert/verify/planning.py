@@ -1,0 +1,185 @@
+"""How many images a margin takes, computed before anything is run; NumPy and the standard library only.
+
+A class is shown when the bound of its loss is below the margin. Each of its `support` images is lost with one
+probability and gained with another. The chance that the class is shown is a sum over all counts of lost and
+gained images; nothing is simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from garmentlite.convert.verify.criteria import Criteria
+from garmentlite.convert.verify.statistics import is_shown, loss_score, smallest_support, z_of
+from garmentlite.edge.errors import OptionError
+
+PROBABILITIES = (0.8, 0.9)  # usual powers of a study
+CHANGED = (0.0, 0.005, 0.01, 0.02)  # shares of changed images that are planned for by default
+
+_DEVIATIONS = 9  # counts further from their mean occur once in 10^17 cases and are left out
+_MOST_IMAGES = 1_000_000  # of a class; nobody has more, and the sums would take minutes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Images for one margin at one share of changed images.
+
+    Attributes:
+        margin: Largest loss of recall that is accepted.
+        alpha: One-sided error rate of the bound.
+        changed: Share of the images of a class that only one of the two models recognises, in [0, 1). Half
+            of them are lost and half gained, so that there is no true loss.
+        images: For each probability the smallest number of images of the class with which it is shown with at
+            least that probability; None where even a million are too few.
+    """
+
+    margin: float
+    alpha: float
+    changed: float
+    images: dict[float, int | None]
+
+    def as_document(self) -> dict[str, Any]:
+        """The plan for JSON, with the probabilities as keys, see docs/verify-json.md."""
+        return asdict(self) | {"images": {f"{p:g}": n for p, n in self.images.items()}}
+
+
+def plan(
+    margin: float,
+    alpha: float,
+    changed: float,
+    probabilities: Sequence[float] = PROBABILITIES,
+) -> Plan:
+    """The images of a class that it takes to show the margin if there is no true loss.
+
+    Args:
+        margin: Largest loss of recall that is accepted, in (0, 1).
+        alpha: One-sided error rate, in (0, 0.5).
+        changed: Share of the images that only one model recognises, in [0, 1).
+        probabilities: Wanted probabilities of being shown, each in (0, 1).
+
+    Raises:
+        OptionError: If a number is out of its range.
+    """
+    Criteria(margin, alpha)  # refuses a number out of its range
+    if not 0 <= changed < 1:
+        raise OptionError(
+            f"The share of changed images must lie between 0 and 1, got {changed}; 0.01 is one in a hundred."
+        )
+    images = {
+        probability: images_needed(margin, alpha, changed, probability)
+        for probability in probabilities
+    }
+    return Plan(margin, alpha, changed, images)
+
+
+def images_needed(margin: float, alpha: float, changed: float, probability: float) -> int | None:
+    """The number of images from which on a class is shown with at least `probability` without a true loss.
+
+    The chance rises with the number of images, but in a sawtooth, since counts are whole numbers. The
+    smallest number that reaches it may be a quarter below the largest that does not. So the search starts
+    at one and a half times a sufficient number and goes downwards, in steps of the third digit.
+
+    Args:
+        margin: Largest loss that is accepted.
+        alpha: One-sided error rate.
+        changed: Share of the images that only one model recognises, half of it each way.
+        probability: Wanted probability, in (0, 1).
+
+    Returns:
+        The number, rounded up to three digits; None above a million.
+    """
+
+    def chance(support: int) -> float:
+        return chance_of_shown(support, changed / 2, changed / 2, margin=margin, alpha=alpha)
+
+    fewest = smallest_support(margin, alpha)
+    enough = fewest
+    while chance(enough) < probability:
+        enough = enough * 5 // 4 + 1
+        if enough > _MOST_IMAGES:
+            return None
+    step = max(1, 10 ** (len(str(enough)) - 3))
+    needed = -(-enough * 3 // (2 * step)) * step
+    while needed - step >= fewest and chance(needed - step) >= probability:
+        needed -= step
+    return needed
+
+
+def chance_of_shown(
+    support: int, share_lost: float, share_gained: float, *, margin: float, alpha: float
+) -> float:
+    """The probability that a class is shown, summed over all counts of lost and gained images.
+
+    Args:
+        support: Images of the class.
+        share_lost: Probability that an image is recognised by the reference alone.
+        share_gained: Probability that it is recognised by the candidate alone.
+        margin: Largest loss that is accepted.
+        alpha: One-sided error rate.
+
+    Returns:
+        In [0, 1]; exact to rounding.
+    """
+    gained = _counts_around(support, share_gained)
+    most = most_lost(gained, support, margin=margin, alpha=alpha)
+    lost = _counts_around(support, share_lost)
+    lost = lost[lost <= most.max()]
+    rows, columns = gained[:, np.newaxis], lost[np.newaxis]
+    shown = columns <= most[:, np.newaxis]
+    neither = support - rows - columns
+    possible = shown & (neither >= 0)
+    log_factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, support + 1)))))
+    with np.errstate(divide="ignore"):  # the logarithm of a share of 0
+        log_shares = np.log([share_gained, share_lost, 1 - share_gained - share_lost])
+    log_probability = log_factorials[support]
+    for counts, log_share in zip((rows, columns, np.maximum(neither, 0)), log_shares, strict=True):
+        # A count of 0 at a share of 0 has probability 1, although 0 * -inf is NaN.
+        logarithms = np.where(counts > 0, counts, 1) * log_share
+        log_probability = (
+            log_probability - log_factorials[counts] + np.where(counts > 0, logarithms, 0.0)
+        )
+    return min(1.0, float(np.exp(log_probability[possible]).sum()))
+
+
+def most_lost(gained: np.ndarray, support: int, *, margin: float, alpha: float) -> np.ndarray:
+    """For each number of gained images the most lost images with which the class is still shown.
+
+    Args:
+        gained: Whole numbers, shape (K,), each in [0, support].
+        support: Images of the class.
+        margin: Largest loss that is accepted.
+        alpha: One-sided error rate.
+
+    Returns:
+        int64, shape (K,); -1 where not even 0 are few enough.
+    """
+    # The score rises with every image lost: bisection, with `shown` below and `not shown` above.
+    shown = np.full(len(gained), -1)
+    above = np.minimum(gained + math.ceil(support * margin) + 1, support - gained + 1)
+    while (above - shown > 1).any():
+        middle = (shown + above) // 2
+        small = loss_score(middle, gained, support, margin) < -z_of(alpha)
+        searching = above - shown > 1
+        shown, above = (
+            np.where(searching & small, middle, shown),
+            np.where(searching & ~small, middle, above),
+        )
+    for place in np.flatnonzero(gained == 0):  # where the exact bound counts too
+        while shown[place] >= 0 and not is_shown(
+            int(shown[place]), 0, support, margin=margin, alpha=alpha
+        ):
+            shown[place] -= 1
+    return shown
+
+
+def _counts_around(support: int, share: float) -> np.ndarray:
+    """Whole numbers that a binomial count can take with any probability worth counting."""
+    mean = support * share
+    spread = _DEVIATIONS * (math.sqrt(mean * (1 - share)) + 1)
+    first, last = max(0, math.floor(mean - spread)), min(support, math.ceil(mean + spread))
+    return np.arange(first, last + 1)

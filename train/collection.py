@@ -1,0 +1,287 @@
+"""Collections of labelled photographs: read from folders or a table, a part of them held out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from garmentlite.edge.errors import DataError, OptionError, PictureError
+from garmentlite.edge.files import is_dir, is_file, read_bytes, sha256
+from garmentlite.edge.labels import nearest
+from garmentlite.edge.pictures import find_pictures
+from garmentlite.train.folds import FEWEST_TO_VALIDATE, assign_folds
+from garmentlite.train.labelling import Labelling, find_labelling
+
+TABLES = ("labels.csv", "images.csv")  # names of the table in a folder; 'cli draw' writes the first
+LABEL_COLUMN = "label"
+LARGEST_PHOTO = 512 << 20  # bytes; 64 million pixels of 16-bit RGB, not compressed, have 384 MB
+MOST_FOLDS = 1000
+LARGEST_TABLE = 64 << 20  # bytes; a line has about 100
+
+_FILE_COLUMNS = ("file", "image", "path")
+_PICTURES = "images"  # a folder beside the table that may hold its files
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """One photograph of a collection.
+
+    Attributes:
+        path: The file, which may be missing or broken.
+        name: Its path below the folder or beside the table.
+        label: The label as it is written.
+        where: Where the label is written; the beginning of a sentence.
+        contributor: Who took the photograph; empty where it is not known.
+    """
+
+    path: Path
+    name: str
+    label: str
+    where: str
+    contributor: str = ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Labelled photographs whose files exist, before they are prepared.
+
+    Attributes:
+        photos: N photographs.
+        checksums: SHA-256 of each file.
+        labelling: What their labels mean.
+        is_held_out: Whether a photograph validates and is not trained on, bool, shape (N,).
+    """
+
+    photos: list[LabelledPhoto]
+    checksums: list[str]
+    labelling: Labelling
+    is_held_out: np.ndarray
+
+    @property
+    def y_training(self) -> np.ndarray:
+        """Number of the group of each labelled training photograph, int64."""
+        return self.labelling.y[~self.is_held_out & (self.labelling.y >= 0)]
+
+
+def read_collection(
+    source: Path,
+    classes: Sequence[str],
+    *,
+    label_column: str = LABEL_COLUMN,
+    contributor_column: str | None = None,
+    groups: Sequence[str] = (),
+    own_classes: bool = False,
+    folds: int = 5,
+    fold: int | None = 1,
+    say: Say = lambda sentence: None,
+) -> Collection:
+    """Reads the labels of photographs and holds a part of the photographs out.
+
+    Args:
+        source: Folder or table, see `read`.
+        classes: Class names that the labels may be.
+        label_column: Column of the label in a table.
+        contributor_column: Column of the contributor in a table; the photographs of one contributor are
+            all held out, or none of them.
+        groups: Values of `--group`, see `labelling.find_labelling`.
+        own_classes: Whether the labels become the classes in any case.
+        folds: Number of parts that the photographs are dealt to.
+        fold: The part that is held out, from 1; None to hold none out.
+        say: Called with a sentence about photographs that are used or left out.
+
+    Raises:
+        DataError: If there are no photographs, or none to train or to validate on.
+        OptionError: If an option does not fit the collection.
+    """
+    if folds > MOST_FOLDS:
+        raise OptionError(f"--folds {folds} is too many; take at most {MOST_FOLDS:,}.")
+    if folds < 2 or (fold is not None and not 1 <= fold <= folds):
+        raise OptionError(
+            f"--fold {fold} of --folds {folds} does not exist; take at least two folds and a fold from 1 to "
+            "their number."
+        )
+    photos = read(
+        source, label_column=label_column, contributor_column=contributor_column, warn=say
+    )
+    photos, checksums = with_files(photos, say)
+    if not photos:
+        raise DataError(f"None of the photographs that {source} names exists; check the paths.")
+    labelling = find_labelling(
+        [photo.label for photo in photos], classes, groups=groups, own_classes=own_classes, say=say
+    )
+    for group, count in enumerate(np.bincount(labelling.y[labelling.y >= 0])):
+        if count < FEWEST_TO_VALIDATE:
+            say(
+                f"Only {count} photographs show '{labelling.groups[group]}', at least "
+                f"{FEWEST_TO_VALIDATE} are needed to validate: figures for this label mean nothing."
+            )
+    contributors = [photo.contributor for photo in photos]
+    fold_of = assign_folds(labelling.y, contributors, checksums, folds)
+    is_held_out = np.zeros(len(photos), bool) if fold is None else fold_of == fold - 1
+    if fold is not None and not (is_held_out & (labelling.y >= 0)).any():
+        raise DataError(
+            f"No photograph is held out in fold {fold} of {folds}; take more photographs, fewer --folds, or "
+            "--all-photos."
+        )
+    return Collection(photos, checksums, labelling, is_held_out)
+
+
+def read(
+    source: Path,
+    *,
+    label_column: str = LABEL_COLUMN,
+    contributor_column: str | None = None,
+    warn: Say | None = None,
+) -> list[LabelledPhoto]:
+    """Lists the photographs of a collection in a fixed order; no picture is opened.
+
+    Args:
+        source: A folder with a subfolder for each label, a folder with a `labels.csv` or `images.csv`, or
+            such a table itself. A table has a column `file` (or `image`, or `path`; relative to the table,
+            or to the folder `images` beside it) and a column of the label.
+        label_column: Name of the label's column in a table.
+        contributor_column: Name of the column that says who took a photograph; None for none.
+        warn: Called with a sentence for a subfolder without pictures and for a line without file or label;
+            if it is None, these are errors.
+
+    Raises:
+        DataError: If there is no such folder or table, or it names no photograph.
+        OptionError: If a table has no column for the contributor, or there is no table.
+    """
+    tables = [source / name for name in TABLES] if is_dir(source) else [source]
+    table = next((path for path in tables if is_file(path)), None)
+    if table:
+        return _from_table(table, label_column, contributor_column, warn)
+    if not is_dir(source):
+        raise DataError(
+            f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
+            f"CSV file with the columns file and {label_column}."
+        )
+    if contributor_column:
+        raise OptionError(
+            f"--split-by {contributor_column} names a column of a table, but {source} has no table "
+            f"({' or '.join(TABLES)}); leave --split-by out."
+        )
+    return _from_folders(source, warn)
+
+
+def with_files(photos: Sequence[LabelledPhoto], warn: Say) -> tuple[list[LabelledPhoto], list[str]]:
+    """Keeps the photographs whose file can be read.
+
+    Args:
+        photos: A collection.
+        warn: Called with a sentence for each photograph that is left out.
+
+    Returns:
+        The other photographs, and the SHA-256 of the file of each.
+    """
+    there, checksums = [], []
+    for photo in photos:
+        try:
+            checksums.append(sha256(read_bytes(photo.path, LARGEST_PHOTO)))
+        except OSError as error:
+            warn(
+                f"{photo.where} names {photo.name}, which cannot be read ({error.strerror}); it is left "
+                "out."
+            )
+        else:
+            there.append(photo)
+    return there, checksums
+
+
+def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
+    try:
+        entries = list(source.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"The folder {source} cannot be read ({error.strerror}); allow it with 'chmod +rx'."
+        ) from error
+    folders = sorted(
+        folder for folder in entries if is_dir(folder) and not folder.name.startswith(".")
+    )
+    if not folders:
+        raise DataError(
+            f"{source} has neither subfolders nor a {TABLES[0]}; put the photographs of each class into a "
+            "subfolder of its name."
+        )
+    found: list[LabelledPhoto] = []
+    for folder in folders:
+        try:
+            paths = find_pictures([folder], warn)
+        except PictureError as error:
+            if warn is None:
+                raise DataError(f"{error} Or remove that subfolder.") from error
+            warn(f"{error} The subfolder is left out.")
+            continue
+        found += [
+            LabelledPhoto(
+                path, path.relative_to(source).as_posix(), folder.name, f"The subfolder {folder}"
+            )
+            for path in paths
+        ]
+    if not found:
+        raise DataError(
+            f"{source} holds no photograph; put those of each class into its subfolder."
+        )
+    return found
+
+
+def _from_table(
+    table: Path, label_column: str, contributor_column: str | None, warn: Say | None
+) -> list[LabelledPhoto]:
+    try:
+        text = read_bytes(table, LARGEST_TABLE).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or []
+            file_column = next((name for name in _FILE_COLUMNS if name in columns), None)
+            if file_column is None or label_column not in columns:
+                raise DataError(
+                    f"{table} has the columns {', '.join(columns) or 'none'}, expected file and "
+                    f"{label_column}; name them so in its first line."
+                )
+            if contributor_column and contributor_column not in columns:
+                guess = nearest(contributor_column, columns)
+                hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(columns)}."
+                raise OptionError(
+                    f"--split-by {contributor_column} is no column of {table}; {hint}"
+                )
+            found = [
+                LabelledPhoto(
+                    _beside(table, row[file_column] or ""),
+                    row[file_column] or "",
+                    (row[label_column] or "").strip(),
+                    f"Line {rows.line_num} of {table}",
+                    (row[contributor_column] or "").strip() if contributor_column else "",
+                )
+                for row in rows
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{table} cannot be read as a table ({error}); write it as CSV in UTF-8 with the columns file "
+            f"and {label_column}."
+        ) from error
+    for photo in found:
+        if photo.name and photo.label:
+            continue
+        lacking = f"{photo.where} has no {label_column if photo.name else file_column}"
+        if warn is None:
+            raise DataError(f"{lacking}; write it there, or remove the line.")
+        warn(f"{lacking}; it is left out.")
+    found = [photo for photo in found if photo.name and photo.label]
+    if not found:
+        raise DataError(f"{table} names no photograph; write a line for each under its first one.")
+    return found
+
+
+def _beside(table: Path, name: str) -> Path:
+    """The file that a table names; if it does not exist, the first path that was tried."""
+    path, other = table.parent / name, table.parent / _PICTURES / name
+    return other if is_file(other) and not is_file(path) else path

@@ -1,0 +1,119 @@
+"""How well a network recognises the held-out photographs, whose labels may stand for several classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from garmentlite.edge.metrics import defined
+from garmentlite.edge.probabilities import log_sum_exp
+from garmentlite.edge.text_table import text_table
+from garmentlite.train.photo_set import PhotoSet
+
+
+@dataclass(frozen=True)
+class PhotoFigures:
+    """Figures on the held-out photographs.
+
+    Attributes:
+        groups: Names of the groups, G of them.
+        loss: Weighted mean of -log of the probability of the group, in nats, over the photographs in which
+            a garment was found.
+        accuracy: Share of photographs whose answer is a class of their group; a photograph in which no
+            garment was found counts as wrong.
+        recall: The same share by group; None for a group without photographs.
+        answers: Counts, int64, shape (G, C + 1): row = group, column = class answered, last column = no
+            garment found.
+    """
+
+    groups: tuple[str, ...]
+    loss: float
+    accuracy: float
+    recall: list[float | None]
+    answers: np.ndarray
+
+    def as_document(self) -> dict[str, Any]:
+        """The figures as JSON can hold them."""
+        support = self.answers.sum(axis=1)
+        known = [recall for recall in self.recall if recall is not None]
+        return {
+            "images": int(support.sum()),
+            "no_garment": int(self.answers[:, -1].sum()),
+            "accuracy": self.accuracy,
+            "macro_recall": float(np.mean(known)),
+            "log_loss": self.loss,
+            "per_group": [
+                {"label": group, "support": int(support[i]), "recall": self.recall[i]}
+                for i, group in enumerate(self.groups)
+            ],
+            "answers": self.answers.tolist(),
+        }
+
+
+def measure(
+    photos: PhotoSet, logits: np.ndarray, class_weights: np.ndarray | None = None
+) -> PhotoFigures:
+    """Computes the figures from the logits of the held-out photographs.
+
+    Args:
+        photos: At least one held-out photograph must have a garment.
+        logits: float32, shape (M, C).
+        class_weights: Factors of the loss by class, shape (C,), beside those of the groups; all 1 if None.
+    """
+    of_class, y = photos.members[photos.y_validation], photos.y_validation
+    answers = np.zeros((len(photos.groups), logits.shape[1] + 1), np.int64)
+    np.add.at(answers, (y, logits.argmax(axis=1)), 1)
+    answers[:, -1] = photos.missed
+    right = (answers[:, :-1] * photos.members).sum(axis=1)
+    support = answers.sum(axis=1)
+    factors = np.ones(logits.shape[1]) if class_weights is None else class_weights
+    weights = group_weights(photos, factors)[y]
+    return PhotoFigures(
+        groups=photos.groups,
+        loss=float(np.average(group_cross_entropy(logits, of_class), weights=weights)),
+        accuracy=float(right.sum() / support.sum()),
+        recall=[
+            defined(hits / count if count else np.nan)
+            for hits, count in zip(right.tolist(), support.tolist(), strict=True)
+        ],
+        answers=answers,
+    )
+
+
+def group_cross_entropy(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """-log of the summed probability of several classes; cross entropy where it is one class.
+
+    Args:
+        logits: Float, shape (N, C).
+        members: bool, shape (N, C), the right classes of each image, at least one.
+
+    Returns:
+        float64, shape (N,), in nats.
+    """
+    logits = logits.astype(np.float64)
+    return log_sum_exp(logits) - log_sum_exp(np.where(members, logits, -np.inf))
+
+
+def group_weights(photos: PhotoSet, class_weights: np.ndarray) -> np.ndarray:
+    """Factor of the loss by group: its own times the mean of those of its classes; float32, shape (G,)."""
+    means = (photos.members * class_weights).sum(axis=1) / photos.members.sum(axis=1)
+    return (photos.factors * means).astype(np.float32)
+
+
+def photographs_table(document: dict[str, Any]) -> str:
+    """The figures as text, from `PhotoFigures.as_document` as a run keeps it in metrics.json."""
+    rows = [
+        [
+            row["label"],
+            f"{row['support']:,}",
+            "-" if row["recall"] is None else f"{row['recall']:.1%}",
+        ]
+        for row in document["per_group"]
+    ]
+    table = text_table(["photographs held out", "count", "recall"], rows)
+    return (
+        f"{table}\naccuracy {document['accuracy']:.2%}, macro recall {document['macro_recall']:.2%} on "
+        f"{document['images']:,} photographs; in {document['no_garment']:,} no garment was found"
+    )
