@@ -19,12 +19,10 @@ from garmentlite.edge.segmenters.picture_border import frame_of
 
 SIDE = 128  # pixels, the longest side at which frames are compared
 
-# Seconds without a change after which a pixel joins the scene.
-LEARNING_SECONDS = (
-    1.0  # where the scene was not known; what looks like a garment and has never moved too
-)
-FURNITURE_SECONDS = 10.0  # where it was known and differs, outside a garment: a chair was moved
-LEFT_SECONDS = 60.0  # in a garment that somebody has moved: it was left on a chair
+# Seconds without a change after which a pixel joins the scene: where the scene was not known, which includes
+# what looks like a garment and has never moved; where it was known and differs, such as a chair that was
+# moved; and in a garment that somebody has moved and then left on a chair.
+LEARNING_SECONDS, FURNITURE_SECONDS, LEFT_SECONDS = 1.0, 10.0, 60.0
 _FORGIVEN_SECONDS = 2.0  # for which a garment may be out of sight and still counts as the same
 _MOVED_SECONDS = 1.0  # for which a changed pixel counts as moving
 _MOVED_SHARE = 0.01  # share of a region's pixels that move where the region is held by somebody
@@ -38,10 +36,8 @@ _RECENT_SECONDS = 1.0  # time constant of the recent mean of each pixel
 # Distances from the mean in standard deviations. Up to the first a pixel agrees with the scene, from the
 # second on it differs; from the third on, measured from its recent mean, it has changed.
 _AGREES, _DIFFERS, _CHANGED = 3.0, 6.0, 4.5
-_LEAST_NOISE, _FIRST_NOISE = (
-    1.5,
-    4.0,
-)  # grey levels at the reduced size; the second until it is measured
+# Grey levels at the reduced size: the least that is assumed, and what is assumed until it is measured.
+_LEAST_NOISE, _FIRST_NOISE = 1.5, 4.0
 # Median of the root mean square over three channels, for a standard deviation of 1: between 0.67 for equal
 # channels and 0.89 for independent ones.
 _MEDIAN_OF_NOISE = 0.8
