@@ -26,10 +26,8 @@ _KEPT_PART = 0.15  # of the largest part of the foreground
 # may be a garment's, a hand's or a person's: there the segmenter decides alone, which was right more often
 # than with a logit of 1 or 2 in favour of the garment.
 _AGREES = -4.0
-_POSSIBLE = (
-    0.4  # share of the foreground from which on a pixel may be a garment's; unknown ones have 0.5
-)
-_DIFFERS = 0.6  # the same for a pixel that is known to differ
+# Values of the foreground from which on a pixel may be a garment's (0.5 is unknown), and certainly differs.
+_POSSIBLE, _DIFFERS = 0.4, 0.6
 
 
 class FixedCamera:
