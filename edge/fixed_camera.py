@@ -13,7 +13,7 @@ from garmentlite.edge.empty_scene import SIDE, Difference, EmptyScene
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.interface import GuidedSegmenter, SecondOpinion, Segmenter
-from garmentlite.edge.segmenters.masks import cleaned, reduced
+from garmentlite.edge.segmenters.masks import reduced
 
 # The segmenter looks at this much more than the box, or than what differs from the scene, on each side: it
 # tells a garment from its surroundings.
@@ -26,8 +26,7 @@ _KEPT_PART = 0.15  # of the largest part of the foreground
 # may be a garment's, a hand's or a person's: there the segmenter decides alone, which was right more often
 # than with a logit of 1 or 2 in favour of the garment.
 _AGREES = -4.0
-# Values of the foreground from which on a pixel may be a garment's (0.5 is unknown), and certainly differs.
-_POSSIBLE, _DIFFERS = 0.4, 0.6
+_POSSIBLE = 0.4  # value of the foreground from which on a pixel may be a garment's; 0.5 is unknown
 
 
 class FixedCamera:
@@ -97,8 +96,9 @@ class FixedCamera:
     def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
         """See `SecondOpinion.opinions`; `rgb` shows the frame that was given to `look`.
 
-        Until a scene is known, the opinions are the segmenter's on the box and its surroundings. Then the
-        second opinion is whatever differs from the scene.
+        Until a scene is known, the opinions are the segmenter's on the box and its surroundings. Then there
+        is one. A second one, of whatever differs from the scene, made no difference in the share of right
+        answers.
         """
         part = self._part(rgb.shape)
         looked_at = np.ascontiguousarray(rgb[part])
@@ -119,13 +119,11 @@ class FixedCamera:
                 yield self._segmenter.segment(looked_at)
             return
         foreground = _cut(seen.foreground, part, shape)
-        possible = _resized(foreground, looked_at.shape) > _POSSIBLE
         if isinstance(self._segmenter, GuidedSegmenter):
             yield self._segmenter.guided(looked_at, _AGREES * np.clip(1 - 2 * foreground, 0, 1))
         else:
+            possible = _resized(foreground, looked_at.shape) > _POSSIBLE
             yield self._segmenter.segment(looked_at) & possible
-        if np.count_nonzero(foreground > _DIFFERS) > np.count_nonzero(foreground > _POSSIBLE) / 2:
-            yield cleaned(possible)
 
     def _seen(self) -> Difference:
         if self._difference is None:
