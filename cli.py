@@ -739,12 +739,21 @@ def webcam(
     headless: Annotated[
         bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
     ] = False,
+    box: Annotated[
+        str,
+        typer.Option(
+            metavar="X,Y,WIDTH,HEIGHT",
+            help="Expect the garment in this part of the frame, in shares of its width and height; the "
+            "window shows its corners.",
+        ),
+    ] = "0.2,0.1,0.6,0.8",
     top_k: TopK = 3,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
 ) -> None:
     """Name what a camera sees, in a window or as JSON lines; press q or Ctrl-C to stop."""
+    from garmentlite.edge.guide_box import parse_box
     from garmentlite.edge.recognizer import Recognizer
     from garmentlite.edge.sinks.json_lines import JsonLinesSink
     from garmentlite.edge.sinks.window import WindowSink, why_no_window
@@ -757,6 +766,7 @@ def webcam(
         broken.append(sentence)
         _say(f"Error: {sentence}")
 
+    guide_box = parse_box(box)
     frames = open_source(source, warn=warn)
     recognizer = Recognizer(_open_model(model, labels), segment)
     obstacle = None if headless else why_no_window()
@@ -764,7 +774,9 @@ def webcam(
         _say(f"No window: {obstacle} Printing JSON lines.")
     sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
     try:
-        looked_at = run(GarmentStream(frames, recognizer), [sink], max_frames=max_frames)
+        looked_at = run(
+            GarmentStream(frames, recognizer, box=guide_box), [sink], max_frames=max_frames
+        )
     except KeyboardInterrupt:
         return  # the usual way to stop; the camera and the window are closed by now
     if broken or not looked_at:

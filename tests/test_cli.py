@@ -115,6 +115,11 @@ def test_error_of_the_program_keeps_its_traceback(run, monkeypatch):
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+def test_webcam_box_outside_the_frame_is_refused(run):
+    error = run("webcam", "--source", "test-pattern", "--box", "0.5,0.5,0.6,0.6", expect=2).stderr
+    assert error.startswith("Error: --box 0.5,0.5,0.6,0.6 does not lie within the frame")
+
+
 def test_ctrl_c_anywhere_exits_2_and_not_as_a_failed_check(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
