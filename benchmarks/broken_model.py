@@ -22,7 +22,7 @@ CLASS_NUMBER = 6  # Shirt
 
 
 def broken(flatbuffer: bytes, factor: float) -> bytes:
-    """The model with one row of the last dense kernel, int8, times `factor`."""
+    """Multiplies one row of the last dense kernel, int8, by `factor`."""
     model = unpack(flatbuffer)
     graph = model.subgraphs[0]
     last = [operator for operator in graph.operators if len(operator.inputs) == 3][-1]

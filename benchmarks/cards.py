@@ -14,7 +14,7 @@ from garmentlite.edge.shipped import FOLDER
 
 
 def print_files(name: str) -> None:
-    """What the bytes of every file of a network hold, and whether it is as it was made."""
+    """Prints what the bytes of every file of a network hold, and whether it is unchanged."""
     print("| file | bytes | input | operators | parameters | MACs | activations | as it was made |")
     print("|---|---|---|---|---|---|---|---|")
     summary = {}

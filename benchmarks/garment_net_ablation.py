@@ -6,7 +6,7 @@
 All lines have the same seed, images and number of epochs, with the whole schedule in them, and average their
 weights over the same share of the run as the recipe. Few images are seen many times over, so that what keeps
 a network from learning them by heart can show; how much a long run on all images gains is another matter. A
-line that is finished is not repeated, one that was broken off is continued. Prints a table in Markdown,
+line that is finished is not repeated, one that was interrupted is continued. Prints a table in Markdown,
 then a line of JSON.
 """
 
@@ -108,7 +108,7 @@ def row_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
-    """The last epoch of a line's run."""
+    """Reads the last epoch of a line's run."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     found = data.load(arguments.data_dir)
     training, validation = data.validation_split(found.y_train)

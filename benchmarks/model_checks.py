@@ -23,7 +23,7 @@ from garmentlite.edge.text_table import text_table
 
 
 def median_ms(call: Callable[[], object], rounds: int) -> float:
-    """Median time of a call in milliseconds."""
+    """Measures the median time of a call in milliseconds."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -33,7 +33,7 @@ def median_ms(call: Callable[[], object], rounds: int) -> float:
 
 
 def row_of(path: Path, rounds: int) -> list[str]:
-    """The row of a file."""
+    """Measures the row of a file."""
     content = path.read_bytes()
     flatbuffer, _ = split(content)
     read = median_ms(lambda: split(path.read_bytes()), rounds)

@@ -4,7 +4,7 @@
     python benchmarks/published_experiments.py lenet-bn shallow
 
 Each is trained (6,000 images of the training set select, the test set is read once at the end) and
-converted by calibration; a run that is finished is not repeated, one that was broken off is continued. At
+converted by calibration; a run that is finished is not repeated, one that was interrupted is continued. At
 the end all int8 files are timed side by side, taking turns. The published figures mostly are of the best
 epoch on the test set. Prints a table in Markdown, then one line of JSON.
 """
@@ -118,7 +118,7 @@ def int8_file(folder: Path) -> Path:
 
 
 def row_of(name: str, folder: Path) -> dict:
-    """What was measured."""
+    """Reads what was measured."""
     test = runs.read_json(folder, runs.METRICS)["test"]
     classes = {row["label"]: row for row in test["per_class"]}
     lowest = min(test["per_class"], key=lambda row: row["recall"])

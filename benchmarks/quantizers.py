@@ -23,7 +23,7 @@ THEIRS = "ai_edge_quantizer"
 
 
 def their_way(float32: bytes, recipe_name: str, x_calibration) -> bytes:
-    """The float32 file quantized by one of ai-edge-quantizer's own recipes."""
+    """Quantizes the float32 file by one of ai-edge-quantizer's own recipes."""
     from ai_edge_quantizer import quantizer, recipe
 
     from garmentlite.edge.runtime import make_interpreter

@@ -29,7 +29,7 @@ CALIBRATION_PICTURES = 500
 
 
 def photos_of(folder: Path, kept_out: set[str]) -> Photos:
-    """The photographs of everybody who is not kept out."""
+    """Reads the photographs of everybody who is not kept out."""
     with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["sender_id"] not in kept_out]
 

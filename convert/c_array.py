@@ -59,13 +59,13 @@ class CArray:
 
 
 def file_names(name: str) -> tuple[str, str]:
-    """Names of the `.cc` and the `.h` file; a character that an #include cannot hold becomes "_"."""
+    """Names the `.cc` and the `.h` file; a character that an #include cannot hold becomes "_"."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return f"{stem}.cc", f"{stem}.h"
 
 
 def identifier(name: str) -> str:
-    """A C identifier from any name: letters, digits and single underscores inside, no digit in front.
+    """Makes a C identifier of any name: letters, digits and single underscores inside, no digit in front.
 
     C++ reserves names with two underscores in a row or one in front.
     """
@@ -74,7 +74,7 @@ def identifier(name: str) -> str:
 
 
 def string_literal(text: str) -> str:
-    """Any text as a C string of its UTF-8 bytes.
+    """Writes any text as a C string of its UTF-8 bytes.
 
     A byte that is not printable ASCII is written as three octal digits, because a hexadecimal escape would
     include a digit that follows it. A question mark is escaped, so that no trigraph arises.
@@ -88,7 +88,7 @@ def string_literal(text: str) -> str:
 
 
 def resolver_method(operator: str) -> str | None:
-    """The method of TFLite Micro's `MicroMutableOpResolver` that adds an operator; None where it has none."""
+    """Returns the method of `MicroMutableOpResolver` that adds an operator; None if there is none."""
     if operator in _REGULAR_OPERATORS.split():
         words = operator.split("_")
         return "Add" + "".join(word if word == "2D" else word.capitalize() for word in words)
@@ -217,7 +217,7 @@ def _constants(prefix: str, side: str, tensor: Tensor) -> str:
 
 
 def _float_literal(value: float) -> str:
-    """A float32 with the nine digits that bring back the same bits."""
+    """Writes a float32 with the nine digits that bring back the same bits."""
     digits = f"{np.float32(value):.9g}"
     return f"{digits}f" if re.search("[.e]", digits) else f"{digits}.0f"
 

@@ -23,7 +23,7 @@ PAGE, DOCUMENT = "compare.html", "compare.json"
 MATRICES, TRADE_OFF = "confusion_matrices.png", "trade_off.png"
 
 Say = Callable[[str], None]
-# Called with what is being done, the number of steps that are done, and the number of all.
+# Called with what is being done, the number of steps that are done, and their total.
 OnProgress = Callable[[str, int, int], None]
 
 

@@ -20,7 +20,7 @@ IO_TYPES = {"int8": tf.int8, "uint8": tf.uint8, "float32": tf.float32}
 
 
 def to_float32(model: Any) -> bytes:
-    """A network as a float32 TFLite model with a static batch of 1.
+    """Converts a network to a float32 TFLite model with a static batch of 1.
 
     Args:
         model: A Keras 3 or Keras 2 model from (N, H, W, C) to logits.
@@ -29,7 +29,7 @@ def to_float32(model: Any) -> bytes:
 
 
 def to_float16(model: Any) -> bytes:
-    """The network with float16 weights: half the bytes; the arithmetic stays float32."""
+    """Converts a network to float16 weights: half the bytes; the arithmetic stays float32."""
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
@@ -37,14 +37,14 @@ def to_float16(model: Any) -> bytes:
 
 
 def to_int8_weights(model: Any) -> bytes:
-    """The network with int8 weights; activations are quantized with a range found for each image."""
+    """Converts a network to int8 weights; activations are quantized with a range found for each image."""
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return convert_quietly(converter)
 
 
 def to_int16x8(model: Any, x_range: np.ndarray, *, allow_float: bool = False) -> bytes:
-    """The network with int16 activations, inputs and outputs, and int8 weights.
+    """Converts a network to int16 activations, inputs and outputs, and int8 weights.
 
     Args:
         model: A Keras 3 or Keras 2 model from (N, H, W, C) to logits.
@@ -74,7 +74,7 @@ def to_int8(
     io: str = "int8",
     allow_float: bool = False,
 ) -> bytes:
-    """A network as an int8 TFLite model with a static batch of 1.
+    """Converts a network to an int8 TFLite model with a static batch of 1.
 
     Args:
         model: A model from (N, H, W, C) to logits: quantization-aware (Keras 2), or plain (Keras 2 or 3)
@@ -116,7 +116,7 @@ def _set_kernels(
 
 
 def converter_for(model: Any) -> tf.lite.TFLiteConverter:
-    """A converter of a model in inference mode with a static batch of 1 and no other setting."""
+    """Makes a converter of a model in inference mode with a static batch of 1 and no other setting."""
     signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     function = tf.function(lambda x: model(x, training=False), jit_compile=False)
     concrete = function.get_concrete_function(signature)

@@ -56,7 +56,7 @@ class ExportTask:
         return self.material.training.sample(RANGE_IMAGES, self.seed)
 
     def manifest(self) -> dict[str, Any]:
-        """The record of these images for the metadata: which they are, and how many of them measure too.
+        """Records these images for the metadata: which they are, and how many of them measure too.
 
         The count compares pixels, so that a copy of a measuring image is found too.
         """
@@ -69,7 +69,7 @@ class ExportTask:
         }
 
     def about(self, way: str) -> dict[str, Any]:
-        """How the file was made, for its metadata: the way, and the versions of the programs."""
+        """Describes how the file was made, for its metadata: the way, and the versions of the programs."""
         return {"way": way, "versions": versions()}
 
 
@@ -80,7 +80,7 @@ class Exported:
     Attributes:
         flatbuffer: The bytes of the model.
         quantization: How it was made, for the metadata of the file.
-        candidates: The int8 models that were compared; empty where there was no choice.
+        candidates: The int8 models that were compared; empty if there was no choice.
         chosen: The one that was chosen; None likewise.
     """
 
@@ -91,5 +91,5 @@ class Exported:
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Versions of TensorFlow, Keras and other packages."""
+    """Lists the versions of TensorFlow, Keras and other packages."""
     return {name: version(name) for name in ("tensorflow", "keras", *more)}

@@ -128,5 +128,5 @@ FORMATS: dict[str, ExportFormat] = {
 
 
 def options() -> str:
-    """All options of formats, the smallest file first, for a message."""
+    """Lists all options of formats, the smallest file first, for a message."""
     return ", ".join(one.option for one in reversed(FORMATS.values()))

@@ -30,7 +30,7 @@ FOLDING_TOLERANCE = 1e-5
 
 
 def to_int8(task: ExportTask) -> Exported:
-    """The network in int8.
+    """Converts a network to int8.
 
     A network whose batch-norm can be folded is converted in every way; another network can only be quantized
     as it is.
@@ -67,7 +67,7 @@ def to_int8(task: ExportTask) -> Exported:
 
 
 def require_same(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
-    """The largest difference as a share of the largest logit.
+    """Computes the largest difference as a share of the largest logit, and refuses one that is too large.
 
     Raises:
         ModelError: If it is above the tolerance, or NaN.
@@ -82,7 +82,7 @@ def require_same(what: str, logits: np.ndarray, expected: np.ndarray, tolerance:
 
 
 def _folded(model: keras.Model) -> tuple[list[Operation], str]:
-    """The folded operations; or none, and why the network cannot be folded."""
+    """Folds the network; returns the operations, or none and why it cannot be folded."""
     from garmentlite.convert import folding
 
     try:

@@ -44,15 +44,15 @@ class Images:
     indices: np.ndarray
 
     def take(self, places: np.ndarray) -> Images:
-        """Those at the given places among these, in that order."""
+        """Takes the images at the given places, in that order."""
         return Images(self.images_u8[places], self.y[places], self.indices[places])
 
     def sample(self, count: int, seed: int) -> Images:
-        """`count` of them without repetition, or all where there are fewer."""
+        """Draws `count` of the images without repetition, or takes all if there are fewer."""
         return self.take(np.random.default_rng(seed).permutation(len(self.y))[:count])
 
     def manifest(self, source: str, seed: int) -> dict[str, Any]:
-        """The record of images that set quantization ranges: their source, number and places."""
+        """Records which images set the quantization ranges: their source, number and places."""
         return {
             "source": source,
             "count": len(self.y),
@@ -91,7 +91,7 @@ class Material:
         return height, width
 
     def answered(self, predict: Callable[[np.ndarray], np.ndarray]) -> Material:
-        """The same images with the answers of a network as their classes.
+        """Returns the same images with the answers of a network as their classes.
 
         Args:
             predict: Computes logits (N, C) of uint8 images (N, H, W).
@@ -109,7 +109,7 @@ class Material:
 
 
 def from_fashion_mnist(data: FashionMnist) -> Material:
-    """Fashion-MNIST: its training images without the validation images, these, and its test images."""
+    """Divides Fashion-MNIST: training images, validation images (none of the former), and test images."""
     train_at, validate_at = validation_split(data.y_train)
     return Material(
         name=FASHION_MNIST,
@@ -121,7 +121,7 @@ def from_fashion_mnist(data: FashionMnist) -> Material:
 
 
 def from_run(run: Path, labels: Sequence[str]) -> Material:
-    """The photographs of a run whose labels are its classes, as the network was trained on them.
+    """Reads the photographs of a run whose labels are its classes, as the network was trained on them.
 
     Photographs are few, so there is no third part: those held out from training choose and measure.
 
@@ -153,7 +153,7 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
 
 
 def from_folder(folder: Path, labels: Sequence[str]) -> Material:
-    """Pictures of the user's own in the form of the network's input: grey, of its size, the background 0.
+    """Reads the user's own pictures in the form of the network's input: grey, of its size, on background 0.
 
     Of each class a quarter measures, a quarter chooses and the rest sets the quantization ranges; the
     division is always the same. A picture that is there twice is used once, so that no two parts share a

@@ -95,7 +95,7 @@ class Converted:
         paths: The model files by format.
         card: The document of the card.
         table: A row for each file.
-        candidates: The int8 models that were compared; empty where no int8 file was asked for.
+        candidates: The int8 models that were compared; empty if no int8 file was asked for.
         chosen: The int8 model that was chosen; None likewise.
         material: The images that were used.
     """
@@ -109,7 +109,7 @@ class Converted:
 
 
 def output_paths(folder: Path, name: str, wanted: Sequence[str] = ("int8",)) -> dict[str, Path]:
-    """Where each file goes: the reference, the wanted formats, "keras" and "card"."""
+    """Says where each file goes: the reference, the wanted formats, "keras" and "card"."""
     made = [one for one in formats.FORMATS if one == formats.REFERENCE or one in wanted]
     return {one: folder / f"{name}_{one}.tflite" for one in made} | {
         "keras": folder / f"{name}.keras",
@@ -328,7 +328,7 @@ def convert(
 
 
 def _export_all(task: ExportTask, wanted: Sequence[str]) -> dict[str, Exported]:
-    """The reference, which is compared with the network, and the wanted formats."""
+    """Exports the reference, which is compared with the network, and the wanted formats."""
     exported: dict[str, Exported] = {}
     for name in dict.fromkeys((formats.REFERENCE, *wanted)):
         task.say(f"Exporting {name} ...")
@@ -355,7 +355,7 @@ def _temperature(
 def _measure(
     exported: dict[str, Exported], images: Material, on_progress: OnProgress
 ) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
-    """All figures by format, and the logits of the test images by format."""
+    """Computes all figures by format, and the logits of the test images by format."""
     measured: dict[str, dict[str, Any]] = {}
     test_logits: dict[str, np.ndarray] = {}
     for name, one in exported.items():
@@ -374,7 +374,7 @@ def _preparation(images: Material) -> dict[str, Any]:
 
 
 def _files(paths: dict[str, Path]) -> dict[str, Any]:
-    """For a card: each file beside it with its checksum."""
+    """Lists the files beside a card with their checksums."""
     return {
         name: {
             "file": path.name,
@@ -387,7 +387,7 @@ def _files(paths: dict[str, Path]) -> dict[str, Any]:
 
 
 def _contents(exported: dict[str, Exported]) -> dict[str, Any]:
-    """For a card: the size of the network, and the operators of the int8 file, or else the reference."""
+    """Counts the parameters and operators of the int8 file, or else of the reference, for a card."""
     reference = exported[formats.REFERENCE]
     contents = read_contents(exported.get("int8", reference).flatbuffer)
     return {

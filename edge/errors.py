@@ -26,7 +26,7 @@ class GarmentliteError(Exception):
     """
 
     def __str__(self) -> str:
-        """The message."""
+        """Returns the message."""
         return printable(super().__str__())
 
 

@@ -62,7 +62,7 @@ class Metadata:
 
 
 def attach(flatbuffer: bytes, metadata: Metadata) -> bytes:
-    """The bytes of a model file: the flatbuffer with its metadata behind it.
+    """Makes the bytes of a model file: the flatbuffer with its metadata behind it.
 
     Args:
         flatbuffer: A TFLite model without metadata.
@@ -104,7 +104,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         content: The bytes of a `.tflite` file from any program.
 
     Returns:
-        The flatbuffer, and the metadata behind it; None where there is none of ours.
+        The flatbuffer, and the metadata behind it; None if there is none of garmentlite.
 
     Raises:
         ModelError: If there is metadata but it is broken, cut off or of a newer format.
@@ -139,7 +139,7 @@ def is_unchanged(flatbuffer: bytes, metadata: Metadata) -> bool:
 
 
 def _from_document(document: Document) -> Metadata:
-    """The metadata of a document of any format up to `FORMAT_VERSION`, every field checked."""
+    """Reads the metadata of any format up to `FORMAT_VERSION` and checks every field."""
     version = document.integer("format_version", 1, FORMAT_VERSION)
     names = [one.name for one in fields(Metadata) if version > 1 or one.name != "views"]
     document.require_fields(
@@ -192,6 +192,6 @@ def _views_of(document: Document) -> tuple[str, ...]:
 
 
 def _views_of_format_1(training: dict[str, Any]) -> tuple[str, ...]:
-    """The views of a file of format 1, where they hang on whether the augmentation mirrored images."""
+    """Derives the views of a file of format 1 from whether its augmentation mirrored images."""
     augmentation = Document({"augmentation": training.get("augmentation", {})})
     return (PLAIN, MIRRORED) if augmentation.object("augmentation").get("flip") else (PLAIN,)

@@ -120,7 +120,7 @@ def prepare(picture: Picture, segmenter: Segmenter) -> Prepared:
 
 
 def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
-    """Prepares a picture, and then once more with the segmenter's second opinion.
+    """Prepares a picture, and then once more with the segmenter's second mask.
 
     Args:
         picture: See `prepare`.

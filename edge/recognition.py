@@ -183,14 +183,14 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
         ModelError: If the network computes outputs that are not finite.
         MissingPartError: If OpenCV is needed and not installed.
     """
-    opinions = preparations(picture, segmenter)
-    prepared = next(opinions)
+    ways = preparations(picture, segmenter)
+    prepared = next(ways)
     if prepared.image_u8 is None:
         return _recognition(prepared, NO_GARMENT, 0.0, None, classifier, dict(prepared.latency_ms))
     start = time.perf_counter()
     probabilities = answer_to(prepared.image_u8, classifier)
     latency_ms = {**prepared.latency_ms, "infer": (time.perf_counter() - start) * 1000}
-    if probabilities.max() < SURE and (other := next(opinions, None)) is not None:
+    if probabilities.max() < SURE and (other := next(ways, None)) is not None:
         start = time.perf_counter()
         # If the second way finds no garment, every class is equally probable. On garments that is rare.
         second = np.full_like(probabilities, 1 / len(probabilities))

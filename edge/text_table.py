@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def text_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str = "", gap: int = 2
 ) -> str:
-    """A table with a ruled head.
+    """Makes a table with a ruled head.
 
     Args:
         head: Titles of the columns, K of them.

@@ -47,7 +47,7 @@ def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
-    """A stream of the unpacked bytes of an entry, to be read by amounts that fit into memory.
+    """Opens a stream of the unpacked bytes of an entry, to be read by amounts that fit into memory.
 
     Python's `ZipFile.read` unpacks first and cuts off at the stated size afterwards, so that an entry that
     lies about its size takes any amount of memory. Here the stated size plays no part: every `read(n)`
@@ -68,7 +68,7 @@ def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, largest: int) -> bytes:
-    """The unpacked bytes of an entry, of which no more than one beyond the limit are ever in memory.
+    """Reads the unpacked bytes of an entry; no more than one beyond the limit are ever in memory.
 
     Raises:
         UnpackError: See `open_entry`; also if there are more than `largest` bytes.

@@ -61,7 +61,7 @@ def make_deterministic(seed: int) -> None:
 
 
 def device_description() -> str:
-    """The hardware that training runs on, for people: the backend, its version and the processors."""
+    """Describes the hardware that training runs on: the backend, its version and the processors."""
     import keras
 
     backend = keras.backend.backend()
@@ -84,7 +84,7 @@ def device_description() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
+    """Lists the versions of the packages that a result depends on."""
     import keras
     import numpy as np
 

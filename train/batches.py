@@ -128,7 +128,7 @@ class Batches(keras.utils.PyDataset):
         return as_input(share(images)), share(self.targets[chosen]), share(factors)
 
     def _images(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The images with these numbers: one variant of each photograph, and any of the outliers."""
+        """Takes the images with these numbers: one variant of each photograph, and any of the outliers."""
         if self.photos is None:
             return self.x[chosen]
         tiles, outliers = self.photos.tiles_u8, self.photos.outliers_u8

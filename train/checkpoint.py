@@ -1,6 +1,6 @@
 """The state of a run and its checkpoint file: weights, optimizer, history and the best weights so far.
 
-A run that was broken off and resumed from its checkpoint takes the same steps as one that was not.
+A run that was interrupted and resumed from its checkpoint takes the same steps as one that was not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PartialEpoch:
     accuracy: float = 0.0
 
     def and_then(self, steps: int, images: int, logs: dict[str, Any]) -> PartialEpoch:
-        """This part together with the steps that follow it; `logs` holds the means of those."""
+        """Adds the steps that follow this part; `logs` holds the means of those."""
         return PartialEpoch(
             self.steps + steps,
             self.images + images,
@@ -140,7 +140,7 @@ def _read(path: Path, config: TrainConfig) -> Archive:
 
 
 def _from_0_1_0(arrays: dict[str, np.ndarray]) -> Archive:
-    """A checkpoint of version 0.1.0, whose labels are the keys of the class weights."""
+    """Reads a checkpoint of version 0.1.0, whose labels are the keys of the class weights."""
     document = json.loads(str(arrays.pop("document")))
     config = {"labels": list(document["config"]["class_weights"])} | document["config"]
     partial = PartialEpoch(**document["partial"])

@@ -41,7 +41,7 @@ def parse(
 
 
 def balanced(y: np.ndarray, num_classes: int) -> np.ndarray:
-    """Factors that give every class the same total weight: N / (C * count), as in scikit-learn.
+    """Computes the factors that give every class the same total weight: N / (C * count), as in scikit-learn.
 
     Args:
         y: Class numbers, shape (N,).

@@ -38,7 +38,7 @@ class LabelledPhoto:
         name: Its path below the folder or beside the table.
         label: The label as it is written.
         where: Where the label is written; the beginning of a sentence.
-        contributor: Who took the photograph; empty where it is not known.
+        contributor: Who took the photograph; empty if it is not known.
     """
 
     path: Path
@@ -282,6 +282,6 @@ def _from_table(
 
 
 def _beside(table: Path, name: str) -> Path:
-    """The file that a table names; if it does not exist, the first path that was tried."""
+    """Finds the file that a table names; if none exists, returns the first path that was tried."""
     path, other = table.parent / name, table.parent / _PICTURES / name
     return other if is_file(other) and not is_file(path) else path

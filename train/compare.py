@@ -76,7 +76,7 @@ class Measured:
         return int(np.nanargmin(self.recall))
 
     def as_document(self) -> dict[str, Any]:
-        """The figures as JSON can hold them."""
+        """Makes a JSON document of the figures."""
         return {
             "run": self.name,
             "path": str(self.path),
@@ -125,7 +125,7 @@ class Change:
         return f"{self.before:.1%} -> {self.after:.1%}"
 
     def as_document(self) -> dict[str, Any]:
-        """The change as JSON can hold it."""
+        """Makes a JSON document of the change."""
         figures = {name: metrics.defined(value) for name, value in asdict(self).items()}
         return figures | {
             "difference": metrics.defined(self.difference),
@@ -166,7 +166,7 @@ class Difference:
         return [i for i in order if self.recall[i].difference < 0]
 
     def sentences(self) -> list[str]:
-        """Which classes gain, which lose, how accuracy changes, and what may be chance."""
+        """Says which classes gain, which lose, how accuracy changes, and what may be chance."""
         labels = self.first.labels
         said = [
             f"{labels[i]} gains {100 * self.recall[i].difference:.1f} points of recall "
@@ -202,7 +202,7 @@ class Difference:
         return said
 
     def _payment(self, class_id: int) -> str:
-        """How much recall a class lost, and to which class."""
+        """Says how much recall a class lost, and to which class."""
         labels = self.first.labels
         moved = self.other.confusion[class_id] - self.first.confusion[class_id]
         moved[class_id] = 0
@@ -216,7 +216,7 @@ class Difference:
         return f"{name}, {moved[to]} more of its images taken for {labels[to]}"
 
     def as_document(self) -> dict[str, Any]:
-        """The comparison as JSON can hold it."""
+        """Makes a JSON document of the comparison."""
         labels = self.first.labels
         return {
             "first": self.first.name,
@@ -243,14 +243,14 @@ class Comparison:
     class_id: int
 
     def as_document(self) -> dict[str, Any]:
-        """The comparison as JSON can hold it."""
+        """Makes a JSON document of the comparison."""
         return {
             "runs": [run.as_document() for run in self.runs],
             "differences": [difference.as_document() for difference in self.differences],
         }
 
     def as_text(self) -> str:
-        """A table, in which * marks a difference beyond chance, and the differences in words."""
+        """Writes a table, in which * marks a difference beyond chance, and the differences in sentences."""
         first, differences = self.runs[0], self.differences
         head = ["", first.name]
         macro = ["macro recall", _percent(first.macro_recall)]
@@ -300,7 +300,7 @@ class Paired:
         return not abs(self.gained - self.lost) > STANDARD_ERRORS * error
 
     def as_document(self) -> dict[str, Any]:
-        """The counts as JSON can hold them."""
+        """Makes a JSON document of the counts."""
         return asdict(self) | {"may_be_chance": self.may_be_chance}
 
 
@@ -446,7 +446,7 @@ def trade_off(y_true: np.ndarray, logits: np.ndarray, class_id: int) -> TradeOff
 
 
 def _document_of(path: Path) -> Any:
-    """The figures on the test images, a document by `metrics.summary`."""
+    """Finds the figures on the test images, a document by `metrics.summary`."""
     keys: tuple[str, ...] = ("test",)
     if path.is_dir():
         document = runs.read_json(path, runs.METRICS)
@@ -480,7 +480,7 @@ def _lowest_recall(run: Measured) -> str:
 
 
 def _row(name: str, before: float, changes: Sequence[Change]) -> list[str]:
-    """Cells of one figure: of the first run, then of each other run with the difference in points."""
+    """Makes the cells of one figure: of the first run, then of each other run with the difference."""
     cells = [name, _percent(before)]
     for change in changes:
         mark = " " if change.may_be_chance else "*"
@@ -489,7 +489,7 @@ def _row(name: str, before: float, changes: Sequence[Change]) -> list[str]:
 
 
 def _changes(first: np.ndarray, other: np.ndarray, *, axis: int) -> list[Change]:
-    """The diagonal over the sums along an axis, for each class."""
+    """Computes the diagonal over the sums along an axis, for each class."""
     return [
         change_of_share(before, after)
         for before, after in zip(
@@ -501,7 +501,7 @@ def _changes(first: np.ndarray, other: np.ndarray, *, axis: int) -> list[Change]
 
 
 def change_of_share(before: tuple[int, int], after: tuple[int, int]) -> Change:
-    """The change from one share to another, each given as (part, whole)."""
+    """Computes the change from one share to another, each given as (part, whole)."""
     shares = [part / whole if whole else math.nan for part, whole in (before, after)]
     variances = [
         share * (1 - share) / whole if whole else math.nan

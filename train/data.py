@@ -116,7 +116,7 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder for downloads, below `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Returns the folder for downloads, below `$XDG_CACHE_HOME` or `~/.cache`."""
     return cache_root() / "fashion-mnist"
 
 
@@ -197,7 +197,7 @@ class DataReport:
     overlap: int
 
     def as_text(self) -> str:
-        """The report for people."""
+        """Writes the report for people."""
         table = text_table(
             ["class", "train", "test"],
             [[label, f"{train:,}", f"{test:,}"] for label, (train, test) in self.counts.items()],
@@ -229,7 +229,7 @@ def inspect(data: FashionMnist) -> DataReport:
 
 
 def _as_rows(images: np.ndarray) -> np.ndarray:
-    """Each image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
+    """Views each image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
     rows = np.ascontiguousarray(images.reshape(len(images), -1))
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
 
@@ -242,7 +242,7 @@ def _file_in(folder: Path, name: str) -> Path | None:
 
 
 def _gunzip(content: bytes) -> bytes:
-    """The decompressed bytes, of which no more than one beyond the limit are ever in memory."""
+    """Decompresses, with no more than one byte beyond the limit in memory at any time."""
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
         unpacked = packed.read(LARGEST_BYTES + 1)
     if len(unpacked) > LARGEST_BYTES:

@@ -42,7 +42,7 @@ class Devices:
     machines: int = 1
 
     def share_of(self, batch: np.ndarray) -> np.ndarray:
-        """The part of a batch that this machine computes; every machine is given the whole batch."""
+        """Takes the part of a batch that this machine computes; every machine is given the whole batch."""
         part = len(batch) // self.machines
         return batch[self.machine * part : (self.machine + 1) * part]
 
@@ -79,7 +79,7 @@ def join_machines() -> None:
 
 
 def all_devices() -> Devices:
-    """All GPUs, or without GPUs all devices that the backend sees; see `join_machines`.
+    """Collects all GPUs, or without GPUs all devices that the backend sees; see `join_machines`.
 
     Raises:
         OptionError: If the backend is neither TensorFlow nor JAX.

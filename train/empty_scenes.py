@@ -14,7 +14,7 @@ _DISTANCE = 4  # pixels between a piece and the garment, whose outline may be a 
 def piece_of_ground(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator | None = None
 ) -> np.ndarray | None:
-    """A piece without garment in the picture's proportions, enlarged to its size.
+    """Cuts out a piece of background in the picture's proportions, enlarged to the picture's size.
 
     Args:
         rgb: uint8, shape (H, W, 3).
@@ -23,7 +23,7 @@ def piece_of_ground(
             taken.
 
     Returns:
-        uint8, shape (H, W, 3); None where no piece of `SMALLEST` is free of garment.
+        uint8, shape (H, W, 3); None if no piece of `SMALLEST` is free of garment.
     """
     cv2 = load_opencv()
     kernel = np.ones((3, 3), np.uint8)
@@ -45,7 +45,7 @@ def piece_of_ground(
 def around(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator, count: int
 ) -> list[Picture]:
-    """Pieces of the ground around a garment as pictures; fewer than `count` where it leaves no room.
+    """Cuts out pieces of background around a garment as pictures; fewer than `count` if there is no room.
 
     Args:
         rgb: uint8, shape (H, W, 3).

@@ -1,7 +1,7 @@
 """The training loop: early stopping by weighted validation loss, exact resume, a clean Ctrl-C.
 
 The images of an epoch depend on (seed, epoch, step) alone, and everything that changes during a run is in one
-checkpoint file. So a run that was broken off and resumed takes the same steps as one that was not.
+checkpoint file. So a run that was interrupted and resumed takes the same steps as one that was not.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def train(
 
 
 def _mixed(weights: list[np.ndarray], initial: list[np.ndarray], share: float) -> list[np.ndarray]:
-    """Weights mixed with a share of the initial ones; batch-norm is settled afterwards."""
+    """Mixes the weights with a share of the initial ones; batch-norm is settled afterwards."""
     if not share:
         return weights
     pairs = zip(weights, initial, strict=True)

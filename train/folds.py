@@ -24,7 +24,7 @@ def assign_folds(
 
     Args:
         y: Label of each photograph, shape (N,); any integers.
-        contributors: Who took each photograph; empty where it is not known.
+        contributors: Who took each photograph; empty if it is not known.
         checksums: Checksum of each file.
         count: Number of folds, at least 2.
 
@@ -54,7 +54,7 @@ def assign_folds(
 
 
 def _units(contributors: Sequence[str], checksums: Sequence[str]) -> np.ndarray:
-    """Number of the unit that each photograph stays together with, int64, shape (N,)."""
+    """Numbers the photographs that stay together with the same number, int64, shape (N,)."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:

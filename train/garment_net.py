@@ -9,7 +9,7 @@ from garmentlite.train.blocks import IMAGE_SHAPE, conv_bn_relu
 
 
 def garment_net(num_classes: int) -> keras.Model:
-    """A residual network of 10 convolutions, wide where the image is small: 25 MMAC.
+    """Builds a residual network of 11 convolutions, most of which work on small images.
 
     One convolution works on all 28x28 pixels; the blocks work at 14x14 and 7x7, where a multiplication
     costs less memory traffic on any CPU. Residual blocks after He et al. 2015 (arXiv 1512.03385); a shortcut
@@ -26,7 +26,7 @@ def garment_net(num_classes: int) -> keras.Model:
 
 
 def garment_net_wide(num_classes: int) -> keras.Model:
-    """`garment_net` with 80 in place of 78 channels at the end, as its teachers have.
+    """Builds `garment_net` with 80 instead of 78 channels at the end, as its teachers have.
 
     Args:
         num_classes: Number of outputs.

@@ -72,7 +72,7 @@ def _require_sane_widths(config: object, weights: int) -> None:
 
 
 def _count_weights(content: bytes) -> int:
-    """How many numbers the HDF5 arrays state, which need no room in the file where nothing was written."""
+    """Counts the numbers that the HDF5 arrays state, which need no room in the file if none were written."""
     import h5py
 
     total = count = 0

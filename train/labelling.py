@@ -28,7 +28,7 @@ class Labelling:
         classes: Class names in the order of the outputs.
         groups: The labels that the photographs have, G names: classes, and words for several of them.
         members: The classes that each group stands for, bool, shape (G, C).
-        y: Number of each photograph's group, int64, shape (N,); -1 where its label is none of them.
+        y: Number of each photograph's group, int64, shape (N,); -1 if its label is none of them.
         own: Whether the classes are the labels themselves.
     """
 
@@ -40,7 +40,7 @@ class Labelling:
 
 
 def class_of(name: str, labels: Sequence[str]) -> int | None:
-    """The number of a class from the name of a folder, which cannot hold "/"; None if it is no class."""
+    """Finds the number of a class from a folder's name, which cannot hold "/"; None if it is not a class."""
     folders = [folder_name_of(label) for label in labels]
     wanted = folder_name_of(name)
     return folders.index(wanted) if wanted in folders else None

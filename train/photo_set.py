@@ -89,7 +89,7 @@ class PhotoSet:
         return digest.hexdigest()
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """At most `count` training tiles, uint8, shape (K, 28, 28): clean ones first, then variants."""
+        """Takes `count` training tiles at most, uint8, shape (K, 28, 28): clean ones first, then variants."""
         rng = np.random.default_rng(seed)
         some = [
             rng.permutation(self.clean_u8),
@@ -146,7 +146,7 @@ def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSe
 
 
 def _outliers(collection: Collection, tiles: Tiles) -> np.ndarray:
-    """Tiles of training photographs that show none of the classes: uint8, shape (O, 28, 28)."""
+    """Collects tiles of training photographs that show none of the classes: uint8, shape (O, 28, 28)."""
     trains = tiles.readable & ~collection.is_held_out
     others = tiles.tiles_u8[trains & tiles.found & (collection.labelling.y < 0)]
     return np.concatenate(
@@ -155,7 +155,7 @@ def _outliers(collection: Collection, tiles: Tiles) -> np.ndarray:
 
 
 def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, Any]:
-    """What config.json states about the photographs of a run."""
+    """Collects what config.json states about the photographs of a run."""
     labelling = collection.labelling
     is_labelled = (labelling.y >= 0) & tiles.readable
     return {
@@ -185,7 +185,7 @@ def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, A
 
 
 def facts_in_words(about: dict[str, Any]) -> str:
-    """The same in sentences.
+    """Says the same in sentences.
 
     Args:
         about: The document of `facts`, with the `folds`, the `fold` and the `split_by` of the request.

@@ -146,7 +146,7 @@ def _remove_run(folder: Path) -> None:
 
 
 def model_file(path: Path) -> Path:
-    """The network in a run's folder; the path of a file is returned as it is."""
+    """Finds the network in a run's folder; the path of a file is returned as it is."""
     return path / MODEL if path.is_dir() else path
 
 
@@ -156,7 +156,7 @@ def write_config(folder: Path, document: dict[str, Any]) -> None:
 
 
 def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The labels of a run in the order of the outputs; empty for an empty document.
+    """Returns the labels of a run in the order of the outputs; empty for an empty document.
 
     Args:
         config: The document of config.json. Version 0.1.0 wrote no list of labels; they are then the keys
@@ -166,7 +166,7 @@ def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def views_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The views of an image that a network is asked about: "plain", then "mirrored" if it knows them.
+    """Returns the views of an image that the network is asked about: ("plain",) or ("plain", "mirrored").
 
     Args:
         config: The document of config.json. Version 0.1.0 wrote no views; they then follow from the
@@ -216,7 +216,7 @@ class StoredPhotos:
 
     Attributes:
         tiles: Their tiles; only the first of each where the variants are not needed again.
-        y: Number of each photograph's group, int64, shape (N,); -1 where its label is none of them.
+        y: Number of each photograph's group, int64, shape (N,); -1 if its label is none of them.
         is_held_out: Whether a photograph was not trained on, bool, shape (N,).
         members: The classes that each group stands for, bool, shape (G, C).
         groups: Names of the groups.
@@ -287,9 +287,9 @@ def read_photos(folder: Path) -> StoredPhotos:
 
 
 def _photos_of_0_1_0(stored: dict[str, np.ndarray]) -> StoredPhotos:
-    """Photographs that version 0.1.0 wrote, in which a tile of zeros stands for none."""
+    """Reads photographs that version 0.1.0 wrote, in which a tile of zeros means that there is none."""
     tiles_u8 = stored["tiles_u8"]
-    # The first runs of that version had no second opinions and no pieces of ground.
+    # The first runs of that version had no second masks and no pieces of ground.
     second_u8 = stored.get("second_u8", tiles_u8[:, 0])
     grounds_u8 = stored.get("grounds_u8", tiles_u8[:, :0])
     found = stored["found"]

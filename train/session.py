@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 DEFAULT_NETWORK = "weighted-cnn"
 
 Say = Callable[[str], None]
-# Called with what is being done, the number of steps that are done, and the number of all.
+# Called with what is being done, the number of steps that are done, and their total.
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -438,7 +438,7 @@ def _fashion_mnist_data(found: FashionMnist) -> TrainingData:
 def _training_data(
     plan: _Plan, say: Say, on_progress: OnProgress
 ) -> tuple[TrainingData, dict[str, Any]]:
-    """The images of a run, and what config.json states about its photographs."""
+    """Collects the images of a run, and what config.json states about its photographs."""
     data = _fashion_mnist_data(plan.fashion_mnist) if plan.fashion_mnist else None
     photographs = plan.photographs
     if photographs is None:
@@ -549,7 +549,7 @@ def _config(plan: _Plan, data: TrainingData) -> TrainConfig:
 
 
 def _surroundings(plan: _Plan, data: TrainingData, facts: dict[str, Any]) -> dict[str, Any]:
-    """What config.json states beside the configuration."""
+    """Collects what config.json states beside the configuration."""
     return {
         "views": list(plan.recipe.augmentation.views),
         "target_recall": plan.target_recall,
@@ -587,7 +587,7 @@ def _result_text(folder: Path, document: dict[str, Any]) -> str:
 
 
 def metrics_table(document: dict[str, Any]) -> str:
-    """Recall, precision and F1 of each class as text, from a document by `edge.metrics.summary`."""
+    """Writes recall, precision and F1 of each class as text, from a document by `edge.metrics.summary`."""
 
     def percent(value: float | None) -> str:
         return "-" if value is None else f"{value:.1%}"

@@ -78,7 +78,7 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
 
 
 def _labels_beside(file: Path) -> tuple[str, ...] | None:
-    """The labels of a `.keras` file from the run or the card beside it; None without either."""
+    """Finds the labels of a `.keras` file from the run or the card beside it; None without either."""
     card = file.with_suffix(".json")
     if (file.parent / runs.CONFIG).is_file():
         return runs.labels_of(runs.read_json(file.parent, runs.CONFIG))

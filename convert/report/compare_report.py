@@ -19,7 +19,7 @@ def to_html(
     class_id: int,
     trade_off_png: bytes,
 ) -> str:
-    """The page.
+    """Makes the page.
 
     Args:
         runs: The runs; the others are compared with the first.

@@ -20,7 +20,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def to_junit(report: ParityReport) -> str:
-    """The report as a JUnit XML document.
+    """Makes a JUnit XML document of the report.
 
     Args:
         report: The result of `verify`.

@@ -11,7 +11,7 @@ from garmentlite.edge.probabilities import softmax
 
 
 def answers_of(classifier: Classifier, raw: np.ndarray) -> Answers:
-    """The answers that the device would give.
+    """Computes the answers that the device would give.
 
     Args:
         classifier: The model.

@@ -39,7 +39,7 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.train import data
 
-# Called with the name of the stage, the number of images (or sets) done and of all.
+# Called with the name of the stage, the number of images (or sets) done and their total.
 OnStage = Callable[[str, int, int], None]
 Say = Callable[[str], None]
 
@@ -77,7 +77,7 @@ def verify(
         corruptions: Whether to compare the models on corrupted images too.
         most_corrupted: The largest number of images of a corrupted set.
         photographs: The photographs that the images were made from; None for images of a data set.
-        on_progress: Called with (stage, done, of all) from the thread that called.
+        on_progress: Called with (stage, done, total) from the thread that called.
         on_answers: Called with the candidate's answers to all images, in their order.
 
     Returns:
@@ -206,7 +206,7 @@ def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityRepo
     Args:
         request: What to compare.
         say: Called with a sentence for each warning, and for each photograph that cannot be read.
-        on_progress: Called with (stage, done, of all).
+        on_progress: Called with (stage, done, total).
 
     Returns:
         The report, and the images it was made on, uint8, shape (N, H, W).
@@ -247,7 +247,7 @@ def load_images(
         source: Which images.
         labels: The labels of the models, in the order of their numbers.
         say: Called with a sentence about the data set, and for each photograph that cannot be read.
-        on_progress: Called with (stage, done, of all).
+        on_progress: Called with (stage, done, total).
     """
     if source.photos and source.segmenter:
         photographs = load_photographs(

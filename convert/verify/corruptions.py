@@ -134,11 +134,11 @@ class CorruptionsReport:
         return sentence
 
     def with_verdict(self, verdict: SetVerdict) -> list[CorruptedSet]:
-        """The sets that got this verdict."""
+        """Returns the sets that got this verdict."""
         return [one for one in self.sets if one.verdict == verdict]
 
     def as_document(self) -> dict[str, Any]:
-        """The report for JSON, see docs/verify-json.md."""
+        """Makes a JSON document of the report, see docs/verify-json.md."""
         return {"passed": self.passed} | asdict(self)
 
 
@@ -163,7 +163,7 @@ def compare_corrupted(
         criteria: Margin, error rate and the classes to judge; None for the defaults.
         seed: Seed of what is random in the corruptions.
         most: The largest number of images to use; they are chosen evenly.
-        on_progress: Called with the number of sets done and of all.
+        on_progress: Called with the number of sets done and their total.
 
     Raises:
         ModelError: If a model's outputs are not finite on some set.
@@ -186,7 +186,7 @@ def compare_corrupted(
 
 
 def all_sets() -> list[Corruption]:
-    """The unchanged images, then each kind at each strength."""
+    """Lists the unchanged images, then each kind at each strength."""
     corruptions = [
         (kind, strength)
         for kind, one in KINDS.items()
@@ -272,6 +272,6 @@ def judge_sets(
 
 
 def _counts_of(flips: Flips, judged: Sequence[int]) -> list[tuple[int, int]]:
-    """Lost and gained images of each judged class, then of all images."""
+    """Counts lost and gained images of each judged class, then of all images."""
     lost, gained = flips.lost[judged].tolist(), flips.gained[judged].tolist()
     return [*zip(lost, gained, strict=True), (flips.all_lost, flips.all_gained)]

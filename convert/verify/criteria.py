@@ -54,7 +54,7 @@ class Criteria:
             )
 
     def reasons_not_judged(self, y_true: np.ndarray, labels: Sequence[str]) -> list[str | None]:
-        """For each class the reason why it is not judged, or None for a class that is.
+        """Says for each class why it is not judged; None for a class that is judged.
 
         Args:
             y_true: True class numbers, shape (N,), each in [0, C).

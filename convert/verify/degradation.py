@@ -33,7 +33,7 @@ class Kind:
     unit: str
 
     def describe(self, strength: int) -> str:
-        """The amount of a strength in words."""
+        """Describes the amount that belongs to a strength."""
         return self.unit.format(f"{self.amounts[strength - 1]:g}")
 
 
@@ -68,7 +68,7 @@ def _noise(images_u8: np.ndarray, amount: float, rng: np.random.Generator) -> np
 
 
 def _blur(images_u8: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian blur; outside of the image there is background."""
+    """Blurs with a Gaussian; there is background outside of the image."""
     sigma = amount * images_u8.shape[1] / SIDE
     reach = int(np.ceil(3 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

@@ -41,7 +41,7 @@ class Evidence:
         agreement: Share of the images to which both models give the same answer, in [0, 1].
         confidence_drift: How far probabilities and logits moved.
         calibration: Expected calibration error of both models.
-        corruptions: The comparison on corrupted images; None where it was not asked for.
+        corruptions: The comparison on corrupted images; None if it was not asked for.
     """
 
     criteria: Criteria
@@ -60,9 +60,9 @@ class GuardResult:
 
     Attributes:
         name: Name of the guard.
-        value: What was measured; None where it is not defined.
+        value: What was measured; None if it is not defined.
         limit: The limit of the value.
-        passed: Whether the guard passed; None where there are too few images to judge.
+        passed: Whether the guard passed; None if there are too few images to judge.
         sentence: The outcome in words.
     """
 
@@ -91,7 +91,7 @@ class Guard(ABC):
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> float | None:
-        """The value that is compared with the limit; None where it is not defined."""
+        """Returns the value that is compared with the limit; None if it is not defined."""
 
     @abstractmethod
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -115,7 +115,7 @@ class PrecisionGuard(Guard):
     name: ClassVar[str] = "precision"
 
     def measure(self, evidence: Evidence) -> float | None:
-        """The largest bound of all judged classes."""
+        """Returns the largest bound of all judged classes."""
         return max((row.bound for row in evidence.precision if row.bound is not None), default=None)
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -173,7 +173,7 @@ class AccuracyGuard(Guard):
     name: ClassVar[str] = "accuracy"
 
     def measure(self, evidence: Evidence) -> float:
-        """The bound."""
+        """Returns the bound."""
         return evidence.accuracy.bound
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -200,7 +200,7 @@ class AgreementGuard(Guard):
     name: ClassVar[str] = "agreement"
 
     def measure(self, evidence: Evidence) -> float:
-        """The share."""
+        """Returns the share."""
         return evidence.agreement
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -224,7 +224,7 @@ class MeanDriftGuard(Guard):
     name: ClassVar[str] = "confidence drift, mean"
 
     def measure(self, evidence: Evidence) -> float:
-        """The mean change of the probability of the reference's answer."""
+        """Returns the mean change of the probability of the reference's answer."""
         return evidence.confidence_drift.mean
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -247,7 +247,7 @@ class LargestDriftGuard(Guard):
     name: ClassVar[str] = "confidence drift, 99th percentile"
 
     def measure(self, evidence: Evidence) -> float:
-        """The 99th percentile of the change."""
+        """Returns the 99th percentile of the change."""
         return evidence.confidence_drift.percentile_99
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -268,11 +268,11 @@ class LogitOffsetGuard(Guard):
     name: ClassVar[str] = "logit offset"
 
     def applies_to(self, evidence: Evidence) -> bool:
-        """Not where one of the files ends in a softmax."""
+        """Whether no file ends in a softmax."""
         return evidence.confidence_drift.logit_offset is not None
 
     def measure(self, evidence: Evidence) -> float | None:
-        """The offset, with its sign."""
+        """Returns the offset, with its sign."""
         return evidence.confidence_drift.logit_offset
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -306,7 +306,7 @@ class CalibrationGuard(Guard):
     fewest_images: ClassVar[int] = 1000
 
     def measure(self, evidence: Evidence) -> float:
-        """The rise from the reference to the candidate."""
+        """Returns the rise from the reference to the candidate."""
         return evidence.calibration.candidate - evidence.calibration.reference
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -335,11 +335,11 @@ class CorruptionsGuard(Guard):
     name: ClassVar[str] = "corrupted images"
 
     def applies_to(self, evidence: Evidence) -> bool:
-        """Only where corrupted images were compared."""
+        """Whether corrupted images were compared."""
         return evidence.corruptions is not None
 
     def measure(self, evidence: Evidence) -> float | None:
-        """The number of sets on which the candidate loses."""
+        """Returns the number of sets on which the candidate loses."""
         if evidence.corruptions is None:
             return None
         return float(len(evidence.corruptions.with_verdict("apart")))
@@ -365,5 +365,5 @@ GUARDS: tuple[Guard, ...] = (
 
 
 def check_all(evidence: Evidence, guards: tuple[Guard, ...] = GUARDS) -> tuple[GuardResult, ...]:
-    """The outcome of each guard that applies, in their order."""
+    """Checks each guard that applies, in their order."""
     return tuple(guard.check(evidence) for guard in guards if guard.applies_to(evidence))

@@ -102,7 +102,7 @@ def judge(
 
 
 def verdict_of(bound: float, p_holm: float, criteria: Criteria) -> Verdict:
-    """The verdict on a class from the bound of its loss and its corrected p value."""
+    """Returns the verdict on a class from the bound of its loss and its corrected p value."""
     if bound < criteria.margin:
         return "shown"
     return "lost" if p_holm < criteria.alpha else "unresolved"

@@ -44,9 +44,9 @@ class ClassParity:
         p_holm: The same after Holm's correction over the judged classes; NaN for a class that is not judged.
         bound: Upper confidence bound of the loss of recall, see `loss_bound`; NaN without images.
         verdict: The verdict.
-        reason: Why the class is not judged; None where it is.
+        reason: Why the class is not judged; None if it is.
         detectable: Whether the loss is more than chance. With the verdict "shown" it is within the margin.
-        images_to_decide: Images of the class that would decide if its rates stay as they are; None where the
+        images_to_decide: Images of the class that would decide if its rates stay as they are; None if the
             class is decided or not judged.
     """
 
@@ -111,9 +111,9 @@ class ParityReport:
         confusion_reference: Counts, C rows (true classes) of C columns (answers).
         confusion_candidate: Likewise.
         notes: Sentences a reader should know, such as that the files do not share their origin.
-        kernel_comparison: Default beside reference kernels; None where it was not asked for.
-        layers: The error of each layer; None where it was not asked for.
-        corruptions: The comparison on corrupted images; None where it was not asked for.
+        kernel_comparison: Default beside reference kernels; None if it was not asked for.
+        layers: The error of each layer; None if it was not asked for.
+        corruptions: The comparison on corrupted images; None if it was not asked for.
         photographs: The photographs that the images were made from; None for images of a data set.
         provenance: Files, data and machine; None for a report on bare arrays.
     """
@@ -160,12 +160,12 @@ class ParityReport:
         return [row.label for row in self.classes]
 
     def with_verdict(self, verdict: Verdict) -> list[ClassParity]:
-        """The classes that got this verdict, the largest loss first."""
+        """Returns the classes that got this verdict, the largest loss first."""
         rows = [row for row in self.classes if row.verdict == verdict]
         return sorted(rows, key=lambda row: row.loss, reverse=True)
 
     def as_document(self) -> dict[str, Any]:
-        """The report for JSON: undefined values are null, never NaN; see docs/verify-json.md."""
+        """Makes a JSON document of the report, with null for undefined values; see docs/verify-json.md."""
         facts = asdict(self)
         head = {
             "format_version": FORMAT_VERSION,
