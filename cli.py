@@ -716,7 +716,11 @@ def plan(
     from garmentlite.convert.report import plan_text
     from garmentlite.convert.verify import planning
 
-    plans = [planning.plan(margin, alpha, share) for share in changed or planning.CHANGED]
+    shares, plans = changed or planning.CHANGED, []
+    with _progress() as show:  # a large share takes half a minute
+        for done, share in enumerate(shares):
+            show("Planning", done, len(shares))
+            plans.append(planning.plan(margin, alpha, share))
     document = [one.as_document() for one in plans]
     typer.echo(_as_json(document) if as_json else plan_text.to_text(plans))
 
@@ -774,6 +778,14 @@ def webcam(
     headless: Annotated[
         bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
     ] = False,
+    box: Annotated[
+        str,
+        typer.Option(
+            metavar="X,Y,WIDTH,HEIGHT",
+            help="Expect the garment in this part of the frame, in shares of its width and height; the "
+            "window shows its corners.",
+        ),
+    ] = "0.2,0.1,0.6,0.8",
     top_k: TopK = 3,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Stop after this number of frames.")
@@ -783,6 +795,7 @@ def webcam(
 
     The answer is shown in a window, or printed as JSON lines. Press q or Ctrl-C to stop.
     """
+    from garmentlite.edge.guide_box import parse_box
     from garmentlite.edge.recognizer import Recognizer
     from garmentlite.edge.sinks.json_lines import JsonLinesSink
     from garmentlite.edge.sinks.window import WindowSink, why_no_window
@@ -795,6 +808,7 @@ def webcam(
         broken.append(sentence)
         _say(f"Error: {sentence}")
 
+    guide_box = parse_box(box)
     frames = open_source(source, warn=warn)
     recognizer = Recognizer(_open_model(model, labels), segment)
     obstacle = None if headless else why_no_window()
@@ -802,7 +816,9 @@ def webcam(
         _say(f"No window: {obstacle} Printing JSON lines.")
     sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
     try:
-        looked_at = run(GarmentStream(frames, recognizer), [sink], max_frames=max_frames)
+        looked_at = run(
+            GarmentStream(frames, recognizer, box=guide_box), [sink], max_frames=max_frames
+        )
     except KeyboardInterrupt:
         return  # the usual way to stop; the camera and the window are closed by now
     if broken or not looked_at:

@@ -1,6 +1,6 @@
 """Opens many damaged files of every kind that is read, and counts the outcomes.
 
-    python benchmarks/fuzz.py [model metadata picture idx table npz] [--count 1000] [--seed 0] [--jobs 1]
+    python benchmarks/fuzz.py [KIND ...] [--count 1000] [--seed 0] [--jobs 1]
 
 Every file is a sound one with a few bytes, words or fields changed. It is opened in a worker process as the
 program would open it. A good outcome is an answer, or an error with a sentence. The others are counted: an
@@ -31,6 +31,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,13 @@ from garmentlite.edge.segmenters.network_file import SegmenterNet
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import collection, data
+from garmentlite.train.checkpoint import State
+from garmentlite.train.config import TrainConfig
 from garmentlite.train.labelling import find_labelling
+from garmentlite.train.recipe import Recipe
 
 MODELS = ("garment-net-photo_int8", "segmenter", "garment-net_int8", "weighted-cnn_int8")
+LABELS = ("hat", "sock")
 SLOWEST_S = 60
 MEMORY_LIMIT = 3 << 30  # bytes of address space of a worker; more counts as an unexpected exception
 ODD_WORDS = (
@@ -361,8 +366,13 @@ def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]
     """Makes tables of photographs."""
     text = io.StringIO()
     csv.writer(text).writerows(
-        [["file", "label", "sender"], *([f"{i}.jpg", "shirt, blue", f"x{i}"] for i in range(8))]
+        [
+            ["file", "label", "sender"],
+            *([f"{i}.jpg", ("shirt, blue", "coat")[i % 2], f"x{i}"] for i in range(8)),
+        ]
     )
+    for i in range(8):
+        (folder / f"{i}.jpg").write_bytes(bytes([i]))  # is not opened as a picture
     path = folder / "labels.csv"
 
     def one(rng: random.Random) -> Callable[[], object]:
@@ -395,6 +405,70 @@ def make_npz(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
     return one
 
 
+@dataclass
+class Variable:
+    """Stands for a variable of Keras, which takes seconds to load."""
+
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.array.shape
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        """Its values."""
+        return self.array
+
+    def assign(self, array: np.ndarray) -> None:
+        """Replaces its values."""
+        self.array = array.astype(self.array.dtype)
+
+
+def make_checkpoints(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
+    """Checkpoints of a run, of this version and of 0.1.0."""
+    variables = [Variable(np.ones((3, 4), np.float32)), Variable(np.zeros(4, np.float32))]
+    model: Any = SimpleNamespace(
+        variables=variables, optimizer=SimpleNamespace(variables=variables)
+    )
+    recipe = Recipe()
+    config = TrainConfig(
+        **vars(recipe),
+        network="lenet-bn",
+        labels=LABELS,
+        class_weights=dict.fromkeys(LABELS, 1.0),
+        seed=0,
+    )
+    state, path = State(config, model), folder / "checkpoint.npz"
+    state.best = [variable.array for variable in variables]
+    state.save(path)
+    sound = path.read_bytes()
+    with np.load(path) as stored:
+        older = {name: stored[name] for name in stored.files if name not in ("about", "partial")}
+    document = {
+        "config": asdict(config),
+        "history": [],
+        "partial": {"steps": 0, "images": 0, "loss": 0.0, "accuracy": 0.0},
+    }
+
+    def packed(text: bytes) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, document=np.array(text.decode("utf-8", "replace")), **older)
+        return buffer.getvalue()
+
+    def one(rng: random.Random) -> Callable[[], object]:
+        if rng.random() < 0.4:
+            content = changed_bytes(sound, rng)
+        elif rng.random() < 0.5:
+            content = changed_bytes(packed(json.dumps(document).encode()), rng)
+        else:
+            content = packed(changed_bytes(json.dumps(document).encode(), rng))
+        path.write_bytes(content)
+        return lambda: State(config, model).restore(path)
+
+    return one
+
+
 KINDS = {
     "model": make_models,
     "metadata": make_metadata,
@@ -402,6 +476,7 @@ KINDS = {
     "idx": make_idx,
     "table": make_tables,
     "npz": make_npz,
+    "checkpoint": make_checkpoints,
 }
 
 

@@ -60,7 +60,9 @@ def main() -> int:
     document = snapshot(
         shlex.split(arguments.cli), arguments.models, arguments.pictures, arguments.data_dir
     )
-    arguments.output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    arguments.output.write_text(
+        json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     print(f"Snapshot written to {arguments.output}.")
     return 0
 

@@ -269,10 +269,7 @@ def test_train_on_two_classes_of_three_photographs_holds_none_out_and_says_so(ru
     error, said = refused(run, write_photos(hat=3, sock=3))
     assert "No photograph is held out in fold 1 of 5" in error
     for label in ("hat", "sock"):
-        assert (
-            sum(f"Only 3 photographs show '{label}', at least 5 are needed" in one for one in said)
-            == 1
-        )
+        assert sum(f"Only 3 photographs show '{label}'" in one for one in said) == 1
 
 
 @pytest.mark.parametrize("what", ["unreadable", "empty"])

@@ -174,7 +174,7 @@ def test_card_of_more_labels_than_outputs_warns(run, write_model):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "cannot be read as a model", id="empty"),
+        pytest.param(b"", "is not a model that can be used here", id="empty"),
         pytest.param(b"a text of some length", "no 'TFL3' identifier", id="text"),
     ],
 )

@@ -9,6 +9,18 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
 
 @pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"margin": 1e-308}, "at least 1e-06, got 1e-308"),
+        ({"alpha": 1e-308}, "at least 1e-09, got 1e-308"),
+    ],
+)
+def test_criteria_beyond_what_can_be_computed_are_refused(fields, message):
+    with pytest.raises(OptionError, match=message):
+        Criteria(**fields)
+
+
+@pytest.mark.parametrize(
     "numbers",
     [{"margin": 0.0}, {"margin": 1.0}, {"alpha": 0.0}, {"alpha": 0.5}, {"min_support": 0}],
 )

@@ -20,6 +20,7 @@ from garmentlite.train.labelling import Labelling, find_labelling
 TABLES = ("labels.csv", "images.csv")  # names of the table in a folder; 'cli draw' writes the first
 LABEL_COLUMN = "label"
 LARGEST_PHOTO = 512 << 20  # bytes; 64 million pixels of 16-bit RGB, not compressed, have 384 MB
+MOST_FOLDS = 1000
 LARGEST_TABLE = 64 << 20  # bytes; a line has about 100
 
 _FILE_COLUMNS = ("file", "image", "path")
@@ -99,6 +100,8 @@ def read_collection(
         DataError: If there are no photographs, or none to train or to validate on.
         OptionError: If an option does not fit the collection.
     """
+    if folds > MOST_FOLDS:
+        raise OptionError(f"--folds {folds} is too many; take at most {MOST_FOLDS:,}.")
     if folds < 2 or (fold is not None and not 1 <= fold <= folds):
         raise OptionError(
             f"--fold {fold} of --folds {folds} does not exist; take at least two folds and a fold from 1 to "
@@ -110,10 +113,6 @@ def read_collection(
     photos, checksums = with_files(photos, say)
     if not photos:
         raise DataError(f"None of the photographs that {source} names exists; check the paths.")
-    if folds > len(photos):
-        raise OptionError(
-            f"--folds {folds} is more than there are photographs ({len(photos)}); take fewer folds."
-        )
     labelling = find_labelling(
         [photo.label for photo in photos], classes, groups=groups, own_classes=own_classes, say=say
     )

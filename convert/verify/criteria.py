@@ -14,6 +14,8 @@ from garmentlite.edge.labels import class_id_of
 
 MARGIN = 0.02
 ALPHA = 0.05
+LEAST_MARGIN = 1e-6  # a smaller loss is less than one image in a million, which no class has
+LEAST_ALPHA = 1e-9  # rarer errors are beyond the rounding of the bounds
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class Criteria:
     """The margin to show, the classes to judge, and the error rate.
 
     Attributes:
-        margin: The largest loss of recall that is accepted, in (0, 1).
-        alpha: The one-sided error rate of each bound, and of all classes called "lost" together, in (0, 0.5).
+        margin: The largest loss of recall that is accepted, in [`LEAST_MARGIN`, 1).
+        alpha: The one-sided error rate of each bound, and of all classes called "lost" together, in
+            [`LEAST_ALPHA`, 0.5).
         classes: Labels of the classes to judge; None judges all. The figures of the other classes are
             reported but do not decide.
         min_support: Classes with fewer images are not judged; None judges every class, or refuses.
@@ -35,12 +38,16 @@ class Criteria:
 
     def __post_init__(self) -> None:
         """Raises OptionError if a number is out of its range."""
-        if not 0 < self.margin < 1:
+        if not LEAST_MARGIN <= self.margin < 1:
             raise OptionError(
-                f"The margin must lie between 0 and 1, got {self.margin}; 0.02 is two points."
+                f"The margin must lie between 0 and 1 and be at least {LEAST_MARGIN:g}, got {self.margin}; "
+                "0.02 is two points."
             )
-        if not 0 < self.alpha < 0.5:
-            raise OptionError(f"Alpha must lie between 0 and 0.5, got {self.alpha}; 0.05 is usual.")
+        if not LEAST_ALPHA <= self.alpha < 0.5:
+            raise OptionError(
+                f"Alpha must lie between 0 and 0.5 and be at least {LEAST_ALPHA:g}, got {self.alpha}; "
+                "0.05 is usual."
+            )
         if self.min_support is not None and self.min_support < 1:
             raise OptionError(
                 f"The smallest number of images of a class must be at least 1, got {self.min_support}."
