@@ -1,4 +1,4 @@
-"""Tests of the window: whether it can be opened, and how it is closed. The stream's tests cover JSON lines."""
+"""Tests of the window: whether it can be opened, and how it is closed. The stream's tests cover JSON."""
 
 import os
 import select
