@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 from garmentlite.edge import footprint
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.metadata import split
 from garmentlite.train import runs, session
 

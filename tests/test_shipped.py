@@ -9,7 +9,7 @@ import pytest
 
 from garmentlite.edge import shipped
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import is_unchanged, split
