@@ -679,7 +679,7 @@ def plan(
     from garmentlite.convert.verify import planning
 
     shares, plans = changed or planning.CHANGED, []
-    with _progress() as show:  # a large share takes half a minute
+    with _progress() as show:  # large shares take seconds on a small computer
         for done, share in enumerate(shares):
             show("Planning", done, len(shares))
             plans.append(planning.plan(margin, alpha, share))
