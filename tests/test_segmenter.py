@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
