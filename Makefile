@@ -5,7 +5,8 @@
 # make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
 # make lint         checks style, formatting and types
 # make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
-#                   PHOTOS=folder garment-net-photo too, see docs/photographs.md
+#                   PHOTOS=folder garment-net-photo too, see docs/photographs.md; with SCENES=folder the
+#                   segmenter too, and with SMALL=--small a segmenter of a few minutes, to see that it works
 # make clean        removes the environments and the demo's run
 #
 # PHOTOS=folder      uses these photographs in the demo's report instead of drawn pictures
@@ -137,7 +138,12 @@ OPTIONS_photo := --init models/teachers/wide-muon.keras --network garment-net-wi
 FOLDS := 1 2 3 4 5
 SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),garment-net-photo)
 
-reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json)
+reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json) $(if $(SCENES),$(MADE)/segmenter.tflite)
+
+$(MADE)/segmenter.tflite: | $(VENV)/ready
+	@mkdir -p $(MADE)
+	$(BIN)/python benchmarks/train_segmenter.py --photos "$(PHOTOS)" --scenes "$(SCENES)" --all-scenes \
+		$(SMALL) -o $@
 
 $(MADE)/%/metrics.json: | $(VENV)/ready
 	@$(CLI) data $(DATA)
