@@ -1104,11 +1104,5 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         bar.stop()
 
 
-def _print_table(head: list[str], rows: list[list[str]]) -> None:
-    from garmentlite.edge.text_table import text_table
-
-    typer.echo(text_table(head, rows))
-
-
 if __name__ == "__main__":
     main()
