@@ -3,6 +3,7 @@
 # make test-fast    the tests without TensorFlow and without the slow ones, in less than a minute
 # make test-device    what a device needs, without TensorFlow, on each Python from 3.11 to 3.13 that is found
 # make fuzz    opens damaged files of every kind, COUNT of each (1000), in processes whose deaths are counted
+# make killed-trainings    kills COUNT trainings (20) with SIGKILL, resumes them and compares their weights
 # make lint    style, formatting and types
 # make reproduce    the shipped models from nothing, by the commands their cards name (hours on a CPU);
 #                   garment-net-photo too with PHOTOS=folder, see docs/photographs.md
@@ -27,7 +28,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device fuzz lint setup reproduce clean
+.PHONY: demo test test-fast test-device fuzz killed-trainings lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -78,11 +79,11 @@ test-device-%:
 		echo "TensorFlow got into the device's environment." >&2; exit 1; fi; \
 	.venv-device-$*/bin/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
 
-test-fast: $(VENV)/ready-for-tests
-	@$(BIN)/python -m pytest -q -m 'not tf and not slow' $(TESTS)
-
 fuzz: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/fuzz.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)
+
+killed-trainings: $(VENV)/ready-for-tests
+	@$(BIN)/python benchmarks/killed_trainings.py --count $(or $(COUNT),20) --seed $(or $(SEED),0) $(DATA)
 
 lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
