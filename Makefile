@@ -1,16 +1,18 @@
-# make demo    everything set up, then the whole road: data, training, int8, parity check, pictures, report
-# make test    everything set up, then the tests
-# make test-fast    the tests without TensorFlow and without the slow ones, in less than a minute
-# make test-device    what a device needs, without TensorFlow, on each Python from 3.11 to 3.13 that is found
-# make fuzz    opens damaged files of every kind, COUNT of each (1000), in processes whose deaths are counted
-# make killed-trainings    kills COUNT trainings (20) with SIGKILL, resumes them and compares their weights
-# make lint    style, formatting and types
-# make reproduce    the shipped models from nothing, by the commands their cards name (hours on a CPU);
-#                   garment-net-photo too with PHOTOS=folder, see docs/photographs.md
+# make demo         sets everything up, then finds the data, trains, converts to int8, verifies and writes a report
+# make test         sets everything up, then runs all tests
+# make test-fast    runs the tests that need no TensorFlow and are not slow, in less than a minute
+# make test-device  runs the tests of a device, without TensorFlow, on each Python from 3.11 to 3.13 that is found
+# make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
+# make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
+# make lint         checks style, formatting and types
+# make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
+#                   PHOTOS=folder garment-net-photo too, see docs/photographs.md; with SCENES=folder the
+#                   segmenter too, and with SMALL=--small a segmenter of a few minutes, to see that it works
+# make clean        removes the environments and the demo's run
 #
-# PHOTOS=folder      photographs for the demo's report instead of drawn pictures
-# DATA_DIR=folder    Fashion-MNIST's four files, if they are somewhere unusual
-# PYTHON=python3.12  which Python to build the environment with
+# PHOTOS=folder      uses these photographs in the demo's report instead of drawn pictures
+# DATA_DIR=folder    names the folder of Fashion-MNIST's four files, if they are not found
+# PYTHON=python3.12  chooses the Python for the environment
 
 SHELL := /bin/sh
 VENV ?= .venv
@@ -23,7 +25,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 LINK = ln -sfn "$(CURDIR)" "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/garmentlite"
 DATA := $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
-# TensorFlow has wheels for these; the first that runs and can make environments is taken.
+# TensorFlow has wheels for these versions. The first Python that runs and can make environments is taken.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
@@ -53,7 +55,7 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 
 # --- make test, make lint
 
-# Each core takes whole files, since the tests of a file share the networks that they train.
+# Each core runs whole test files, because the tests of a file share the networks that they train.
 PYTEST := -m pytest -q --numprocesses auto --dist loadfile
 
 test: $(VENV)/ready-for-tests
@@ -90,7 +92,7 @@ lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# --- make demo: each step is made from the one before, and not made again
+# --- make demo: each step uses the files of the step before, and runs only if its own files are missing or older
 
 PICTURES := $(if $(PHOTOS),$(PHOTOS),$(RUN)/drawn)
 
@@ -102,18 +104,18 @@ demo: $(RUN)/report.html
 	@echo "  $(CLI) train --network weighted-cnn -o runs/weighted-cnn    # the full training, about 40 minutes on 2 cores"
 
 $(RUN)/metrics.json: | $(VENV)/ready
-	@echo "== 1/6  Fashion-MNIST: found or downloaded (30 MB), and checked (seconds)"
+	@echo "== 1/6  Finding or downloading Fashion-MNIST (30 MB) and checking it (seconds)"
 	@$(CLI) data $(DATA)
-	@echo "== 2/6  Training the weighted CNN, 3 epochs over 54,000 images (about 4 minutes on 2 cores)"
+	@echo "== 2/6  Training weighted-cnn for 3 epochs of 54,000 images (about 4 minutes on 2 cores)"
 	@$(CLI) train --network weighted-cnn --epochs 3 --resume -o $(RUN) $(DATA)
 
 $(RUN)/weighted-cnn.json: $(RUN)/metrics.json
-	@echo "== 3/6  Converting to int8: four ways, the closest one is kept (about 2 minutes)"
+	@echo "== 3/6  Converting to int8 in four ways and keeping the closest one (about 2 minutes)"
 	@$(CLI) convert $(RUN) --int8 --force $(DATA)
 
-# A short run may fail the check: that is its honest verdict, and the demo goes on.
+# After so short a training the check may fail (status 1). The report shows the verdict, and the demo goes on.
 $(RUN)/parity/verify.json: $(RUN)/weighted-cnn.json
-	@echo "== 4/6  Proving the int8 file class by class against the float model (half a minute)"
+	@echo "== 4/6  Checking the int8 file against the float model, class by class (half a minute)"
 	@$(CLI) verify $(RUN)/weighted-cnn_float32.tflite $(RUN)/weighted-cnn_int8.tflite \
 		--report $(RUN)/parity --force $(DATA) || test $$? -eq 1
 
@@ -128,7 +130,7 @@ $(RUN)/report.html: $(RUN)/parity/verify.json $(if $(PHOTOS),FORCE,$(RUN)/drawn/
 
 FORCE:
 
-# --- make reproduce: what models/ holds, made again; broken off, it goes on where it was
+# --- make reproduce: makes the files of models/ again; if it was interrupted, it continues
 
 MADE := runs/reproduced
 OPTIONS_weighted-cnn := --network weighted-cnn --target-recall Shirt=0.93
@@ -139,7 +141,12 @@ OPTIONS_photo := --init models/teachers/wide-muon.keras --network garment-net-wi
 FOLDS := 1 2 3 4 5
 SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),garment-net-photo)
 
-reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json)
+reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json) $(if $(SCENES),$(MADE)/segmenter.tflite)
+
+$(MADE)/segmenter.tflite: | $(VENV)/ready
+	@mkdir -p $(MADE)
+	$(BIN)/python benchmarks/train_segmenter.py --photos "$(PHOTOS)" --scenes "$(SCENES)" --all-scenes \
+		$(SMALL) -o $@
 
 $(MADE)/%/metrics.json: | $(VENV)/ready
 	@$(CLI) data $(DATA)
@@ -149,7 +156,7 @@ $(MADE)/garment-net-balanced/metrics.json: $(MADE)/garment-net/metrics.json
 	$(CLI) rebalance $(MADE)/garment-net --target-recall Shirt=0.92 --target-recall all=0.88 \
 		--force -o $(MADE)/garment-net-balanced $(DATA)
 
-# The networks of the folds calibrate the confidence of the one that is trained on all photographs.
+# The networks of the folds fit the temperature and threshold of the network that is trained on all photographs.
 $(MADE)/garment-net-photo/metrics.json: | $(VENV)/ready
 	$(BIN)/python benchmarks/photo_folds.py --photos "$(PHOTOS)" -o $(MADE)/photo-fold $(DATA) $(OPTIONS_photo)
 	$(CLI) train --photos "$(PHOTOS)" --all-photos $(OPTIONS_photo) --resume \

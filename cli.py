@@ -1,7 +1,7 @@
-"""The command line: parses, calls, prints, exits. Nothing is learned or computed here.
+"""The command line: each command parses its options, calls one function, prints the result and exits.
 
-Results go to standard output; progress, warnings and errors to standard error. Exit status: 0 done and
-good, 1 a check failed, 2 could not be done, in whole or in part.
+Results go to standard output; progress, warnings and errors go to standard error. The exit status is 0
+when all was done, 1 when a check failed, and 2 when something could not be done.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _SentenceGroup(TyperGroup):
 
 def _say_why(error: GarmentliteError | KeyboardInterrupt | OSError) -> int:
     """Writes the sentence of an error that a user can cause or meet; the exit status."""
-    if isinstance(error, BrokenPipeError):  # the reader (`| head`) has seen enough
+    if isinstance(error, BrokenPipeError):  # the reader (`| head`) closed the pipe, which is fine
         standard_streams.discard_output()
         return 0
     if isinstance(error, KeyboardInterrupt):
@@ -113,14 +113,16 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Garment classifiers: trained, taken to int8, proved class by class, run on a Raspberry Pi.",
-    epilog="Exit status: 0 done and good, 1 a check failed, 2 could not be done.",
+    help="Train garment classifiers, convert them to int8 TensorFlow Lite, check each class, and run them "
+    "on a Raspberry Pi.",
+    epilog="The exit status is 0 when all was done, 1 when a check failed, and 2 when something could not "
+    "be done.",
 )
 
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder with the four files of Fashion-MNIST; found or downloaded otherwise."
+        help="Folder with the four files of Fashion-MNIST; by default it is found or downloaded."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -143,11 +145,11 @@ SegmentOption = Annotated[
         help=f"Cut the garment out of a photograph with this segmenter: {', '.join(SEGMENTERS)}.",
     ),
 ]
-TopK = Annotated[int, typer.Option(min=1, help="List this number of classes.")]
+TopK = Annotated[int, typer.Option(min=1, help="Number of classes to list, likeliest first.")]
 
 
 def _format_option(name: str) -> Any:
-    """The option of an export format, from its entry in the registry."""
+    """Returns the option of an export format, from its entry in the registry."""
     return typer.Option(FORMATS[name].option, help=FORMATS[name].help)
 
 
@@ -164,7 +166,7 @@ def _options(
 
 @app.command()
 def data(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Find or download Fashion-MNIST, check its files, and count its images."""
+    """Find or download Fashion-MNIST and check its files."""
     from dataclasses import asdict
 
     from garmentlite.train.data import inspect
@@ -211,7 +213,7 @@ def train(
         bool,
         typer.Option(
             "--tensorboard", rich_help_panel=_DATA,
-            help="Write the history for TensorBoard, too, to RUN/tensorboard.",
+            help="Also write the history for TensorBoard, to RUN/tensorboard.",
         ),
     ] = False,
     network: Annotated[
@@ -234,8 +236,8 @@ def train(
         typer.Option(
             metavar="PATH",
             rich_help_panel=_NETWORK,
-            help="Run or .keras file whose answers are learned together with the labels (distillation). "
-            "If it is given several times, the mean of the answers is learned.",
+            help="Run or .keras file whose predictions are learned together with the labels (distillation). "
+            "If it is given several times, the mean of the predictions is learned.",
         ),
     ] = None,
     class_weight: Annotated[
@@ -244,7 +246,7 @@ def train(
             metavar="NAME=FACTOR",
             rich_help_panel=_NETWORK,
             help="NAME=FACTOR multiplies the loss of a class (repeatable); 'balanced' gives every class the "
-            "same total weight, 'none' weighs all images alike. The network's own weights by default.",
+            "same total weight, 'none' weighs all images alike. By default the network has its own weights.",
         ),
     ] = None,
     target_recall: Annotated[
@@ -267,34 +269,35 @@ def train(
         int | None,
         typer.Option(
             min=1, rich_help_panel=_SCHEDULE,
-            help="Maximum number of epochs; the network's own by default.",
+            help="Maximum number of epochs; by default the network's recipe sets it.",
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
             rich_help_panel=_SCHEDULE,
-            help="Highest learning rate of the schedule; the network's own by default.",
+            help="Highest learning rate of the schedule; by default the network's recipe sets it.",
         ),
     ] = None,
     photos: Annotated[
         Path | None,
         typer.Option(
             rich_help_panel=_PHOTOGRAPHS,
-            help="Labelled photographs to train on, too: a folder with a subfolder for each class, or a CSV "
-            "with the columns file and label. If no label is one of Fashion-MNIST's, the labels are the "
-            "classes and Fashion-MNIST is not used.",
+            help="Labelled photographs to train on as well: a folder with a subfolder for each class, or a "
+            "CSV file with the columns file and label. If no label is one of Fashion-MNIST's, the labels "
+            "become the classes and Fashion-MNIST is not used.",
         ),
     ] = None,
     label_column: Annotated[
         str,
-        typer.Option(rich_help_panel=_PHOTOGRAPHS, help="Column of the label in the CSV."),
+        typer.Option(rich_help_panel=_PHOTOGRAPHS, help="Column of the label in the CSV file."),
     ] = "label",
     split_by: Annotated[
         str | None,
         typer.Option(
             rich_help_panel=_PHOTOGRAPHS,
-            help="Column of the contributor in the CSV; no contributor is both trained on and held out.",
+            help="Column in the CSV file that names the contributor. All photographs of a contributor then "
+            "go to the same part, so that nobody is both trained on and held out.",
         ),
     ] = None,
     group: Annotated[
@@ -315,21 +318,23 @@ def train(
     folds: Annotated[
         int,
         typer.Option(
-            rich_help_panel=_PHOTOGRAPHS, help="Number of parts that the photographs are dealt to."
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Number of parts that the photographs are split into.",
         ),
     ] = 5,
     fold: Annotated[
         int,
         typer.Option(
             rich_help_panel=_PHOTOGRAPHS,
-            help="Part that is held out, from 1: the run is validated on it and not trained on it.",
+            help="Number of the part that is held out, counted from 1: the run is validated on it and not "
+            "trained on it.",
         ),
     ] = 1,
     all_photos: Annotated[
         bool,
         typer.Option(
             "--all-photos", rich_help_panel=_PHOTOGRAPHS,
-            help="Hold no photograph out; the weights of the last epoch are kept.",
+            help="Train on all photographs and hold none out; the weights of the last epoch are kept.",
         ),
     ] = False,
     segment: Annotated[
@@ -355,8 +360,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network on Fashion-MNIST, on photographs or on both.
 
-    Training stops with a diagnosis when it cannot succeed (loss is NaN, accuracy at chance). Ctrl-C keeps
-    the best weights so far.
+    Training stops with a diagnosis when it cannot succeed (the loss is NaN, or the accuracy stays at
+    chance). Ctrl-C keeps the best weights so far.
     """
     from garmentlite.train import session
 
@@ -399,7 +404,10 @@ def rebalance(
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Shift the decision boundaries between the classes of a finished run; trains nothing, takes seconds."""
+    """Shift the decision boundaries between a run's classes.
+
+    The result is a new run. Nothing is trained, so it takes seconds.
+    """
     from garmentlite.train import session
 
     outcome = session.rebalance(
@@ -433,9 +441,9 @@ def compare(
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Compare runs: which class gains, which pays for it, and which difference may be chance.
+    """Compare runs: which classes gain and which lose.
 
-    With -o, trade-off curves are drawn as well.
+    Differences that may be chance are marked. With -o, trade-off curves are drawn as well.
     """
     from garmentlite.train.compare import compare_runs
 
@@ -462,26 +470,29 @@ def convert(
     int16x8: Annotated[bool, _format_option("int16x8")] = False,
     ptq: Annotated[
         bool,
-        typer.Option("--ptq", help="Make int8 by post-training quantization alone, in seconds."),
+        typer.Option(
+            "--ptq",
+            help="Make int8 by post-training quantization alone; this takes seconds and trains nothing.",
+        ),
     ] = False,
     io: Annotated[
         str | None,
         typer.Option(
-            help="Type of input and output of the int8 file: int8 (default), uint8 or float32."
+            help="Data type of the int8 file's input and output: int8 (default), uint8 or float32."
         ),
     ] = None,
     allow_float: Annotated[
         bool,
         typer.Option(
             "--allow-float",
-            help="Accept operators without an integer kernel; they compute in float32.",
+            help="Accept operators that have no integer kernel and are therefore computed in float32.",
         ),
     ] = False,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of grey pictures of the network's size that set the quantization ranges, with a "
-            "subfolder for each class if known; Fashion-MNIST is used otherwise."
+            help="Folder of grey pictures of the network's input size that set the quantization ranges, "
+            "with a subfolder for each class if the classes are known; by default Fashion-MNIST is used."
         ),
     ] = None,
     labels: Annotated[
@@ -493,8 +504,9 @@ def convert(
     held_out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Run on another fold of the photographs (repeatable): its held-out photographs fit the "
-            "temperature and the 'unknown' threshold. The run's own are used otherwise."
+            help="Run that was trained on another fold of the same photographs (repeatable). Its held-out "
+            "photographs are used to fit the temperature and the 'unknown' threshold; by default those of "
+            "the converted run are used."
         ),
     ] = None,
     c_array: Annotated[
@@ -507,26 +519,34 @@ def convert(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for the files; that of the source otherwise."),
+        typer.Option("--output", "-o", help="Folder for the files; by default that of the source."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the files; the network's name otherwise.")
+        str | None, typer.Option(help="Name of the files; by default the network's name.")
     ] = None,
     epochs: Annotated[
-        int, typer.Option(min=1, help="Number of epochs of the fine-tuning towards int8.")
+        int, typer.Option(min=1, help="Number of epochs of quantization-aware fine-tuning.")
     ] = 1,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the fine-tuning and of the images that set ranges.")
+        int,
+        typer.Option(
+            min=0,
+            help="Seed of the fine-tuning and of the choice of images that set the quantization ranges.",
+        ),
     ] = 0,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the float32 reference and the formats asked for, with a table to choose one by."""
+    """Convert a trained run to .tflite files.
+
+    The float32 reference is always written, then the formats asked for, and a table that compares them.
+    """
     wanted = tuple(one.name for one in FORMATS.values() if context.params[one.parameter])
     if source.suffix == ".tflite":
         if wanted or ptq or not c_array:
             raise OptionError(
-                f"{source} is converted already; --c-array alone makes .cc and .h of it."
+                f"{source} is already a .tflite file, so the only option that applies is --c-array, which "
+                "writes it as .cc and .h; give that one, or name a run to convert."
             )
         _write_c_array(source, output or source.parent, name or source.stem, force)
         return
@@ -558,20 +578,25 @@ def verify(
     reference: Annotated[
         Path,
         typer.Argument(
-            help="The model that is taken as right; the only model with --save-reference or --against."
+            help="The .tflite file that the candidate is compared with; with --save-reference or --against, "
+            "the only file."
         ),
     ],
     candidate: Annotated[
-        Path | None, typer.Argument(help="The model that is to be proved.")
+        Path | None, typer.Argument(help="The .tflite file that is checked.")
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Largest loss of recall that is accepted; 0.02 is two points.")
+        float,
+        typer.Option(
+            help="Largest loss of recall that is accepted for a class; 0.02 is two percentage points."
+        ),
     ] = 0.02,
     alpha: Annotated[
         float, typer.Option(help="One-sided error rate of the confidence bounds.")
     ] = 0.05,
     classes: Annotated[
-        list[str] | None, typer.Option(help="Judge this class and no other (repeatable).")
+        list[str] | None,
+        typer.Option(help="Name of a class to judge (repeatable); by default all are judged."),
     ] = None,
     min_support: Annotated[
         int | None, typer.Option(min=1, help="Do not judge classes with fewer images than this.")
@@ -583,34 +608,38 @@ def verify(
         Path | None,
         typer.Option(
             help="Use photographs in place of the test images: a folder with a subfolder for each class, or "
-            "a CSV with the columns file and label."
+            "a CSV file with the columns file and label."
         ),
     ] = None,
     segment: SegmentOption = DEFAULT_SEGMENTER,
     kernels: Annotated[
         bool,
         typer.Option(
-            "--kernels", help="Also run the candidate on the runtime's reference kernels (slow)."
+            "--kernels",
+            help="Also run the candidate with the runtime's reference kernels, which are slow.",
         ),
     ] = False,
     layers: Annotated[
         bool,
-        typer.Option("--layers", help="Also measure in which layer the error enters (seconds)."),
+        typer.Option(
+            "--layers", help="Also measure which layer causes the error; this takes seconds."
+        ),
     ] = False,
     corruptions: Annotated[
         bool,
         typer.Option(
             "--corruptions",
             help="Also compare the models on noisy, blurred, brighter, paler, shifted and JPEG-compressed "
-            "images: 2,000 of each kind, or LIMIT.",
+            "images: the first 2,000 of each kind, or as many as --limit says.",
         ),
     ] = False,
     as_json: AsJson = False,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for the report as HTML and JSON.")
+        Path | None, typer.Option(help="Write the report as HTML and JSON to this folder.")
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(help="File for the report as JUnit XML, for CI systems.")
+        Path | None,
+        typer.Option(help="Write the report as JUnit XML, for CI systems, to this file."),
     ] = None,
     save_reference: Annotated[
         Path | None, typer.Option(help="Store the outputs of one model in this .npz file.")
@@ -618,14 +647,17 @@ def verify(
     against: Annotated[
         Path | None,
         typer.Option(
-            help="Compare the outputs of one model with those that another machine stored in this file."
+            help="Compare the outputs of one model with those that another machine stored in this .npz file."
         ),
     ] = None,
     labels: LabelsOption = None,
     data_dir: DataDir = None,
     force: Force = False,
 ) -> None:
-    """Prove class by class that a candidate behaves like its reference; exit status 1 if it does not."""
+    """Prove for each class that a candidate matches its reference.
+
+    The exit status is 1 if a class may lose more recall than the margin allows.
+    """
     from garmentlite.convert.verify import check
     from garmentlite.convert.verify.criteria import Criteria
 
@@ -660,13 +692,16 @@ def verify(
 @app.command()
 def plan(
     margin: Annotated[
-        float, typer.Option(help="Largest loss of recall that is accepted; 0.02 is two points.")
+        float,
+        typer.Option(
+            help="Largest loss of recall that is accepted for a class; 0.02 is two percentage points."
+        ),
     ] = 0.02,
     changed: Annotated[
         list[float] | None,
         typer.Option(
-            help="Share of a class's images that only one of the models recognises (repeatable); "
-            "0, 0.005, 0.01 and 0.02 are used otherwise."
+            help="Expected share of a class's images that only one of the two models recognises "
+            "(repeatable); by default 0, 0.005, 0.01 and 0.02."
         ),
     ] = None,
     alpha: Annotated[
@@ -674,7 +709,10 @@ def plan(
     ] = 0.05,
     as_json: AsJson = False,
 ) -> None:
-    """Compute how many images of a class 'cli verify' needs to show a margin, without any model."""
+    """Compute how many images per class 'cli verify' needs.
+
+    No model and no data are needed for it.
+    """
     from garmentlite.convert.report import plan_text
     from garmentlite.convert.verify import planning
 
@@ -690,7 +728,8 @@ def plan(
 @app.command()
 def classify(
     paths: Annotated[
-        list[str], typer.Argument(help="Look at these files, folders or patterns such as '*.jpg'.")
+        list[str],
+        typer.Argument(help="Picture files, folders of them, or patterns such as '*.jpg'."),
     ],
     model: ModelOption = None,
     labels: LabelsOption = None,
@@ -700,7 +739,7 @@ def classify(
     save_inputs: Annotated[
         Path | None,
         typer.Option(
-            help="Save the 28x28 image that the network saw of each picture in this folder."
+            help="Save the 28x28 image that the network was given for each picture to this folder."
         ),
     ] = None,
     force: Force = False,
@@ -729,8 +768,8 @@ def webcam(
     source: Annotated[
         str,
         typer.Option(
-            help="Take frames from this source: the number of a camera, a video file, a folder of pictures, "
-            "or test-pattern."
+            help="Where the frames come from: the number of a camera, a video file, a folder of pictures, "
+            "or test-pattern for drawn garments that move."
         ),
     ] = "0",
     model: ModelOption = None,
@@ -739,12 +778,24 @@ def webcam(
     headless: Annotated[
         bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
     ] = False,
+    box: Annotated[
+        str,
+        typer.Option(
+            metavar="X,Y,WIDTH,HEIGHT",
+            help="Expect the garment in this part of the frame, in shares of its width and height; the "
+            "window shows its corners.",
+        ),
+    ] = "0.2,0.1,0.6,0.8",
     top_k: TopK = 3,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
 ) -> None:
-    """Name what a camera sees, in a window or as JSON lines; press q or Ctrl-C to stop."""
+    """Name the garment that a camera sees.
+
+    The answer is shown in a window, or printed as JSON lines. Press q or Ctrl-C to stop.
+    """
+    from garmentlite.edge.guide_box import parse_box
     from garmentlite.edge.recognizer import Recognizer
     from garmentlite.edge.sinks.json_lines import JsonLinesSink
     from garmentlite.edge.sinks.window import WindowSink, why_no_window
@@ -757,6 +808,7 @@ def webcam(
         broken.append(sentence)
         _say(f"Error: {sentence}")
 
+    guide_box = parse_box(box)
     frames = open_source(source, warn=warn)
     recognizer = Recognizer(_open_model(model, labels), segment)
     obstacle = None if headless else why_no_window()
@@ -764,7 +816,9 @@ def webcam(
         _say(f"No window: {obstacle} Printing JSON lines.")
     sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
     try:
-        looked_at = run(GarmentStream(frames, recognizer), [sink], max_frames=max_frames)
+        looked_at = run(
+            GarmentStream(frames, recognizer, box=guide_box), [sink], max_frames=max_frames
+        )
     except KeyboardInterrupt:
         return  # the usual way to stop; the camera and the window are closed by now
     if broken or not looked_at:
@@ -774,12 +828,15 @@ def webcam(
 @app.command()
 def card(
     model: Annotated[
-        Path | None, typer.Argument(help="A .tflite file; the best shipped one otherwise.")
+        Path | None, typer.Argument(help="A .tflite file; by default the best shipped one.")
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Print the content of a model file and its metadata; exit status 1 if the two do not match."""
+    """Print what a model file holds, and check its metadata.
+
+    The exit status is 1 if the file and its metadata contradict each other.
+    """
     from garmentlite.convert.card import read_card
     from garmentlite.edge.shipped import default_model
 
@@ -793,19 +850,22 @@ def card(
 
 @app.command()
 def draw(
-    output: Annotated[Path, typer.Argument(help="Save the pictures in this folder.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
     count: Annotated[
-        int, typer.Option(min=1, help="Draw this number of pictures of each of the ten classes.")
+        int, typer.Option(min=1, help="Number of pictures of each of the ten classes.")
     ] = 3,
     seed: Annotated[
         int,
         typer.Option(
-            min=0, help="Seed the random generator; the same seed draws the same pictures."
+            min=0, help="Seed of the random generator; the same seed draws the same pictures."
         ),
     ] = 0,
     force: Force = False,
 ) -> None:
-    """Draw pictures of garments on textured backgrounds, to try the commands without photographs."""
+    """Draw pictures of garments to try the commands with.
+
+    The garments lie on textured backgrounds, so that no photographs are needed for a first try.
+    """
     from garmentlite.edge.drawn_folder import draw_folder
 
     drawn = draw_folder(output, count, seed, force=force)
@@ -818,24 +878,28 @@ def report(
     pictures: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of photographs, or of pictures that 'cli draw' made, to recognise."
+            help="Folder of photographs to recognise, or of pictures that 'cli draw' made."
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The HTML file; RUN/report.html otherwise."),
+        typer.Option("--output", "-o", help="The HTML file; by default RUN/report.html."),
     ] = None,
     segment: SegmentOption = DEFAULT_SEGMENTER,
     margin: Annotated[
         float,
         typer.Option(
-            help="Largest loss of recall that the parity check accepts; 0.02 is two points."
+            help="Largest loss of recall that the parity check accepts for a class; 0.02 is two percentage "
+            "points."
         ),
     ] = 0.02,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Put a whole run on one HTML page: training, int8, parity, mistakes, pictures."""
+    """Write one HTML page about a run.
+
+    It shows the training, the int8 conversion, the parity check, the mistakes and, if asked for, pictures.
+    """
     from garmentlite.convert import run_results
     from garmentlite.convert.report import run_report
     from garmentlite.convert.verify.criteria import Criteria
@@ -853,7 +917,7 @@ def report(
 
 
 def main() -> None:
-    """The installed command; ends the process with the exit status."""
+    """Runs the command line and ends the process with the exit status."""
     try:
         standard_streams.prepare()
         app(prog_name="cli")
@@ -862,7 +926,7 @@ def main() -> None:
 
 
 def _say(sentence: str) -> None:
-    # Names of files and labels are part of it, which must not steer the terminal.
+    # The sentence may quote file names and labels, whose control characters must not reach the terminal.
     with suppress(OSError):  # standard error may be full; there is no other place to complain
         typer.echo(printable(sentence), err=True)
 
@@ -966,11 +1030,11 @@ def _read_labels(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise OptionError(
-            f"--labels {path} cannot be read ({reason}); name a text file with a label a line."
+            f"--labels {path} cannot be read ({reason}); name a text file with one label on each line."
         ) from error
     labels = [line.strip() for line in text.split("\n") if line.strip()]
     if not labels:
-        raise OptionError(f"--labels {path} is empty; write a label a line into it.")
+        raise OptionError(f"--labels {path} is empty; write one label on each line.")
     if not all(is_one_line(label) for label in labels):
         raise OptionError(f"--labels {path} holds control characters; write plain text into it.")
     return labels
@@ -985,14 +1049,14 @@ def _segmenter(name: str) -> Segmenter:
 
 
 def _start_backend(*more: str) -> None:
-    """Starts what training and converting need; a missing part of `more`, too, is one sentence."""
+    """Starts TensorFlow and the packages in `more`; one that is missing is reported in one sentence."""
     from garmentlite.train import backend
 
     backend.start(more=more, say=_say)
 
 
 def _command_line() -> str:
-    """The command as it was typed."""
+    """Returns the command as it was typed."""
     return shlex.join(["cli", *sys.argv[1:]])
 
 
@@ -1004,7 +1068,10 @@ def _refuse_to_overwrite(path: Path, force: bool) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error: call it with (what, done, of); nothing where it is no terminal."""
+    """Yields a function (what, done, of) that moves a progress bar on standard error.
+
+    Nothing is drawn where standard error is not a terminal.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -1026,7 +1093,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     task = bar.add_task("", total=None, visible=False)
 
     def show(what: str, done: int, of: int) -> None:
-        bar.start()  # not before, since the bar would draw while the backend's messages are held back
+        bar.start()  # not earlier, because a bar must not draw while the backend's messages are held back
         if done == 1:
             bar.reset(task)
         bar.update(task, description=what, completed=done, total=of, visible=True)

@@ -1,8 +1,8 @@
-"""The tables of README and docs that come from the files in models/ and their cards.
+"""Prints the tables of README and docs that come from the files in models/ and their cards.
 
     python benchmarks/cards.py
 
-Prints them in Markdown, and a JSON line of what the files hold; nothing is measured here.
+The tables are in Markdown; a JSON line of what the files hold follows. Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 
 from garmentlite.convert.card import read_card
-from garmentlite.edge.shipped import FOLDER
+from garmentlite.edge.shipped import FOLDER, NETWORKS
 
 
 def print_files(name: str) -> None:
-    """What the bytes of every file of a network hold, and whether it is as it was made."""
+    """Prints what the bytes of every file of a network hold, and whether it is unchanged."""
     print("| file | bytes | input | operators | parameters | MACs | activations | as it was made |")
     print("|---|---|---|---|---|---|---|---|")
     summary = {}
@@ -31,8 +31,8 @@ def print_files(name: str) -> None:
 
 
 def main() -> None:
-    for path in sorted(FOLDER.glob("*.json")):
-        card = json.loads(path.read_text(encoding="utf-8"))
+    for name in sorted(NETWORKS):
+        card = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         floating, integer = (card["measured"][kind]["test"] for kind in ("float32", "int8"))
         print(f"### {card['name']}: {card['parameters']:,} parameters\n")
         print("| class | recall float32 | recall int8 | precision float32 | precision int8 |")

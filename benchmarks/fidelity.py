@@ -1,11 +1,11 @@
-"""How like Fashion-MNIST's training images photographs come out of the preparation.
+"""Measures how similar prepared photographs are to Fashion-MNIST's training images.
 
     python benchmarks/fidelity.py --photos DIR [--segment network] [--plot FILE.png] [--limit N]
 
 DIR holds images.csv (columns image, fashion_mnist_label) and, in DIR/images, the photographs; "footwear" is
 any of Sandal, Sneaker and Ankle boot, "other" is left out. Every photograph in which a garment is found is
-prepared as the device does, and resized naively. What both measure stands beside the training images of the
-same labels, which are weighted so that each label has its share of the photographs. Prints two tables in
+prepared as the device does, and also only resized. Both are compared with the training images of the same
+labels, which are weighted so that each label has its share of the photographs. Prints two tables in
 Markdown (median with the 5% and 95% points, and the Kolmogorov-Smirnov distance to the training images; how
 often each property of `edge.preparation.acceptance` holds) and a line of JSON. The plot has a histogram of
 each quantity.
@@ -83,7 +83,7 @@ def measured(image_u8: np.ndarray) -> dict[str, float]:
 
 
 def neighbour_differences(grey: np.ndarray, garment: np.ndarray) -> np.ndarray:
-    """How much pixels of the garment differ from those beside and below them that are of it too."""
+    """Computes how much pixels of the garment differ from those beside and below them that are of it too."""
     beside, below = garment[:, 1:] & garment[:, :-1], garment[1:] & garment[:-1]
     across, down = np.abs(np.diff(grey, axis=1)), np.abs(np.diff(grey, axis=0))
     return np.concatenate((across[beside], down[below]))
@@ -94,7 +94,7 @@ def mean_of(values: np.ndarray) -> float:
 
 
 def columns(images: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Each measured value over all images: float64, shape (N,)."""
+    """Collects each measured value over all images: float64, shape (N,)."""
     rows = [measured(image) for image in images]
     return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
 
@@ -102,7 +102,7 @@ def columns(images: list[np.ndarray]) -> dict[str, np.ndarray]:
 def photographs(
     folder: Path, segment: str, limit: int | None
 ) -> tuple[list[str], list[np.ndarray], list[np.ndarray], Counter]:
-    """Labels, prepared and naive tiles where a garment was found, and how often and why none was."""
+    """Collects labels, prepared and naive tiles of photographs, and counts why no garment was found."""
     with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["fashion_mnist_label"] in MEMBERS]
     segmenter, reasons = make_segmenter(segment), Counter[str]()
@@ -120,7 +120,7 @@ def photographs(
 
 
 def training_images(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Those of the same labels, uint8 (N, 28, 28), and weights that give each label its share, sum 1."""
+    """Collects those of the same labels, uint8 (N, 28, 28), and weights by label with sum 1."""
     found = data.load()
     weight_of_class = np.zeros(len(FASHION_MNIST_LABELS))
     sizes = np.bincount(found.y_train, minlength=len(weight_of_class))
@@ -132,7 +132,7 @@ def training_images(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def points(values: np.ndarray, weights: np.ndarray) -> list[float]:
-    """The 5%, 50% and 95% points of weighted values."""
+    """Computes the 5%, 50% and 95% points of weighted values."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     return [
@@ -144,7 +144,7 @@ def points(values: np.ndarray, weights: np.ndarray) -> list[float]:
 def ks_distance(
     values: np.ndarray, others: np.ndarray, weights: np.ndarray, other_weights: np.ndarray
 ) -> float:
-    """The largest difference of two weighted distribution functions, in [0, 1]."""
+    """Computes the largest difference of two weighted distribution functions, in [0, 1]."""
     places = np.unique(np.concatenate((values, others)))
 
     def below(some: np.ndarray, theirs: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ def ks_distance(
 def write_plot(
     path: Path, found: dict[str, dict[str, np.ndarray]], weights: dict[str, np.ndarray]
 ) -> None:
-    """Histograms of all quantities, the training images filled, the others as lines."""
+    """Draws histograms of all quantities, the training images filled, the others as lines."""
     figure = Figure(figsize=(16, 14), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(4, 3).ravel(), QUANTITIES.items(), strict=True):
         ends = np.array([np.quantile(values[name], (0.002, 0.998)) for values in found.values()])

@@ -1,12 +1,12 @@
-"""Opens many damaged files of every kind that is read, and counts what becomes of them.
+"""Opens many damaged files of every kind that is read, and counts the outcomes.
 
     python benchmarks/fuzz.py [KIND ...] [--count 1000] [--seed 0] [--jobs 1]
 
 Every file is a sound one with a few bytes, words or fields changed. It is opened in a worker process as the
-program would open it. A good end is an answer, or an error with a sentence. Counted are the others: an
+program would open it. A good outcome is an answer, or an error with a sentence. The others are counted: an
 exception of any other kind, a file that takes longer than 60 s, and a death of the worker, which is then
-started again behind that file. A line for each kind is printed, as JSON with --json; the status is 1 if there
-was a death, a hang or an unexpected exception. `--show N` repeats one case with its traceback.
+started again with the next file. A line for each kind is printed, as JSON with --json; the status is 1 if
+there was a death, a hang or an unexpected exception. `--show N` repeats one case with its traceback.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Counts:
 
 
 def changed_bytes(content: bytes, rng: random.Random, places: list[range] | None = None) -> bytes:
-    """A few bytes or words changed, or a piece cut out, doubled or cut off; mostly within `places`."""
+    """Changes, cuts out, doubles or cuts off a few bytes or words, mostly within `places`."""
     changed = bytearray(content)
     within = places or [range(len(content))]
     for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
@@ -142,7 +142,7 @@ def changed_bytes(content: bytes, rng: random.Random, places: list[range] | None
 
 
 def structure_of(flatbuffer: bytes) -> list[range]:
-    """The parts of a flatbuffer outside of its large constants, in pieces of 64 bytes."""
+    """Finds the parts of a flatbuffer outside of its large constants, in pieces of 64 bytes."""
     constants = []
     for buffer in unpack(flatbuffer).buffers:
         if buffer.data is not None and len(buffer.data) > 256:
@@ -156,7 +156,7 @@ def structure_of(flatbuffer: bytes) -> list[range]:
 
 
 def changed_fields(flatbuffer: bytes, rng: random.Random) -> bytes:
-    """A model with one to three numbers changed that its format has a place for."""
+    """Changes one to three numbers of a model that its format has a place for."""
     model = unpack(flatbuffer)
     graph = model.subgraphs[0]
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -210,7 +210,7 @@ def changed_fields(flatbuffer: bytes, rng: random.Random) -> bytes:
 
 
 def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Shipped models without their metadata, as a stranger's, and some with it."""
+    """Makes shipped models without their metadata, as from another program, and some with it."""
     whole = {name: (FOLDER / f"{name}.tflite").read_bytes() for name in MODELS}
     bare = {name: split(content)[0] for name, content in whole.items()}
     structures = {name: structure_of(content) for name, content in bare.items()}
@@ -251,7 +251,7 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
 
 
 def fork_and_try(flatbuffer: bytes) -> None:
-    """What `foreign_model` does in a child process, in a fork of this one."""
+    """Does in a fork of this process what `foreign_model` does in a child process."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -274,7 +274,7 @@ def fork_and_try(flatbuffer: bytes) -> None:
 
 
 def make_metadata(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Model files whose flatbuffer is sound and whose metadata is not."""
+    """Makes model files whose flatbuffer is sound and whose metadata is not."""
     content = (FOLDER / "garment-net-photo_int8.tflite").read_bytes()
     flatbuffer, _ = split(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -310,7 +310,7 @@ def make_metadata(folder: Path) -> Callable[[random.Random], Callable[[], object
 
 
 def make_pictures(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Pictures of every format that is read."""
+    """Makes pictures of every format that is read."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
     smooth = Image.fromarray(pixels).resize((64, 56))
     sound = []
@@ -333,7 +333,7 @@ def make_pictures(folder: Path) -> Callable[[random.Random], Callable[[], object
 
 
 def make_idx(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """The four files of a data set that is taken for Fashion-MNIST, compressed or not."""
+    """Makes the four files of a data set that is taken for Fashion-MNIST, compressed or not."""
     rng_images = np.random.default_rng(0)
     content = {}
     for part, count in (("train", 20), ("t10k", 10)):
@@ -363,7 +363,7 @@ def make_idx(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
 
 
 def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Tables of photographs."""
+    """Makes tables of photographs."""
     text = io.StringIO()
     csv.writer(text).writerows(
         [

@@ -1,4 +1,4 @@
-"""What helps `garment-net`: its recipe with one thing changed, a short run each, on validation images.
+"""Measures what helps `garment-net`: short runs of its recipe, each with one change, on validation images.
 
     python benchmarks/garment_net_ablation.py               # some five minutes a line on two cores
     python benchmarks/garment_net_ablation.py recipe sgd --images 54000 --epochs 80
@@ -6,7 +6,7 @@
 All lines have the same seed, images and number of epochs, with the whole schedule in them, and average their
 weights over the same share of the run as the recipe. Few images are seen many times over, so that what keeps
 a network from learning them by heart can show; how much a long run on all images gains is another matter. A
-line that is finished is not repeated, one that was broken off is continued. Prints a table in Markdown,
+line that is finished is not repeated, one that was interrupted is continued. Prints a table in Markdown,
 then a line of JSON.
 """
 
@@ -40,7 +40,7 @@ class Line:
 
     Attributes:
         words: What is changed.
-        changes: Of the recipe.
+        changes: Changes of the recipe.
         augmentation: Changes of the recipe's augmentation.
         taught: Whether it learns the teachers' mean answer too.
     """
@@ -108,7 +108,7 @@ def row_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
-    """The last epoch of a line's run."""
+    """Reads the last epoch of a line's run."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     found = data.load(arguments.data_dir)
     training, validation = data.validation_split(found.y_train)

@@ -1,4 +1,4 @@
-"""Ways to int8 for one network, side by side: which answers does each one change?
+"""Compares ways to int8 for one network by the answers that each one changes.
 
     python benchmarks/int8_ablation.py runs/weighted-cnn
 
@@ -34,7 +34,7 @@ NAIVE_RATE = 1e-4  # of Adam; a tenth of training's, as tutorials have it
 
 
 def naive_twin(model):
-    """The Keras 3 network as a Keras 2 model with its batch-norm, weights copied; dropout left out."""
+    """Copies the Keras 3 network to a Keras 2 model with its batch-norm and without dropout."""
     keras = keras2.tf_keras
     inputs = keras.Input(model.input_shape[1:])
     x = inputs
@@ -68,7 +68,7 @@ def naive_twin(model):
 
 
 def fine_tune_naively(model, training, class_weights, augmentation, teacher, seed: int):
-    """One epoch of quantization-aware training as tutorials do it; towards labels if teacher is None."""
+    """Trains one quantization-aware epoch as tutorials do, towards the labels if teacher is None."""
     student = tfmot.quantization.keras.quantize_model(naive_twin(model))
     optimizer = keras2.tf_keras.optimizers.Adam(NAIVE_RATE)
 

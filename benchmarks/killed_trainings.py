@@ -1,6 +1,7 @@
 """Kills trainings with SIGKILL at random moments, resumes them, and compares their weights.
 
-    python benchmarks/killed_trainings.py [--count 20] [--epochs 4] [--images 1500] [--seed 0] [--data-dir DIR]
+    python benchmarks/killed_trainings.py [--count 20] [--epochs 4] [--images 1500] [--seed 0]
+        [--data-dir DIR]
 
 First a small network is trained without a disturbance. It has all that a resumed training must restore:
 batch normalization, dropout and augmentation. Then the same training is started again and again. Each is

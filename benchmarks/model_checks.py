@@ -1,10 +1,10 @@
-"""Time that the checks before a model is run add to opening it, for each shipped file.
+"""Measures how much time the checks before a model is run add to opening it, for each shipped file.
 
     python benchmarks/model_checks.py [--rounds 50]
 
 "read" is reading the bytes and the metadata; "checks" are the checksums and what else is done before a file
-of ours is run. "from bytes" is the check in Python and "child" the trial in a process of its own, which a
-file of another program meets once.
+of garmentlite is run. "from bytes" is the check in Python and "child" the trial in a process of its own,
+which a file of another program meets once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from garmentlite.edge.text_table import text_table
 
 
 def median_ms(call: Callable[[], object], rounds: int) -> float:
-    """Median time of a call in milliseconds."""
+    """Measures the median time of a call in milliseconds."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -33,7 +33,7 @@ def median_ms(call: Callable[[], object], rounds: int) -> float:
 
 
 def row_of(path: Path, rounds: int) -> list[str]:
-    """The row of a file."""
+    """Measures the row of a file."""
     content = path.read_bytes()
     flatbuffer, _ = split(content)
     read = median_ms(lambda: split(path.read_bytes()), rounds)

@@ -1,10 +1,10 @@
-"""How often the parity check errs and how much it sees, simulated and, where it can be, computed.
+"""Simulates, and computes where possible, how often the parity check errs and what it detects.
 
     python benchmarks/parity_simulation.py
 
 Ten classes of 1,000 images each. Of the images of a class a share changes sides, half of it lost and half
 gained; a class with a true loss loses that beside it. Every round draws the counts of all ten classes and
-judges them with the functions of the product. Prints tables in Markdown, then one line of JSON.
+judges them with the functions of garmentlite. Prints tables in Markdown, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ p_of = lru_cache(None)(mcnemar_p)
 def draw(
     rng: np.random.Generator, rounds: int, support: int, changed: float, loss: float = 0.0
 ) -> np.ndarray:
-    """Lost and gained images of one class, shape (rounds, 2)."""
+    """Draws lost and gained images of one class, shape (rounds, 2)."""
     shares = [changed / 2 + loss, changed / 2, 1 - changed - loss]
     return rng.multinomial(support, shares, size=rounds)[:, :2]
 
 
 def verdicts(counts: np.ndarray, support: int, margin: float) -> list[list[str]]:
-    """Verdicts of every class in every round; counts of shape (rounds, classes, 2)."""
+    """Judges every class in every round; counts have the shape (rounds, classes, 2)."""
     return [
         [
             verdict_of(bound_of(b, c, support, ALPHA), p, Criteria(margin, ALPHA))
@@ -62,7 +62,7 @@ def verdicts(counts: np.ndarray, support: int, margin: float) -> list[list[str]]
 
 
 def simulate(rounds: int, support: int, seed: int) -> list[dict]:
-    """One row for each margin and share of changed images."""
+    """Simulates one row for each margin and share of changed images."""
     rows = []
     for margin in MARGINS:
         for changed in CHANGED:
@@ -91,7 +91,7 @@ def simulate(rounds: int, support: int, seed: int) -> list[dict]:
 
 
 def shown_by_tango_alone(support: int, margin: float, gained: float) -> float:
-    """Chance that a class whose true loss is the margin would be shown by Tango's bound alone."""
+    """Computes how often Tango's bound alone shows a class whose true loss is the margin."""
     chance = chance_of_shown(support, gained + margin, gained, margin=margin, alpha=ALPHA)
     lost = (
         0  # the images that the exact bound adds to those that Tango's allows, where none is gained
@@ -106,7 +106,7 @@ def shown_by_tango_alone(support: int, margin: float, gained: float) -> float:
 
 
 def worst_cases() -> dict[str, dict]:
-    """The supports at which a class whose true loss is the margin is shown most often."""
+    """Finds the supports at which a class whose true loss is the margin is shown most often."""
     worst: dict[str, dict] = {}
     for margin in SEARCH_MARGINS:
         fewest = smallest_support(margin, ALPHA)

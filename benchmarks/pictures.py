@@ -1,4 +1,4 @@
-"""How a model fares on pictures: naive resize against segmentation and the data set's own preparation.
+"""Compares a model's answers to pictures that were only resized with those to prepared pictures.
 
     python benchmarks/pictures.py                       pictures drawn by the project
     python benchmarks/pictures.py --photos DIR          and photographs: DIR/images.csv with the columns
@@ -34,7 +34,7 @@ FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}
 
 
 def drawn(count: int, seed: int):
-    """Made pictures, `count` of each class, with their labels."""
+    """Draws `count` pictures of each class, with their labels."""
     rng = np.random.default_rng(seed)
     return [
         (Picture(draw_scene(label, rng).rgb), label)
@@ -44,7 +44,7 @@ def drawn(count: int, seed: int):
 
 
 def photographs(folder: Path, limit: int | None, seed: int):
-    """Photographs of the model's classes, a fixed random sample of `limit`."""
+    """Reads photographs of the model's classes, a fixed random sample of `limit`."""
     with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["fashion_mnist_label"] != "other"]
     order = np.random.default_rng(seed).permutation(len(rows))[:limit]
@@ -55,7 +55,7 @@ def photographs(folder: Path, limit: int | None, seed: int):
 
 
 def score(answers: list[tuple[str, str]]) -> dict:
-    """Accuracy, macro recall over the true groups, and the most frequent answer with its share."""
+    """Computes accuracy, macro recall over the true groups, and the most frequent answer with its share."""
     right = Counter(
         truth
         for answer, truth in answers

@@ -1,10 +1,10 @@
-"""The published experiments, trained with our protocol: what their authors report and what was measured.
+"""Trains the published experiments with our protocol and compares them with what their authors report.
 
     python benchmarks/published_experiments.py              # hours on two cores
     python benchmarks/published_experiments.py lenet-bn shallow
 
 Each is trained (6,000 images of the training set select, the test set is read once at the end) and
-converted by calibration; a run that is finished is not repeated, one that was broken off is continued. At
+converted by post-training quantization. A finished run is not repeated, an interrupted one is continued. At
 the end all int8 files are timed side by side, taking turns. The published figures mostly are of the best
 epoch on the test set. Prints a table in Markdown, then one line of JSON.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ from pathlib import Path
 import numpy as np
 from own_process import in_own_process
 
-ROOT = Path(__file__).resolve().parent.parent
-
+from garmentlite.convert import pipeline
 from garmentlite.edge import footprint
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents_reader import read_contents
@@ -106,11 +104,14 @@ def run(name: str, folder: Path) -> None:
         if not in_own_process(session.run, request, say=print).is_finished:
             sys.exit(f"{folder} was interrupted; the same command continues it.")
     if not int8_file(folder).exists():
-        cli("convert", str(folder), "--int8", "--ptq", "--name", name)
+        in_own_process(convert_by_ranges, folder, name)
 
 
-def cli(*options: str) -> None:
-    subprocess.run([sys.executable, str(ROOT / "cli.py"), *options], check=True)
+def convert_by_ranges(folder: Path, name: str) -> None:
+    """Converts a run to int8 by quantization ranges alone, without fine-tuning."""
+    request = pipeline.Request(fine_tune=False)
+    job = pipeline.prepare(folder, request, pipeline.Inputs(), folder=None, name=name, force=False)
+    pipeline.run(job, say=print)
 
 
 def int8_file(folder: Path) -> Path:
@@ -118,7 +119,7 @@ def int8_file(folder: Path) -> Path:
 
 
 def row_of(name: str, folder: Path) -> dict:
-    """What was measured."""
+    """Reads what was measured."""
     test = runs.read_json(folder, runs.METRICS)["test"]
     classes = {row["label"]: row for row in test["per_class"]}
     lowest = min(test["per_class"], key=lambda row: row["recall"])

@@ -1,10 +1,10 @@
-"""Draws the two pictures of the README: what preparation is worth, and the camera app.
+"""Draws the two pictures of the README: the effect of preparation, and the camera app.
 
     python benchmarks/readme_picture.py docs
 
 Writes `preparation.png` and `camera-app.png` into that folder. All garments are drawn by the project. In
 `preparation.png` both rows of answers are given by the same network, the default one, which sees each
-28x28 image once: only the way from picture to 28x28 differs.
+28x28 image once. Only the way from the picture to the 28x28 image differs.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Cell:
     """One image of the sheet with the line of text below it.
 
     Attributes:
-        image: uint8, shape (H, W) or (H, W, 3); None where no garment was found.
+        image: uint8, shape (H, W) or (H, W, 3); None if no garment was found.
         text: The label, with the confidence where a network gave it.
-        colour: Of the text.
+        colour: Colour of the text.
     """
 
     image: np.ndarray | None
@@ -50,7 +50,7 @@ class Cell:
 
 
 def answered(image_u8: np.ndarray | None, label: str, classifier: Classifier) -> Cell:
-    """A 28x28 image and the network's answer to it, green where that is the true label."""
+    """Makes a cell of a 28x28 image and the network's answer, green if that is the true label."""
     if image_u8 is None:
         return Cell(None, "no garment", WRONG)
     answer = classifier.predict(image_u8)
@@ -61,7 +61,7 @@ def answered(image_u8: np.ndarray | None, label: str, classifier: Classifier) ->
 def column(
     label: str, rng: np.random.Generator, classifier: Classifier, segmenter: Segmenter
 ) -> tuple[Cell, Cell, Cell]:
-    """The three cells of one drawn picture, from top to bottom."""
+    """Makes the three cells of one drawn picture, from top to bottom."""
     picture = Picture(draw_scene(label, rng).rgb)
     naive, prepared = naive_tile(picture.rgb), prepare(picture, segmenter).image_u8
     return (
@@ -72,7 +72,7 @@ def column(
 
 
 def draw_preparation(seed: int) -> Image.Image:
-    """The sheet of six drawn pictures."""
+    """Draws the sheet of six drawn pictures."""
     classifier, segmenter = Classifier(default_model()), make_segmenter("network")
     rng = np.random.default_rng(seed)
     height = SIDE * 3 + LINE * 3 + GAP * 2
@@ -93,7 +93,7 @@ def draw_preparation(seed: int) -> Image.Image:
 
 
 def draw_camera_app() -> Image.Image:
-    """One frame of the camera app before the test pattern."""
+    """Draws one frame of the camera app before the test pattern."""
     classifier, segmenter = Classifier(default_model()), make_segmenter("network")
     frame_rgb, _ = draw_moving_frame(APP_SECONDS)
     picture = Picture(frame_rgb)

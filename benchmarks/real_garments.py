@@ -1,13 +1,13 @@
-"""Photographs of clothes, the naive ways and ours side by side, on contributors never trained on.
+"""Measures accuracy on photographs of clothes by contributors that were not trained on, for several ways.
 
     python benchmarks/real_garments.py --photos DIR [--runs 'runs/photo-fold-*'] [--sheet FILE.png]
 
 DIR holds images.csv (columns image, sender_id, fashion_mnist_label) and, in DIR/images, the files. The runs
 are those of benchmarks/photo_folds.py: every photograph is answered by the int8 file of the network that has
-seen none of its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
+not seen its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
 tables in Markdown and a line of JSON: accuracy and macro recall over the labels ("footwear" is any of Sandal,
-Sneaker and Ankle boot), folds with their spread, CPU time of one thread by turns; what is said of other
-clothes, and of ground without a garment; the parity of the shipped int8 file with its float32 file on the
+Sneaker and Ankle boot), folds with their spread, CPU time of one thread in turns; how other clothes and
+background without a garment are answered; the parity of the shipped int8 file with its float32 file on the
 same photographs; and what the command costs a photograph as it is installed. The sheet shows photograph,
 mask, 28x28 and verdict.
 """
@@ -77,7 +77,7 @@ class Photo:
 
 
 def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Photo]:
-    """All labelled photographs, each with the number of the run that holds it out."""
+    """Reads all labelled photographs, each with the number of the run that holds it out."""
     fold_of: dict[str, int] = {}
     for number, run in enumerate(found):
         stored = runs.read_photos(run)
@@ -97,7 +97,7 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
 
 
 def of_folds(found: list[Path], shipped: Classifier) -> list[Classifier]:
-    """The networks of the folds, each with temperature, threshold and views of the shipped one."""
+    """Opens the networks of the folds, each with temperature, threshold and views of the shipped one."""
     assert shipped.metadata is not None
     classifiers = []
     with TemporaryDirectory() as folder:
@@ -113,7 +113,7 @@ def named(probabilities: np.ndarray) -> str:
 
 
 def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters) -> dict:
-    """Answers of every way to one photograph; returns what the sheet and the thresholds need."""
+    """Answers one photograph in every way; returns what the sheet and the thresholds need."""
     picture, classifier = read_picture(photo.path, SIDE), folds[photo.fold]
     ways["naive"].answers.append(untrained.predict(naive_tile(picture.rgb)).label)
     for name, segmenter in segmenters.items():
@@ -147,7 +147,7 @@ def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters)
 
 
 def score(photos: list[Photo], answers: list[str]) -> dict:
-    """Accuracy, macro recall and spread over folds of answers to photographs of garments."""
+    """Computes the accuracy, macro recall and spread over folds of answers to photographs of garments."""
     right = np.array([a in MEMBERS[p.label] for a, p in zip(answers, photos, strict=True)])
     labels = np.array([photo.label for photo in photos])
     fold = np.array([photo.fold for photo in photos])
@@ -199,7 +199,7 @@ def print_ways(ways: dict[str, Way], photos: list[Photo]) -> list[dict]:
 
 
 def print_rejections(photos, looked, grounds, drawn, threshold: float) -> dict:
-    """What is said of other clothes and of ground; "no garment" and "unknown" both reject."""
+    """Prints how other clothes and background are answered; "no garment" and "unknown" both reject."""
     confidence = np.array([one["confidence"] for one in looked])
     is_garment = np.array([photo.label in MEMBERS for photo in photos])
     sets = {
@@ -230,7 +230,7 @@ def print_rejections(photos, looked, grounds, drawn, threshold: float) -> dict:
 
 
 def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
-    """Of the photographs in which a garment was found: what int8 loses and gains against float32."""
+    """Prints what int8 loses and gains against float32 on photographs in which a garment was found."""
     print("\n| label | photographs | float32 | int8 | lost | gained | loss at most, points |")
     print("|---|---|---|---|---|---|---|")
     results = []
@@ -254,7 +254,7 @@ def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
 
 
 def print_command(photos: list[Photo], grabcut: FrameGrabCut) -> dict:
-    """What `cli classify` costs a photograph as it is installed, by turns with GrabCut alone."""
+    """Times `cli classify` for a photograph as it is installed, in turns with GrabCut alone."""
     paths = [str(photo.path) for photo in photos[:TIMED]]
 
     def cpu_s(count: int) -> float:
@@ -282,7 +282,7 @@ def print_command(photos: list[Photo], grabcut: FrameGrabCut) -> dict:
 
 
 def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:
-    """Photograph, garment, 28x28 and verdict of some photographs, wrong ones in red."""
+    """Draws photograph, garment, 28x28 image and verdict of some photographs, wrong ones in red."""
     chosen = np.random.default_rng(2).permutation(len(photos))[:count]
     rows = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * 2 * CELL, rows * (CELL + 26)), "white")

@@ -1,4 +1,4 @@
-"""Whether turning helps: garments upright by their principal axis, or shown at right angles when unsure.
+"""Measures whether turning garments helps, by their principal axis or by right angles when unsure.
 
     python benchmarks/rotation.py --photos DIR [--runs 'runs/photo-fold-*']
 
@@ -34,7 +34,7 @@ UNSURE = 0.5
 
 
 def tilt_of(mask: np.ndarray) -> tuple[float, float]:
-    """Of the principal axis from upright, in degrees, and the ratio of the axes."""
+    """Measures the principal axis's tilt from upright, in degrees, and the ratio of the axes."""
     y, x = np.nonzero(mask)
     values, vectors = np.linalg.eigh(np.cov(x, y))
     along = vectors[:, 1]
@@ -43,7 +43,7 @@ def tilt_of(mask: np.ndarray) -> tuple[float, float]:
 
 
 def turned(rgb: np.ndarray, mask: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """Photograph and mask, turned counter-clockwise, nothing cut off."""
+    """Turns photograph and mask counter-clockwise and cuts nothing off."""
     height, width = mask.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     side = int(np.hypot(height, width)) + 2

@@ -73,7 +73,7 @@ def main() -> int:
 def snapshot(
     command: list[str], models: Path, pictures: Path, data_dir: Path | None
 ) -> dict[str, Any]:
-    """All answers of one version, as JSON can hold them."""
+    """Collects all answers of one version, as JSON can hold them."""
     paths = sorted(models.rglob("*.tflite"))
     if not paths:
         sys.exit(f"There is no .tflite file in {models}; name the folder of the shipped files.")
@@ -95,7 +95,7 @@ def snapshot(
 
 
 def about_file(path: Path, test_images: np.ndarray | None) -> dict[str, str | None]:
-    """Checksums of a file's flatbuffer and outputs; None where it cannot take the test images."""
+    """Computes checksums of a file's flatbuffer and outputs; None if it cannot take the test images."""
     flatbuffer = without_zip(path.read_bytes())
     interpreter = Interpreter(model_content=flatbuffer, num_threads=1)
     interpreter.allocate_tensors()
@@ -111,7 +111,7 @@ def about_file(path: Path, test_images: np.ndarray | None) -> dict[str, str | No
 
 
 def without_zip(content: bytes) -> bytes:
-    """The flatbuffer alone; the metadata is a zip archive behind it."""
+    """Takes the flatbuffer alone; the metadata is a zip archive behind it."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return content[: min(entry.header_offset for entry in archive.infolist())]
@@ -120,7 +120,7 @@ def without_zip(content: bytes) -> bytes:
 
 
 def made_images(shape: tuple[int, ...]) -> np.ndarray:
-    """Images of one shape (H, W, channels), uint8: half of them of coarse squares, half of noise.
+    """Makes images of one shape (H, W, channels), uint8: half of them of coarse squares, half of noise.
 
     `RandomState` is used since NumPy promises the same numbers of it in all versions.
     """
@@ -137,7 +137,7 @@ def made_images(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def find_test_images(data_dir: Path | None) -> np.ndarray | None:
-    """The first test images of Fashion-MNIST, uint8, shape (N, 28, 28); None if they are not found."""
+    """Finds the first test images of Fashion-MNIST, uint8, shape (N, 28, 28); None if there are none."""
     named = data_dir or os.environ.get("FASHION_MNIST_DIR")
     for folder in [Path(named)] if named else DATA_FOLDERS:
         for path in (folder / TEST_FILE, folder / f"{TEST_FILE}.gz"):
@@ -154,7 +154,7 @@ def find_test_images(data_dir: Path | None) -> np.ndarray | None:
 
 
 def outputs_sha256(interpreter: Interpreter, images_u8: np.ndarray) -> str:
-    """Checksum of a file's outputs for uint8 images of shape (N, H, W, channels), image by image."""
+    """Computes a checksum of a file's outputs for uint8 images (N, H, W, channels), one by one."""
     (image,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     pixels = np.arange(256, dtype=np.float32) / np.float32(255)
     scale, zero_point = image["quantization"]
@@ -171,7 +171,7 @@ def outputs_sha256(interpreter: Interpreter, images_u8: np.ndarray) -> str:
 
 
 def classify(command: list[str], model: Path, pictures: Path) -> dict[str, Any]:
-    """Exit status of `classify --json`, and its answers by name of the picture."""
+    """Runs `classify --json`; returns its exit status, and its answers by name of the picture."""
     arguments = ["classify", str(pictures.resolve()), "--json", "--top-k", "10"]
     arguments += ["--model", str(model.resolve())]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
@@ -186,7 +186,7 @@ def classify(command: list[str], model: Path, pictures: Path) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's model as Linux names it; otherwise what Python knows."""
+    """Returns the processor's model as Linux names it; otherwise what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -250,7 +250,7 @@ def _compare_pictures(old: dict[str, Any] | None, new: dict[str, Any] | None) ->
 
 
 def _fields(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Names of the fields that differ."""
+    """Names the fields that differ."""
     return ", ".join(
         name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)
     )

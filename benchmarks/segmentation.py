@@ -4,7 +4,7 @@
 
 DIR holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json. Prints two tables in
 Markdown and a line of JSON. The first: overlap (intersection over union) of every segmenter with the
-outlines, the same of bands along the borders, CPU time of one thread a photograph, all ways by turns. The
+outlines, the same of bands along the borders, CPU time of one thread a photograph, all ways in turns. The
 second: how often "no garment" is said of photographs, and of pieces of ground without a garment, enlarged
 to whole pictures. The sheet shows every photograph cut out by its outline and by every segmenter.
 """
@@ -47,7 +47,7 @@ class FrameGrabCut:
     name = PLAIN_GRABCUT
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """Where the garment is: bool, shape (H, W)."""
+        """Marks the garment: bool, shape (H, W)."""
         small = reduced(rgb, 160)
         trimap = np.where(frame_of(small.shape), cv2.GC_BGD, cv2.GC_PR_FGD).astype(np.uint8)
         cv2.setRNGSeed(0)
@@ -60,7 +60,7 @@ class FrameGrabCut:
 
 
 def mask_of(outline: dict) -> np.ndarray:
-    """The garment inside an outline: bool, shape (H, W)."""
+    """Fills an outline: bool, shape (H, W), True on the garment."""
     width, height = outline["size_wh"]
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.array(ring, np.int32) for ring in outline["rings"]], 1)
@@ -72,7 +72,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def band_of(mask: np.ndarray) -> np.ndarray:
-    """The part of a garment that is near its border."""
+    """Marks the part of a garment that is near its border."""
     width = max(1, round(BAND * float(np.hypot(*mask.shape))))
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=width)
     return mask & (inner == 0)
@@ -85,7 +85,7 @@ def cpu_ms(call):
 
 
 def share_rejected(segmenter, pictures) -> tuple[float, int]:
-    """Of how many pictures "no garment" is said, and how many there are."""
+    """Computes the share of pictures that are answered "no garment", and counts the pictures."""
     reasons = [why_no_garment(segmenter.segment(rgb)) for rgb in pictures]
     return sum(reason is not None for reason in reasons) / max(1, len(reasons)), len(reasons)
 
@@ -93,7 +93,7 @@ def share_rejected(segmenter, pictures) -> tuple[float, int]:
 def write_sheet(
     path: Path, rows: list[tuple[np.ndarray, list[np.ndarray]]], cell: int = 160
 ) -> None:
-    """One row a photograph: cut out by each mask, the outline first; in two columns."""
+    """Draws one row for each photograph, cut out by each mask, the outline first; in two columns."""
     sheet = []
     for rgb, masks in rows:
         cells = []
@@ -110,7 +110,7 @@ def write_sheet(
 
 
 def measure_overlap(folder: Path, outlines: dict, ways: list, classifier: Classifier):
-    """Masks, overlaps and times of every way on every outlined photograph, all by turns."""
+    """Computes masks, overlaps and times of every way on every outlined photograph, in turns."""
     network = ways[-1]
     scores: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
     times: dict[str, list[float]] = {way.name: [] for way in ways} | {"classify": []}
@@ -130,7 +130,7 @@ def measure_overlap(folder: Path, outlines: dict, ways: list, classifier: Classi
 
 
 def classify(path: Path, classifier: Classifier, segmenter) -> str:
-    """All that the command does for one photograph."""
+    """Does all that the command does for one photograph."""
     document = recognize(read_picture(path, SIDE), classifier, segmenter).as_document(3)
     return json.dumps({"path": str(path)} | document)
 

@@ -1,4 +1,4 @@
-"""What reaches a wanted recall at the least price: offsets of which outputs, or class weights.
+"""Compares ways to reach a wanted recall at the smallest loss: offsets of outputs, or class weights.
 
     python benchmarks/target_recall.py runs/unweighted-cnn [RUN...]
 
@@ -47,7 +47,7 @@ def recalls(y: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def moved_to(
     y: np.ndarray, logits: np.ndarray, class_id: int, target: float, offsets: np.ndarray
 ) -> np.ndarray:
-    """The offsets, with that of the class replaced by the least that reaches the target."""
+    """Replaces the class's offset by the least one that reaches the target."""
     start = offsets.copy()
     start[class_id] = LOWEST
     return start + target_recall.least_offsets(y, logits + start, {class_id: target})
@@ -56,7 +56,7 @@ def moved_to(
 def all_free(
     y: np.ndarray, logits: np.ndarray, class_id: int, target: float, penalty: float
 ) -> np.ndarray:
-    """Coordinate ascent of macro recall over the other outputs, the class held at its target.
+    """Raises macro recall by coordinate ascent over the other outputs, the class held at its target.
 
     Between two offsets at which an answer changes nothing does, so the middles of all such gaps are what
     there is to try; the candidates are ranked with the class where it stands, then judged with it moved.
@@ -96,7 +96,7 @@ def all_free(
 
 
 def halves(y: np.ndarray, splits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of index arrays, each class divided evenly; every half once for choosing, once for judging."""
+    """Divides each class evenly into pairs of index arrays; every half chooses once and judges once."""
     for seed in range(splits):
         rng = np.random.default_rng(seed)
         members = [rng.permutation(np.flatnonzero(y == k)) for k in np.unique(y)]
@@ -147,7 +147,7 @@ def held_out(
 def weighted_last_layers(
     run: compare.Measured, found: data.FashionMnist, class_id: int, images: int
 ) -> dict[float, np.ndarray]:
-    """Validation logits by factor, of last layers trained anew on what the layers before them give."""
+    """Trains last layers anew on the features of the first run; returns validation logits by factor."""
     import keras
     from scipy.optimize import minimize
 

@@ -1,10 +1,10 @@
-"""How long a training step takes: our loop beside others', and one backend beside another.
+"""Measures how long a training step takes, with our loop and others', and with several backends.
 
     python benchmarks/training_speed.py
 
 First table: `weighted-cnn` on the same images by our loop, by our loop without augmentation and in the way of
-the tutorials (ImageDataGenerator and `fit`), by turns in one run. Second table: single steps of a network by
-backend, precision and batch-norm, each in a process of its own, by turns as well; backends that are not
+the tutorials (ImageDataGenerator and `fit`), in turns in one run. Second table: single steps of a network by
+backend, precision and batch-norm, each in a process of its own, in turns as well; backends that are not
 installed are left out. The figures are medians of the rounds. Prints tables in Markdown, then a line of JSON.
 """
 
@@ -66,7 +66,7 @@ def main() -> None:
     for way, row in steps.items():
         print(f"| {way} | " + " | ".join(f"{row[name]:.0f}" for name in arguments.networks) + " |")
     where = f"{device_description()}, {platform.machine()}"
-    print(f"\nMedians of {arguments.rounds} rounds by turns; {where}.")
+    print(f"\nMedians of {arguments.rounds} rounds in turns; {where}.")
     print(json.dumps({"device": where, "loops_ms": loops, "steps_ms": steps}))
 
 
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def compare_loops(steps: int, rounds: int, data_dir: Path | None) -> dict[str, float]:
-    """Milliseconds a step of every loop."""
+    """Measures milliseconds for a step of every loop."""
     found = data.load(data_dir)
     count = (steps + WARM_UP) * BATCH
     x, y = found.x_train[:count], found.y_train[:count]
@@ -106,7 +106,7 @@ def compare_loops(steps: int, rounds: int, data_dir: Path | None) -> dict[str, f
 
 
 def tutorial(x: np.ndarray, y: np.ndarray) -> list[float]:
-    """The published experiment's way: rotation, shifts and zoom by ImageDataGenerator, then `fit`."""
+    """Trains like the published experiment: rotation, shifts and zoom by ImageDataGenerator, then `fit`."""
     from tf_keras.preprocessing.image import ImageDataGenerator
 
     class Clock(keras.callbacks.Callback):
@@ -136,7 +136,7 @@ def tutorial(x: np.ndarray, y: np.ndarray) -> list[float]:
 
 
 def compare_backends(networks: list[str], rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds a step, by way and network."""
+    """Measures milliseconds for a step, by way and network."""
     ways = {
         "TensorFlow, batch-norm in one operator (default)": ("tensorflow", "float32", "fused"),
         "TensorFlow, Keras' batch-norm": ("tensorflow", "float32", "keras"),
@@ -161,7 +161,7 @@ def compare_backends(networks: list[str], rounds: int) -> dict[str, dict[str, fl
 
 
 def one_step(network: str, precision: str, batch_norm: str, steps: int = 20) -> float:
-    """Milliseconds of a step on random images, in this process's backend."""
+    """Measures the milliseconds of a step on random images, in this process's backend."""
     model = network_named(network).build(10)
     if batch_norm == "fused" or precision == "bfloat16":
         model = training_copy(model, mixed_precision=precision == "bfloat16")

@@ -1,4 +1,4 @@
-"""Time of the whole parity check beside the bare time of its inferences, by turns in one run.
+"""Compares the time of the whole parity check with that of its bare inferences, in turns in one run.
 
     python benchmarks/verify_speed.py
 
@@ -51,7 +51,7 @@ class BareLoop:
 
 
 def whole(paths: list[Path], images_u8: np.ndarray, y_true: np.ndarray) -> None:
-    """All that `cli verify --report` does once data and program are loaded."""
+    """Does all that `cli verify --report` does once data and program are loaded."""
     report = verify(*paths, images_u8, y_true)
     to_text(report)
     json.dumps(report.as_document())
@@ -89,7 +89,7 @@ def main() -> int:
     ratio = checked / bare
     where = f"{platform.machine()}, {os.cpu_count()} cores"
     print(
-        f"\n{arguments.name}, {len(y_true):,} images, {arguments.rounds} rounds by turns, {where}: the whole "
+        f"\n{arguments.name}, {len(y_true):,} images, {arguments.rounds} rounds in turns, {where}: the whole "
         f"takes {ratio:.2f} times the bare time, at most {LARGEST_RATIO} is allowed."
     )
     print(json.dumps({"machine": where, "images": len(y_true), "seconds": seconds, "ratio": ratio}))

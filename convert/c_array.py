@@ -1,4 +1,4 @@
-"""A model as C++ source for microcontrollers: the flatbuffer without its metadata, labels and constants.
+"""Writes a model as C++ source for microcontrollers: the flatbuffer, its labels and its constants.
 
 NAME.cc   the bytes, 16-byte aligned, and the labels
 NAME.h    their declarations and the constants of input and output, for C and C++
@@ -60,13 +60,13 @@ class CArray:
 
 
 def file_names(name: str) -> tuple[str, str]:
-    """Names of the `.cc` and the `.h` file; a character that an #include cannot hold becomes "_"."""
+    """Names the `.cc` and the `.h` file; a character that an #include cannot hold becomes "_"."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return f"{stem}.cc", f"{stem}.h"
 
 
 def identifier(name: str) -> str:
-    """A C identifier from any name: letters, digits and single underscores inside, no digit in front.
+    """Makes a C identifier of any name: letters, digits and single underscores inside, no digit in front.
 
     C++ reserves names with two underscores in a row or one in front.
     """
@@ -75,7 +75,7 @@ def identifier(name: str) -> str:
 
 
 def string_literal(text: str) -> str:
-    """Any text as a C string of its UTF-8 bytes.
+    """Writes any text as a C string of its UTF-8 bytes.
 
     A byte that is not printable ASCII is written as three octal digits, because a hexadecimal escape would
     include a digit that follows it. A question mark is escaped, so that no trigraph arises.
@@ -89,7 +89,7 @@ def string_literal(text: str) -> str:
 
 
 def resolver_method(operator: str) -> str | None:
-    """The method of TFLite Micro's `MicroMutableOpResolver` that adds an operator; None where it has none."""
+    """Returns the method of `MicroMutableOpResolver` that adds an operator; None if there is none."""
     if operator in _REGULAR_OPERATORS.split():
         words = operator.split("_")
         return "Add" + "".join(word if word == "2D" else word.capitalize() for word in words)
@@ -111,7 +111,7 @@ def to_c_array(name: str, flatbuffer: bytes, labels: Sequence[str]) -> CArray:
     lacking = [operator for operator in contents.operators if resolver_method(operator) is None]
     if lacking:
         raise ModelError(
-            f"{name} needs {', '.join(lacking)}, which TFLite Micro does not have; take a network "
+            f"{name} needs {', '.join(lacking)}, which TFLite Micro does not have; use a network "
             "without it."
         )
     methods = [str(resolver_method(operator)) for operator in contents.operators]
@@ -218,7 +218,7 @@ def _constants(prefix: str, side: str, tensor: Tensor) -> str:
 
 
 def _float_literal(value: float) -> str:
-    """A float32 with the nine digits that bring back the same bits."""
+    """Writes a float32 with the nine digits that bring back the same bits."""
     digits = f"{np.float32(value):.9g}"
     return f"{digits}f" if re.search("[.e]", digits) else f"{digits}.0f"
 

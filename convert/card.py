@@ -1,4 +1,4 @@
-"""`cli card`: the content of a model file and its metadata, and whether the two match."""
+"""Shows the content of a model file and its metadata for `cli card`, and checks that they match."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_LIST = 12  # entries shown of a list; some lists of indices have thousa
 
 @dataclass(frozen=True)
 class Card:
-    """A model file, read.
+    """The content of a model file.
 
     Attributes:
         path: The file.
@@ -33,10 +33,10 @@ class Card:
         sha256: Checksum of the whole file.
         flatbuffer_size: Size of the model without its metadata, in bytes.
         flatbuffer_sha256: Checksum of the model without its metadata.
-        contents: The tensors and operators of the model; None where the model is damaged.
+        contents: The tensors and operators of the model; None if the model is damaged.
         damage: What is wrong with a damaged model, a part of a sentence; empty otherwise.
-        metadata: The metadata in the file; None where it has none.
-        range_images: The check of the images that set the quantization ranges; None where none are recorded.
+        metadata: The metadata in the file; None if it has none.
+        range_images: The check of the images that set the quantization ranges; None if none are recorded.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class Card:
         return found
 
     def as_document(self) -> dict[str, Any]:
-        """The card for JSON: the fields of the metadata, null where there is none, and the contents."""
+        """Makes a JSON document of the metadata's fields, null where there is none, and the contents."""
         stated = (
             asdict(self.metadata) if self.metadata else {f.name: None for f in fields(Metadata)}
         )
@@ -94,7 +94,7 @@ class Card:
         }
 
     def as_text(self) -> str:
-        """The card for a terminal."""
+        """Writes the card for a terminal."""
         contents = _text_of_contents(self.contents) if self.contents else f"damaged: {self.damage}"
         blocks = [self._head(), contents]
         if self.metadata:
@@ -125,7 +125,7 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
             compared; None to look where it usually is. Nothing is downloaded.
 
     Raises:
-        ModelError: If the file cannot be read, or is no model.
+        ModelError: If the file cannot be read, or is not a model.
         DataError: If `data_dir` does not hold the data set.
     """
     file = read_model_file(path, "name a .tflite file")
@@ -227,7 +227,7 @@ def _text_of_metadata(metadata: Metadata, range_images: RangeImagesCheck | None)
 
 
 def _section(title: str, entries: dict[str, Any]) -> str:
-    """A title, and below it a line for each entry that is not empty; long ones are wrapped."""
+    """Writes a title, and below it a line for each entry that is not empty; long lines are wrapped."""
     lines = [title]
     width = max((len(key) for key in entries), default=0)
     for key, value in entries.items():
@@ -243,7 +243,7 @@ def _section(title: str, entries: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value of a JSON document as plain text."""
+    """Formats a value of a JSON document as plain text."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
     if isinstance(value, list):
@@ -254,7 +254,7 @@ def _plain(value: Any) -> str:
 
 
 def _ways(candidates: Any) -> Any:
-    """The ways to int8 that were tried, with the validation images that each changed."""
+    """Lists the ways to int8 that were tried, with the validation images that each changed."""
     try:
         return "; ".join(
             f"{one['way']}: {one['changed']} of {one['validation_images']:,} changed"
@@ -269,7 +269,7 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 
 def _measured(metadata: Metadata) -> str:
-    """Recall and precision of each class, side by side for each data set."""
+    """Lists recall and precision of each class, side by side for each data set."""
     try:
         head, columns, accuracy = ["class"], [], ["accuracy"]
         for part, figures in metadata.measured.items():

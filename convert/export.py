@@ -21,7 +21,7 @@ IO_TYPES = {"int8": tf.int8, "uint8": tf.uint8, "float32": tf.float32}
 
 
 def to_float32(model: Any) -> bytes:
-    """A network as a float32 TFLite model with a static batch of 1.
+    """Converts a network to a float32 TFLite model with a static batch of 1.
 
     Args:
         model: A Keras 3 or Keras 2 model from (N, H, W, C) to logits.
@@ -30,7 +30,7 @@ def to_float32(model: Any) -> bytes:
 
 
 def to_float16(model: Any) -> bytes:
-    """The network with float16 weights: half the bytes; the arithmetic stays float32."""
+    """Converts a network to float16 weights: half the bytes; the arithmetic stays float32."""
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
@@ -38,14 +38,14 @@ def to_float16(model: Any) -> bytes:
 
 
 def to_int8_weights(model: Any) -> bytes:
-    """The network with int8 weights; activations are quantized with a range found for each image."""
+    """Converts a network to int8 weights; activations are quantized with a range found for each image."""
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return convert_quietly(converter)
 
 
 def to_int16x8(model: Any, x_range: np.ndarray, *, allow_float: bool = False) -> bytes:
-    """The network with int16 activations, inputs and outputs, and int8 weights.
+    """Converts a network to int16 activations, inputs and outputs, and int8 weights.
 
     Args:
         model: A Keras 3 or Keras 2 model from (N, H, W, C) to logits.
@@ -53,7 +53,7 @@ def to_int16x8(model: Any, x_range: np.ndarray, *, allow_float: bool = False) ->
         allow_float: Whether operators without such a kernel may stay float.
 
     Raises:
-        ModelError: If the file is not what was asked for; see `require_integers`.
+        ModelError: If the file does not have the requested types; see `require_integers`.
     """
     converter = converter_for(model)
     _set_ranges(converter, x_range)
@@ -75,7 +75,7 @@ def to_int8(
     io: str = "int8",
     allow_float: bool = False,
 ) -> bytes:
-    """A network as an int8 TFLite model with a static batch of 1.
+    """Converts a network to an int8 TFLite model with a static batch of 1.
 
     Args:
         model: A model from (N, H, W, C) to logits: quantization-aware (Keras 2), or plain (Keras 2 or 3)
@@ -87,7 +87,7 @@ def to_int8(
         allow_float: Whether operators without an int8 kernel may stay float.
 
     Raises:
-        ModelError: If the file is not what was asked for; see `require_integers`.
+        ModelError: If the file does not have the requested types; see `require_integers`.
     """
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -117,12 +117,12 @@ def _set_kernels(
 
 
 def converter_for(model: Any) -> tf.lite.TFLiteConverter:
-    """A converter of a model in inference mode with a static batch of 1 and no other setting."""
+    """Makes a converter of a model in inference mode with a static batch of 1 and no other setting."""
     signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     function = tf.function(lambda x: model(x, training=False), jit_compile=False)
     concrete = function.get_concrete_function(signature)
-    # The converter freezes the variables that it is given. It finds none in a Keras 3 model by itself, and
-    # would write a file that reads variables which are never set.
+    # The converter freezes the variables that it is given. It does not find those of a Keras 3 model by
+    # itself, and would write a file that reads variables which are never set.
     owner = tf.Module()
     owner.variables_to_freeze = list(concrete.variables)
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
@@ -158,7 +158,7 @@ def require_integers(flatbuffer: bytes, io: str, *, allow_float: bool = False) -
 
     Args:
         flatbuffer: The model.
-        io: Type of input and output that was asked for.
+        io: Requested type of input and output.
         allow_float: Whether some operators may compute with real numbers.
 
     Raises:

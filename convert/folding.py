@@ -1,10 +1,10 @@
-"""A Keras 3 network as a list of plain operations, with batch-norm folded and dropout removed.
+"""Turns a Keras 3 network into a list of plain operations: folds batch-norm and removes dropout.
 
     conv or dense:  y = W x + b        batch-norm:  z = gamma (y - mean) / sqrt(variance + epsilon) + beta
     folded:         W' = W s,  b' = (b - mean) s + beta,  with  s = gamma / sqrt(variance + epsilon)
 
-What is left are convolutions, dense layers, additions, pooling and ReLU, which int8 kernels compute. No batch
-statistics remain that fine-tuning could change.
+The result has only convolutions, dense layers, additions, pooling and ReLU, which int8 kernels compute. It
+has no batch statistics that fine-tuning could change.
 
 An average pool before a 1x1 convolution, as in the shortcuts of residual networks, is merged with it into
 one convolution, whose kernel is repeated over the pool's window and divided by its area. The fast int8
@@ -32,8 +32,8 @@ class Operation:
             "global_average_pool", "flatten" or "relu".
         inputs: Names of the operations whose results are its inputs.
         options: The settings of the kind beside its weights: strides, padding, pool size, shape.
-        kernel: float32 weights in Keras' layout; None where the kind has none.
-        bias: float32, shape (outputs,); None likewise.
+        kernel: float32 weights in Keras' layout; None if the kind has none.
+        bias: float32, shape (outputs,); None if the kind has none.
         relu: Whether the operation ends with a ReLU.
     """
 
@@ -74,7 +74,7 @@ _LARGEST_WINDOW = 9  # pixels; a larger pool costs less than a kernel of its siz
 
 
 def fold(model: keras.Model) -> list[Operation]:
-    """The folded operations of a network, each after the operations that it takes its inputs from.
+    """Folds a network into operations, each after the operations that it takes its inputs from.
 
     Args:
         model: A functional or sequential Keras 3 network with one input and one output, made of the layers
@@ -120,7 +120,7 @@ def fold(model: keras.Model) -> list[Operation]:
 
 
 def _pools_into_convolutions(operations: list[Operation]) -> list[Operation]:
-    """Every average pool that one 1x1 convolution alone follows becomes a convolution with it."""
+    """Merges every average pool that only a 1x1 convolution follows with that convolution."""
     by_name = {operation.name: operation for operation in operations}
     sources = [name for operation in operations for name in operation.inputs]
     taken: dict[str, Operation] = {}  # by the name of the pool
@@ -149,7 +149,7 @@ def _pools_into_convolutions(operations: list[Operation]) -> list[Operation]:
 
 
 def _over_window(kernel: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """The kernel that averages over a window first and then applies a 1x1 kernel."""
+    """Makes a kernel that averages over a window first and then applies a 1x1 kernel."""
     return np.tile(kernel / np.float32(window[0] * window[1]), (*window, 1, 1))
 
 
@@ -208,7 +208,7 @@ def _refuse_unusual_relu(layer: keras.layers.ReLU) -> None:
 
 
 def _layers_in_order(model: keras.Model) -> list[tuple[keras.Layer, tuple[str, ...]]]:
-    """Each layer with the names of the layers that its inputs come from."""
+    """Lists each layer with the names of the layers that its inputs come from."""
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs)
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):

@@ -1,4 +1,4 @@
-"""The table by which one of the formats is chosen: what each file costs, and what it changes."""
+"""Makes the table that helps to choose a format: what each file costs, and what it changes."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Row:
         file: Name of the file.
         bytes: Its size, with metadata.
         changed: Test images to which it and the reference give different answers; None for the reference.
-        accuracy: Accuracy on the test images, in [0, 1]; None where their classes are not known.
-        lowest_recall: The lowest recall of a class; None likewise.
+        accuracy: Accuracy on the test images, in [0, 1]; None if their classes are not known.
+        lowest_recall: The lowest recall of a class; None if the classes are not known.
         lowest_recall_label: The class that has it.
-        largest_loss: The largest loss of recall of a class against the reference; None likewise, and for the
-            reference.
+        largest_loss: The largest loss of recall of a class against the reference; None for the reference, and
+            if the classes are not known.
         largest_loss_label: The class that has it.
         latency_ms: Median time of one answer on one thread of this machine.
         peak_memory_bytes: See `footprint.peak_memory_bytes`.
         kernels: See `footprint.kernels_used`.
-        passed: Outcome of the parity check; None where it could not be judged, and for the reference.
+        passed: Outcome of the parity check; None if it could not be judged, and for the reference.
         verdict: The same in words.
     """
 
@@ -56,7 +56,7 @@ class Row:
     verdict: str
 
     def as_document(self) -> dict[str, Any]:
-        """The row for a card; figures that differ between machines and runs are in an object of their own."""
+        """Makes a JSON document; figures that differ between machines and runs are in a separate object."""
         document = asdict(self)
         on_this_machine = ("latency_ms", "peak_memory_bytes", "kernels")
         return document | {"machine": {name: document.pop(name) for name in on_this_machine}}
@@ -69,12 +69,12 @@ def table(
     labels: Sequence[str],
     temperature: float,
 ) -> list[Row]:
-    """A row for each file.
+    """Makes a row for each file.
 
     Args:
         paths: The files by format; the reference is among them.
         logits: The logits of the same test images by format, each of shape (N, C).
-        y_true: Class numbers of these images, shape (N,); None where they are not known.
+        y_true: Class numbers of these images, shape (N,); None if they are not known.
         labels: The C class names.
         temperature: The temperature in the metadata of the files.
 
@@ -113,7 +113,7 @@ def table(
 def _class_figures(
     y_true: np.ndarray | None, reference: np.ndarray, candidate: np.ndarray, labels: Sequence[str]
 ) -> dict[str, Any]:
-    """The fields of a row that need the true classes."""
+    """Computes the fields of a row that need the true classes."""
     figures: dict[str, Any] = {
         "accuracy": None,
         "lowest_recall": None,
@@ -148,7 +148,7 @@ def _judged(
     labels: Sequence[str],
     temperature: float,
 ) -> tuple[bool | None, str]:
-    """The outcome of the parity check, and the classes and guards that failed in words."""
+    """Returns the outcome of the parity check, and names the classes and guards that failed."""
     if y_true is None:
         return None, "not judged: no labels"
     before, after = (

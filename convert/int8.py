@@ -1,4 +1,4 @@
-"""The ways to int8: post-training quantization, and a cut output range with or without fine-tuning."""
+"""Converts a network to int8 by post-training quantization, or with a cut output range and fine-tuning."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def quantized(
     io: str = "int8",
     allow_float: bool = False,
 ) -> bytes:
-    """Int8 with quantization ranges taken from images, for any network that the converter accepts.
+    """Quantizes any network that the converter accepts, with quantization ranges taken from images.
 
     Args:
         model: A Keras 2 or Keras 3 model from (N, H, W, 1) to logits.
@@ -53,14 +53,14 @@ def quantized(
 def post_training(
     operations: Sequence[Operation], training: Images, seed: int, *, io: str = "int8"
 ) -> bytes:
-    """Int8 of a folded network without training; see `quantized`."""
+    """Quantizes a folded network to int8 without training; see `quantized`."""
     return quantized(keras2.build_twin(operations), training, seed, io=io)
 
 
 def post_training_corrected(
     operations: Sequence[Operation], training: Images, seed: int, *, io: str = "int8"
 ) -> bytes:
-    """Post-training int8 whose last bias is corrected until each logit keeps its mean.
+    """Quantizes without training and corrects the last bias until each logit keeps its mean.
 
     Rounding shifts each output a little, always in the same direction (Nagel et al. 2019, "Data-free
     quantization", section 4.2), and a class whose logit sinks loses images. The shift is measured on training
@@ -74,7 +74,7 @@ def post_training_corrected(
 
 
 def output_range(float_logits: np.ndarray) -> tuple[float, float]:
-    """The range of the output that decides between classes, from the second-largest logits.
+    """Finds the range of the output that decides between classes, from the second-largest logits.
 
     An int8 output has 256 steps for all logits. With a range from the smallest to the largest logit the steps
     are so coarse that close rivals fall on the same one, and nearly all answers that int8 changes are such
@@ -96,7 +96,7 @@ def output_range(float_logits: np.ndarray) -> tuple[float, float]:
 
 
 def tie_offsets(float_logits: np.ndarray, step: float, seed: int) -> np.ndarray:
-    """Offsets of the outputs, of about a step at most, so that ties favour no class.
+    """Finds offsets of the outputs, of about a step at most, with which ties favour no class.
 
     If two classes share the largest step of the output, the class with the lower number is the answer. So the
     last of several similar classes (Shirt, after T-shirt/top, Pullover, Dress and Coat) loses every tie.
@@ -152,7 +152,7 @@ def range_cut(
     io: str = "int8",
     on_progress: OnProgress = silent,
 ) -> bytes:
-    """Int8 with the output range cut and ties evened, with or without fine-tuning.
+    """Quantizes with the output range cut and ties evened, with or without fine-tuning.
 
     Args:
         operations: The folded float network.
@@ -161,7 +161,7 @@ def range_cut(
         class_weights: The class weights of the training, shape (C,).
         augmentation: The augmentation of the training.
         seed: Seed of the images that set the ranges, and of the order and augmentation of the fine-tuning.
-        epochs: Epochs of quantization-aware fine-tuning; 0 for none.
+        epochs: Epochs of quantization-aware fine-tuning; 0 leaves it out.
         io: Type of input and output.
         on_progress: Called with (stage, step, steps) after each step.
 
@@ -193,7 +193,7 @@ def range_cut(
 def mean_shift(
     flatbuffer: bytes, teacher: keras2.tf_keras.Model, training: Images, seed: int
 ) -> np.ndarray:
-    """The mean by which each output of an int8 model differs from the float network's.
+    """Measures the mean by which each output of an int8 model differs from the float network's.
 
     Args:
         flatbuffer: An int8 model.

@@ -1,7 +1,7 @@
-"""Int8 models of one network, compared with the float network, and the choice between them.
+"""Compares int8 models of one network with the float network, and chooses between them.
 
-The choice counts validation images to which float and int8 give different answers. Accuracy would not do: a
-fine-tuning that shifts decision boundaries can gain accuracy overall while one class is lost.
+The choice counts validation images to which float and int8 give different answers. Accuracy would be the
+wrong measure: fine-tuning that shifts decision boundaries can raise the accuracy while one class is lost.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Candidate:
     images: int
 
     def as_document(self, labels: Sequence[str]) -> dict[str, Any]:
-        """The counts by label, for a card."""
+        """Makes a JSON document of the counts by label, for a card."""
         return {
             "way": self.way,
             "validation_images": self.images,
@@ -76,5 +76,5 @@ def compare(way: str, flatbuffer: bytes, float_logits: np.ndarray, validation: I
 
 
 def closest(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate that changes the fewest images; among equals the one whose worst class lost least."""
+    """Chooses the candidate that changes the fewest images; among equals, whose worst class lost least."""
     return min(candidates, key=lambda one: (one.changed, int((one.lost - one.gained).max())))

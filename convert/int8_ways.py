@@ -30,15 +30,14 @@ FOLDING_TOLERANCE = 1e-5
 
 
 def to_int8(task: ExportTask) -> Exported:
-    """The network in int8.
+    """Converts a network to int8.
 
-    A network whose batch-norm can be folded is converted in every way; another network can only be quantized
-    as it is.
+    A network whose batch-norm can be folded is converted in every way. Any other network can only be
+    quantized as it is.
 
     Raises:
-        ModelError: If the network cannot be folded but fine-tuning was asked for, the folded twin differs
-        from
-            it, or a part of it has no int8 kernel.
+        ModelError: If the network cannot be folded but fine-tuning was requested, the folded network
+            differs from the original, or a part of it has no int8 kernel.
     """
     operations, obstacle = _folded(task.model)
     if obstacle and task.fine_tune:
@@ -67,7 +66,7 @@ def to_int8(task: ExportTask) -> Exported:
 
 
 def require_same(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
-    """The largest difference as a share of the largest logit.
+    """Computes the largest difference as a share of the largest logit, and refuses one that is too large.
 
     Raises:
         ModelError: If it is above the tolerance, or NaN.
@@ -82,7 +81,7 @@ def require_same(what: str, logits: np.ndarray, expected: np.ndarray, tolerance:
 
 
 def _folded(model: keras.Model) -> tuple[list[Operation], str]:
-    """The folded operations; or none, and why the network cannot be folded."""
+    """Folds the network; returns the operations, or none and why it cannot be folded."""
     from garmentlite.convert import folding
 
     try:

@@ -1,4 +1,4 @@
-"""Everything that needs Keras 2: the folded network as a model, and its quantization-aware fine-tuning.
+"""Builds and fine-tunes quantization-aware networks, which needs Keras 2.
 
 tensorflow-model-optimization accepts only Keras 2 models (model-optimization#1119), which `tf_keras`
 provides. It is imported in this module alone.
@@ -25,7 +25,7 @@ OnStep = Callable[[int, int], None]  # step (from 1), steps in all
 
 
 def build_twin(operations: Sequence[Operation]) -> tf_keras.Model:
-    """The folded network as a Keras 2 model with the same weights.
+    """Builds the folded network as a Keras 2 model with the same weights.
 
     Args:
         operations: As `convert.folding.fold` gives them.
@@ -81,7 +81,7 @@ def _layer_of(operation: Operation) -> tf_keras.layers.Layer:
 
 
 def predict_logits(model: tf_keras.Model, x: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """Float32 logits, shape (N, C), of float32 images (N, H, W, 1) in [0, 1]."""
+    """Computes the float32 logits, shape (N, C), of float32 images (N, H, W, 1) in [0, 1]."""
     steps = [
         model(x[start : start + batch_size], training=False).numpy()
         for start in range(0, len(x), batch_size)
@@ -92,7 +92,7 @@ def predict_logits(model: tf_keras.Model, x: np.ndarray, batch_size: int = 500) 
 def quantization_aware(
     twin: tf_keras.Model, x_range: np.ndarray, output_range: tuple[float, float]
 ) -> tf_keras.Model:
-    """The twin with fake quantization, whose activation ranges are measured on images.
+    """Adds fake quantization to the twin, with activation ranges that are measured on images.
 
     By default each range starts at +-6 and follows a slow moving average; 63% of the start is still in it
     after an epoch. So each range is set to that of the float twin's activations before the first step.
@@ -142,7 +142,7 @@ def shift_last_bias(model: tf_keras.Model, shift: np.ndarray) -> None:
 def _activation_ranges(
     twin: tf_keras.Model, x: np.ndarray, batch_size: int = 500
 ) -> dict[str, tuple[float, float]]:
-    """Smallest and largest activation of each layer over some images."""
+    """Measures the smallest and largest activation of each layer over some images."""
     layers = [layer for layer in twin.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
     every_result = tf_keras.Model(twin.inputs, [layer.output for layer in layers])
     low, high = np.full(len(layers), np.inf), np.full(len(layers), -np.inf)
@@ -206,7 +206,7 @@ def distil(
 def training_step(
     student: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer, *, training: bool
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
-    """A function that takes one optimizer step on the weighted cross entropy.
+    """Makes a function that takes one optimizer step on the weighted cross entropy.
 
     Args:
         student: The model; changed in place.

@@ -1,7 +1,7 @@
-"""The images of a conversion: one part sets quantization ranges, one chooses, one measures; none does two.
+"""Divides the images of a conversion: one part sets quantization ranges, one chooses, and one measures.
 
-There is one exception. A run on the user's own photographs has no third part, so the photographs held out
-from its training both choose and measure.
+No image is in two parts, with one exception. A run on the user's own photographs has no third part, so the
+photographs held out from its training both choose and measure.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AS_THE_NETWORK_SEES = (
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a data set with their places in it, so that a manifest can name them.
+    """Images of a data set with their places in it, which a manifest lists.
 
     Attributes:
         images_u8: uint8, shape (N, H, W).
@@ -44,15 +44,15 @@ class Images:
     indices: np.ndarray
 
     def take(self, places: np.ndarray) -> Images:
-        """Those at the given places among these, in that order."""
+        """Takes the images at the given places, in that order."""
         return Images(self.images_u8[places], self.y[places], self.indices[places])
 
     def sample(self, count: int, seed: int) -> Images:
-        """`count` of them without repetition, or all where there are fewer."""
+        """Draws `count` of the images without repetition, or takes all if there are fewer."""
         return self.take(np.random.default_rng(seed).permutation(len(self.y))[:count])
 
     def manifest(self, source: str, seed: int) -> dict[str, Any]:
-        """The record of images that set quantization ranges: their source, number and places."""
+        """Records which images set the quantization ranges: their source, number and places."""
         return {
             "source": source,
             "count": len(self.y),
@@ -91,7 +91,7 @@ class Material:
         return height, width
 
     def answered(self, predict: Callable[[np.ndarray], np.ndarray]) -> Material:
-        """The same images with the answers of a network as their classes.
+        """Returns the same images with the answers of a network as their classes.
 
         Args:
             predict: Computes logits (N, C) of uint8 images (N, H, W).
@@ -109,7 +109,7 @@ class Material:
 
 
 def from_fashion_mnist(data: FashionMnist) -> Material:
-    """Fashion-MNIST: its training images without the validation images, these, and its test images."""
+    """Divides Fashion-MNIST: training images, validation images (none of the former), and test images."""
     train_at, validate_at = validation_split(data.y_train)
     return Material(
         name=FASHION_MNIST,
@@ -121,7 +121,7 @@ def from_fashion_mnist(data: FashionMnist) -> Material:
 
 
 def from_run(run: Path, labels: Sequence[str]) -> Material:
-    """The photographs of a run whose labels are its classes, as the network was trained on them.
+    """Reads the photographs of a run whose labels are its classes, as the network was trained on them.
 
     Photographs are few, so there is no third part: those held out from training choose and measure.
 
@@ -153,10 +153,10 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
 
 
 def from_folder(folder: Path, labels: Sequence[str]) -> Material:
-    """Pictures of the user's own in the form of the network's input: grey, of its size, the background 0.
+    """Reads the user's own pictures in the form of the network's input: grey, of its size, on background 0.
 
-    Of each class a quarter measures, a quarter chooses and the rest sets the quantization ranges; the
-    division is always the same. A picture that is there twice is used once, so that no two parts share a
+    A quarter of each class measures, a quarter chooses and the rest sets the quantization ranges; the
+    division is always the same. A picture that occurs twice is used once, so that no two parts share a
     picture.
 
     Args:
@@ -168,15 +168,15 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
         The images; `indices` are places in the sorted list of files.
 
     Raises:
-        OptionError: If a class is called like an answer that stands for no class, such as "unknown".
+        OptionError: If a class has a name that is reserved for an answer, such as "unknown".
         PictureError: If there are no pictures, or one cannot be read.
-        DataError: If they are not grey, differ in size, are too few, or a subfolder is not a class.
+        DataError: If they are not grey, differ in size, or are too few, or if a subfolder is not a class.
     """
     for label in labels:
         if is_reserved(label):
             raise OptionError(
-                f"A class cannot be called '{label}', because this is the answer for a picture of no class; "
-                "give it another name with --labels."
+                f"A class cannot be called '{label}', because this name is reserved for an answer; give "
+                "the class another name with --labels."
             )
     paths = find_pictures([folder])
     class_ids = _class_ids(folder, paths, labels)
@@ -219,7 +219,7 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
 
 
 def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> list[int]:
-    """Class number of each picture by its subfolder; -1 for all pictures where there are no subfolders."""
+    """Finds each picture's class number by its subfolder; -1 for all pictures if there are no subfolders."""
     if all(path.parent == folder for path in paths):
         return [-1] * len(paths)
     known = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}

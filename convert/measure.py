@@ -1,4 +1,4 @@
-"""What a converted file measures on images: logits, figures, and the temperature of its confidence."""
+"""Measures a converted file on images: its logits, its figures, and the temperature of its confidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def silent(what: str, step: int, steps: int) -> None:
 def logits_of(
     flatbuffer: bytes, images_u8: np.ndarray, on_progress: OnProgress = silent
 ) -> np.ndarray:
-    """Logits of uint8 images, computed by the device's classifier on all cores.
+    """Computes logits of uint8 images with the device's classifier on all cores.
 
     Args:
         flatbuffer: The model.
@@ -47,7 +47,7 @@ def logits_of(
 
 
 def fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> float:
-    """Confidence calibration: the temperature with which confidence means probability (Guo et al. 2017).
+    """Fits the temperature with which confidence means probability (Guo et al. 2017).
 
     Args:
         y_true: Class numbers, shape (N,).
@@ -62,14 +62,14 @@ def fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> float:
 
 
 def figures(material: Material, logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """All figures of a file by part of the images.
+    """Computes all figures of a file, by part of the images.
 
     Args:
         material: The images.
         logits: The file's logits for "validation" or "test" images, or both, each of shape (N, C).
 
     Returns:
-        A document of `metrics.summary` for each part; empty where the true classes are not known.
+        A document of `metrics.summary` for each part; empty if the true classes are not known.
     """
     if not material.is_labelled:
         return {}
@@ -82,7 +82,7 @@ def figures(material: Material, logits: dict[str, np.ndarray]) -> dict[str, Any]
 
 
 def short_figures(measured: dict[str, Any]) -> dict[str, Any]:
-    """The figures that a model file carries: accuracy, recall and precision; the card has all."""
+    """Picks the figures that a model file carries: accuracy, recall and precision; the card has all."""
     return {
         part: {
             "accuracy": document["accuracy"],

@@ -25,12 +25,12 @@ class RangeImagesCheck:
     sentence: str
 
     def as_document(self) -> dict[str, Any]:
-        """The outcome for JSON."""
+        """Makes a JSON document of the outcome."""
         return {"passed": self.passed, "sentence": self.sentence}
 
 
 def check_alone(manifest: Any) -> RangeImagesCheck | None:
-    """The outcome where the record alone decides; None where the images must be compared."""
+    """Decides from the record alone; None if the images must be compared."""
     if not isinstance(manifest, dict):
         return RangeImagesCheck(False, "the record is broken (it is not an object)")
     counted = manifest.get("also_in_test")  # by `cli convert`, when the file was made
@@ -38,7 +38,7 @@ def check_alone(manifest: Any) -> RangeImagesCheck | None:
         return RangeImagesCheck(
             False, f"{counted} of the images were test images too when the file was made"
         )
-    # A file without this count is older than conversions with other images than Fashion-MNIST's.
+    # A file without this count was made when only Fashion-MNIST's images could set the ranges.
     if manifest.get("data", FASHION_MNIST if counted is None else None) != FASHION_MNIST:
         counting = (
             "none was a test image when the file was made" if counted == 0 else "nothing is known"
@@ -80,7 +80,7 @@ def check_manifest(manifest: dict[str, Any], data: FashionMnist) -> RangeImagesC
 
 
 def _images_of(manifest: dict[str, Any], training: Images, data: FashionMnist) -> Images:
-    """The images in the order in which they were drawn."""
+    """Returns the images in the order in which they were drawn."""
     if "indices" in manifest:
         indices = np.array(manifest["indices"], np.int64)
         if indices.ndim != 1:

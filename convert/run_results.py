@@ -1,4 +1,4 @@
-"""Everything that the page about a run shows: its files are read, verified, and asked about pictures."""
+"""Collects what the page about a run shows: reads its files, verifies them, and classifies pictures."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class PictureAnswer:
         label: One of the model's labels, "unknown" or "no garment".
         confidence: Probability of the label, in [0, 1].
         image_u8: The network's input, uint8, shape (28, 28); None without a garment.
-        reason: Why no garment was found; None where one was.
+        reason: Why no garment was found; None if one was.
     """
 
     label: str
@@ -90,9 +90,9 @@ class RecognizedPicture:
     Attributes:
         path: Its file.
         thumbnail_rgb: The picture, reduced to `THUMBNAIL_SIDE`, uint8, shape (H, W, 3).
-        truth: Its label; None where it is not known.
+        truth: Its label; None if it is not known.
         prepared: The answer with this project's preparation.
-        naive: The answer if the whole picture is resized to 28x28.
+        naive: The answer when the whole picture is only resized to 28x28.
     """
 
     path: Path
@@ -104,14 +104,14 @@ class RecognizedPicture:
 
 @dataclass(frozen=True)
 class RunResults:
-    """What was found about a run.
+    """The results of a run for its page.
 
     Attributes:
         run: The run.
         parity: The parity check of its two files on the test images.
         probabilities: The int8 file's answers to the test images, float32, shape (N, C).
         data: The data set.
-        pictures: Folder or file of the pictures; None where none were given.
+        pictures: Folder or file of the pictures; None if none were given.
         recognized: The pictures that could be read.
     """
 
@@ -138,17 +138,17 @@ def collect(
     Args:
         run: Folder of a finished run that was converted to int8.
         data: Fashion-MNIST; its test images go through both files.
-        pictures: Folder of pictures to recognize, or one picture; None for none. A `labels.csv` in the
-            folder, as 'cli draw' writes it, marks them as drawn and names what they show.
+        pictures: Folder of pictures to recognize, or one picture; None to leave them out. A
+            `labels.csv` in the folder, as 'cli draw' writes it, marks them as drawn and names what they show.
         segmenter: Separates the garment from its background.
         criteria: Margin and error rate of the parity check.
-        on_progress: Called with (stage, done, of all).
+        on_progress: Called with (stage, done, total).
         warn: Called with a sentence for each picture that cannot be read.
 
     Raises:
         DataError: If the folder does not hold a finished run, or `labels.csv` lacks its columns.
         ModelError: If the run was not converted, or its two files do not fit each other.
-        PictureError: If `pictures` does not hold a picture at all.
+        PictureError: If `pictures` holds no picture.
     """
     found = read_run(run)
     recognized = _recognize_all(pictures, Classifier(found.int8), segmenter, on_progress, warn)
@@ -187,12 +187,12 @@ def read_run(folder: Path) -> Run:
 
 
 def command(*words: str | Path) -> str:
-    """A command to type, quoted for a shell."""
+    """Makes a command to type, quoted for a shell."""
     return shlex.join(["cli", *map(str, words)])
 
 
 def _name_of_files(folder: Path, network: str) -> str:
-    """The name of the files made from a run: that of the only int8 file, or else the network's."""
+    """Finds the name of the files made from a run: that of the only int8 file, or else the network's."""
     others = list(folder.glob("*_int8.tflite"))
     if len(others) == 1:
         return others[0].name.removesuffix("_int8.tflite")
@@ -200,7 +200,7 @@ def _name_of_files(folder: Path, network: str) -> str:
 
 
 def _read_truth(pictures: Path) -> dict[Path, str]:
-    """The labels of drawn pictures; empty where there is no table of them."""
+    """Reads the labels of drawn pictures; empty if there is no table of them."""
     path = pictures / TRUTH_FILE
     if not path.is_file():
         return {}

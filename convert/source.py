@@ -1,4 +1,4 @@
-"""The network that is to be converted, and what is known about it."""
+"""Finds the network that is to be converted, and what is known about it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Source:
         keras_path: The `.keras` file.
         name: The name of the files made from it.
         run: The folder of its run; None for a `.keras` file alone.
-        training: How it was trained, from the run or from the card of a `.keras` file; empty where it is not
+        training: How it was trained, from the run or from the card of a `.keras` file; empty if it is not
             known.
-        labels: Its classes in the order of the outputs; empty where they are not known.
+        labels: Its classes in the order of the outputs; empty if they are not known.
         views: The versions of an image that a device asks it about: ("plain",) or ("plain", "mirrored").
-        confidence: Temperature and "unknown" threshold from the card of a `.keras` file; None where there
-            are none.
+        confidence: Temperature and "unknown" threshold from the card of a `.keras` file; None if it
+            has none.
     """
 
     keras_path: Path
@@ -51,7 +51,7 @@ class Source:
     confidence: Confidence | None = None
 
     def class_weights(self, labels: Sequence[str]) -> np.ndarray:
-        """Factors of the training loss, float32, shape (C,); 1 for a class whose factor is not known."""
+        """Returns the factors of the training loss, float32, shape (C,); 1 if the factor is not known."""
         known = self.training.get("class_weights", {})
         return np.array([known.get(label, 1.0) for label in labels], np.float32)
 
@@ -112,12 +112,12 @@ def find_source(path: Path, name: str | None) -> Source:
 
 
 def _card_of(path: Path, checksum: str) -> dict[str, Any] | None:
-    """The card beside a `.keras` file, if it is the card of this very file."""
+    """Finds the card beside a `.keras` file, if it names the checksum of this file."""
     try:
         card = parse(read_bytes(path.with_suffix(".json"), LARGEST_BYTES)).fields
         if card["files"]["keras"]["sha256"] != checksum:
             return None
-        # What is used of it; a card that lacks one of these is none of ours.
+        # These parts of a card are used; a file that lacks one is not a card of garmentlite.
         known = {one: card[one] for one in ("labels", "training", "temperature")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -126,7 +126,7 @@ def _card_of(path: Path, checksum: str) -> dict[str, Any] | None:
 
 
 def _metadata_of(path: Path, checksum: str) -> dict[str, Any] | None:
-    """The metadata of the int8 file beside a `.keras` file, if it was made from this very file."""
+    """Finds the metadata of the int8 file beside a `.keras` file, if it was made from this file."""
     try:
         _, metadata = split(path.with_name(f"{path.stem}_int8.tflite").read_bytes())
     except (OSError, ModelError):
@@ -143,7 +143,7 @@ def _metadata_of(path: Path, checksum: str) -> dict[str, Any] | None:
 
 
 def load_keras(path: Path) -> keras.Model:
-    """A `.keras` network, read in safe mode (no code in the file is run).
+    """Reads a `.keras` network in safe mode (no code in the file is run).
 
     Raises:
         ModelError: If it cannot be read, or does not take one grey image and give the logits of classes.
@@ -175,7 +175,7 @@ def load_keras(path: Path) -> keras.Model:
 
 
 def predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
-    """Float32 logits, shape (N, C), of uint8 images (N, H, W)."""
+    """Computes the float32 logits, shape (N, C), of uint8 images (N, H, W)."""
     from garmentlite.train.prediction import predict_logits
 
     return predict_logits(model, images_u8)
@@ -184,7 +184,7 @@ def predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
 def find_confidence(
     source: Source, held_out: Sequence[Path] = (), say: Say = lambda sentence: None
 ) -> Confidence | None:
-    """Temperature and "unknown" threshold, fitted on photographs that were held out of training.
+    """Fits temperature and "unknown" threshold on photographs that were held out of training.
 
     Args:
         source: The network. Without `held_out`, the photographs that its own run held out are used, or the
@@ -194,7 +194,7 @@ def find_confidence(
         say: Called with a sentence about what was found, and if no threshold is known.
 
     Returns:
-        None where no threshold is known.
+        None if no threshold is known.
 
     Raises:
         DataError: If the photographs that were named are missing, too few, or of other classes.
@@ -239,7 +239,7 @@ def find_confidence(
 
 
 def _own_held_out(source: Source) -> list[Path]:
-    """The folder of the source's run, if photographs were held out of its training."""
+    """Returns the folder of the source's run, if photographs were held out of its training."""
     photos = source.training.get("photos", {})
     if source.run and photos and photos.get("fold") is not None:
         return [source.run]

@@ -1,4 +1,4 @@
-"""Work shared out to all cores, with an interpreter for each thread.
+"""Shares work out to all cores, with an interpreter for each thread.
 
 The runtime lets go of Python's lock while it computes, so threads use the cores. One interpreter must never
 run in two threads at a time.
@@ -17,11 +17,9 @@ import numpy as np
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 
-CHUNK = (
-    250  # images between two reports of progress: about a tenth of a second on a desktop computer
-)
+CHUNK = 250  # images between two progress reports: about a tenth of a second on a desktop computer
 
-# Called with the number of tasks (or images) done and of all, from the thread that called.
+# Called with the number of tasks (or images) done and their total, from the caller's thread.
 OnProgress = Callable[[int, int], None]
 Worker = TypeVar("Worker")
 Task = TypeVar("Task")
@@ -42,7 +40,7 @@ def share_out(
         workers: What a thread needs for itself, such as interpreters; at least one.
         tasks: The tasks, begun in this order.
         run: Does one task with one worker.
-        on_done: Called with the number of tasks done and of all, after each task.
+        on_done: Called with the number of tasks done and their total, after each task.
 
     Returns:
         The results in the order of the tasks, whatever the number of workers.
@@ -71,20 +69,19 @@ def share_out(
 
 
 def num_workers(num_tasks: int) -> int:
-    """How many workers are worth making: one for each core, but not more than there are tasks."""
+    """Computes how many workers to make: one for each core, but not more than there are tasks."""
     return max(1, min(num_tasks, os.cpu_count() or 1))
 
 
 def copies_of(classifiers: Sequence[Classifier], count: int) -> list[list[Classifier]]:
-    """The classifiers themselves and independent ones made from their files, for `share_out`.
+    """Makes workers for `share_out`: the classifiers themselves, then copies read from their files.
 
     Args:
         classifiers: K classifiers that a worker needs together.
         count: How many workers are wanted.
 
     Returns:
-        At most `count` lists of K classifiers, the given ones first; fewer where a file is no longer the one
-        that was read.
+        `count` lists of K classifiers, the given ones first; fewer if a file has changed since it was read.
     """
     workers = [list(classifiers)]
     while len(workers) < count:
@@ -105,12 +102,12 @@ def raw_outputs(
     images_u8: np.ndarray,
     on_progress: OnProgress | None = None,
 ) -> list[np.ndarray]:
-    """Raw outputs of one or several classifiers for the same images, computed on all cores.
+    """Computes the raw outputs of one or several classifiers for the same images, on all cores.
 
     Args:
         classifiers: K classifiers; one that is named twice runs once.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1), of the size of all of them; N at least 1.
-        on_progress: Called with the number of images done and of all.
+        on_progress: Called with the number of images done and their total.
 
     Returns:
         K arrays of shape (N, C), each of the type of its file's output; the same on any number of cores.

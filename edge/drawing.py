@@ -379,7 +379,7 @@ _GARMENTS: tuple[Callable[[_Sketch], None], ...] = (
 def _long_sleeved(
     sketch: _Sketch, collar_y: float, hem: float = 0.96, spread: float = 0.38
 ) -> float:
-    """The body and hanging sleeves that three classes share.
+    """Draws the body and hanging sleeves that three classes share.
 
     Args:
         sketch: Where to draw.

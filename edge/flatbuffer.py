@@ -1,4 +1,4 @@
-"""Reading the tables of a flatbuffer from anybody: no offset in it is followed before it is checked.
+"""Reads the tables of a flatbuffer that may be hostile: every offset is checked before it is followed.
 
 The format (flatbuffers.dev, "Internals"): a table begins with the distance to its vtable, which states the
 size of the table and where in it each field lies, by the number of the field. Vectors, texts and inner
@@ -21,25 +21,25 @@ Integer = Literal["i1", "u1", "i4", "u4", "i8", "u8"]
 
 
 class Flatbuffer:
-    """The bytes, and how much has been read from them."""
+    """The bytes of a flatbuffer, with a limit to the number of tables that are read from them."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self._tables_left = _MOST_TABLES
 
     def root(self) -> Table:
-        """The outermost table."""
+        """Returns the outermost table."""
         return self.table_at(self.number_at(0, "u4"))
 
     def number_at(self, at: int, kind: str) -> int:
-        """A little-endian integer."""
+        """Reads a little-endian integer."""
         if not 0 <= at <= len(self.content) - int(kind[1]):
             raise ModelError("it is damaged: an offset in it leads out of the file")
         (number,) = struct.unpack_from(_FORMATS[kind], self.content, at)
         return int(number)
 
     def table_at(self, at: int) -> Table:
-        """The table at a place; tables may share bytes, so there is a limit to how many are read."""
+        """Reads the table at a place; tables may share bytes, so there is a limit to how many are read."""
         self._tables_left -= 1
         if self._tables_left < 0:
             raise ModelError(f"it holds more than {_MOST_TABLES:,} tables")
@@ -64,23 +64,23 @@ class Table:
         self.num_fields = (vtable_size - 4) // 2
 
     def integer(self, field: int, kind: Integer, default: int = 0) -> int:
-        """A number stored in the table itself."""
+        """Reads a number stored in the table itself."""
         at = self._place(field, int(kind[1]))
         return default if at is None else self._buffer.number_at(at, kind)
 
     def table(self, field: int) -> Table | None:
-        """An inner table; None where there is none."""
+        """Reads an inner table; None if there is none."""
         at = self._target(field)
         return None if at is None else self._buffer.table_at(at)
 
     def tables(self, field: int) -> list[Table]:
-        """A vector of tables; empty where there is none."""
+        """Reads a vector of tables; empty if there is none."""
         places = self.numbers(field, "u4")
         start = (self._target(field) or 0) + 4
         return [self._buffer.table_at(start + 4 * i + int(place)) for i, place in enumerate(places)]
 
     def numbers(self, field: int, kind: str) -> np.ndarray:
-        """A vector of numbers of a NumPy type such as "i4" or "f4"; empty where there is none. A view."""
+        """Reads a vector of numbers of a NumPy type such as "i4" or "f4", as a view; may be empty."""
         dtype = np.dtype(f"<{kind}")
         at = self._target(field)
         if at is None:
@@ -91,7 +91,7 @@ class Table:
         return np.frombuffer(self._buffer.content, dtype, count, at + 4)
 
     def text(self, field: int) -> str:
-        """A text; bytes that are not UTF-8 become escapes. Empty where there is none."""
+        """Reads a text; bytes that are not UTF-8 become escapes. Empty if there is none."""
         content = self.numbers(field, "u1").tobytes()
         end = (self._target(field) or 0) + 4 + len(content)
         if self._target(field) is not None and self._buffer.number_at(end, "u1") != 0:

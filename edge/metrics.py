@@ -84,7 +84,7 @@ def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, num_classes: int) -
 
 
 def accuracy(matrix: np.ndarray) -> float:
-    """Share of right answers, in [0, 1]; NaN if there is no answer.
+    """Computes the share of right answers, in [0, 1]; NaN if there is no answer.
 
     Args:
         matrix: Counts, shape (C, C), row = true class.
@@ -94,7 +94,7 @@ def accuracy(matrix: np.ndarray) -> float:
 
 
 def recall_per_class(matrix: np.ndarray) -> np.ndarray:
-    """Recall of every class, the diagonal over the row sums.
+    """Computes the recall of every class, the diagonal over the row sums.
 
     Args:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
@@ -107,7 +107,7 @@ def recall_per_class(matrix: np.ndarray) -> np.ndarray:
 
 
 def precision_per_class(matrix: np.ndarray) -> np.ndarray:
-    """Precision of every class, the diagonal over the column sums.
+    """Computes the precision of every class, the diagonal over the column sums.
 
     Args:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
@@ -119,7 +119,7 @@ def precision_per_class(matrix: np.ndarray) -> np.ndarray:
 
 
 def f1_per_class(matrix: np.ndarray) -> np.ndarray:
-    """Harmonic mean of precision and recall of every class.
+    """Computes the harmonic mean of precision and recall of every class.
 
     Args:
         matrix: Counts, shape (C, C). Row = true class, column = predicted class.
@@ -149,7 +149,7 @@ def matthews_correlation(matrix: np.ndarray) -> float:
 
 
 def log_loss(y_true: np.ndarray, logits: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Mean negative logarithm of the probability given to the true class, in nats.
+    """Computes the mean negative logarithm of the probability given to the true class, in nats.
 
     Args:
         y_true: True class numbers, shape (N,).
@@ -165,7 +165,7 @@ def log_loss(y_true: np.ndarray, logits: np.ndarray, weights: np.ndarray | None 
 def expected_calibration_error(
     y_true: np.ndarray, probabilities: np.ndarray, bins: int = 15
 ) -> float:
-    """Mean distance between confidence and accuracy over bins of equal width (Guo et al. 2017).
+    """Computes the mean distance between confidence and accuracy over bins of equal width (Guo et al. 2017).
 
     Args:
         y_true: True class numbers, shape (N,).

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from garmentlite.edge.errors import PictureError
+from garmentlite.edge.guide_box import GuideBox
 from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.recognition import Recognition, Score
 
@@ -41,10 +42,16 @@ TITLE_SIZE, SMALLEST_TITLE = 28, 18  # pixels
 TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels, side of the enlarged 28x28 image
 PANEL_WIDTH, SMALLEST_PANEL = 236, 148  # pixels
 LISTED = 3  # number of classes
+CORNER_SHARE = 0.12  # of the shorter side of the guide box: length of the lines of its corners
+INVITATION = "hold it here"
 
 
 def annotate(
-    frame_bgr: np.ndarray, recognition: Recognition, *, frames_per_second: float = 0.0
+    frame_bgr: np.ndarray,
+    recognition: Recognition,
+    *,
+    frames_per_second: float = 0.0,
+    guide_box: GuideBox | None = None,
 ) -> np.ndarray:
     """Draws an answer on a copy of the frame that it was given for.
 
@@ -52,6 +59,8 @@ def annotate(
         frame_bgr: uint8, shape (H, W, 3), in OpenCV's order of channels. It is not changed.
         recognition: The answer to this frame.
         frames_per_second: Rate of the stream to show beside the times; 0 shows none.
+        guide_box: Where a garment should be held. Its corners are drawn, with an invitation while no garment
+            is seen.
 
     Returns:
         A new frame, uint8, shape (H, W, 3), BGR. A frame narrower than 320 pixels is enlarged by a whole
@@ -74,6 +83,8 @@ def annotate(
         _outline(bgr, _enlarged(recognition.mask, factor), layout.line, colour_bgr)
     image = Image.frombytes("RGB", (width, height), bgr.tobytes(), "raw", "BGR")
     draw = ImageDraw.Draw(image, "RGBA")
+    if guide_box is not None:
+        _draw_guide(draw, layout, guide_box, invites=recognition.label == NO_GARMENT)
     _draw_answer(draw, layout, recognition)
     _draw_tile(image, draw, layout, recognition.image_u8)
     _draw_timing(draw, layout, timing_texts(recognition.latency_ms, frames_per_second))
@@ -178,6 +189,28 @@ def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> 
     for number, score in enumerate(listed):
         bar_colour = colour if score.label == recognition.label else OTHER_BAR
         _draw_row(draw, layout, y + number * layout.row, score, bar_colour)
+
+
+def _draw_guide(draw: ImageDraw, layout: _Layout, box: GuideBox, *, invites: bool) -> None:
+    """Draws the corners of the guide box, and `INVITATION` at its lower edge."""
+    rows, columns = box.pixels((layout.height, layout.width))
+    left, right = columns.start, columns.stop - 1
+    top, bottom = rows.start, rows.stop - 1
+    arm = max(4, round(CORNER_SHARE * min(right - left, bottom - top)))
+    colour = TEXT if invites else OTHER_BAR
+    for x, across in ((left, arm), (right, -arm)):
+        for y, down in ((top, arm), (bottom, -arm)):
+            corner = [(x + across, y), (x, y), (x, y + down)]
+            draw.line(corner, PANEL, layout.line + 2)
+            draw.line(corner, colour, layout.line)
+    if invites:
+        text, font = _fitted(INVITATION, layout.text_size, max(1, right - left))
+        middle = ((left + right) // 2, bottom - layout.row)
+        around = draw.textbbox(middle, text, font, anchor="mm")
+        pad = layout.margin // 2
+        around = (around[0] - pad, around[1] - pad, around[2] + pad, around[3] + pad)
+        draw.rounded_rectangle(around, pad, PANEL)
+        draw.text(middle, text, TEXT, font, anchor="mm")
 
 
 def _draw_row(

@@ -1,4 +1,4 @@
-"""From logits to probabilities and losses, for the device and the training alike; NumPy only."""
+"""Turns logits into probabilities and losses, for the device and for training; NumPy only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities of logits over the last axis; large logits do not overflow.
+    """Computes the probabilities of logits over the last axis; large logits do not overflow.
 
     Args:
         logits: Float, shape (..., C).
@@ -22,13 +22,13 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def log_sum_exp(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the sum of exponentials of every row, without overflow: shape (N, C) to (N,)."""
+    """Computes the logarithm of the sum of exponentials of every row, without overflow: (N, C) to (N,)."""
     largest = logits.max(axis=1, keepdims=True)
     return largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
 
 
 def cross_entropy(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Negative logarithm of the probability given to the true class, for each image.
+    """Computes the negative logarithm of the probability given to the true class, for each image.
 
     Args:
         y_true: True class numbers, shape (N,).

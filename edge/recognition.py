@@ -1,4 +1,4 @@
-"""From a picture to an answer: segmentation, preparation and the network, each with its own time."""
+"""Recognizes the garment in a picture: segments it, prepares it, and asks the network."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def scores_of(probabilities: np.ndarray, labels: Sequence[str]) -> list[Score]:
 def views(images_u8: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
     """Makes the versions of images that a network is asked about.
 
-    The mean answer to an image and its mirror image is better than either: on photographs by more than a
-    point (see the README).
+    The mean answer to an image and its mirror image is better than either (docs/photographs.md has the
+    figures).
 
     Args:
         images_u8: Shape (N, H, W).
@@ -183,14 +183,14 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
         ModelError: If the network computes outputs that are not finite.
         MissingPartError: If OpenCV is needed and not installed.
     """
-    opinions = preparations(picture, segmenter)
-    prepared = next(opinions)
+    ways = preparations(picture, segmenter)
+    prepared = next(ways)
     if prepared.image_u8 is None:
         return _recognition(prepared, NO_GARMENT, 0.0, None, classifier, dict(prepared.latency_ms))
     start = time.perf_counter()
     probabilities = answer_to(prepared.image_u8, classifier)
     latency_ms = {**prepared.latency_ms, "infer": (time.perf_counter() - start) * 1000}
-    if probabilities.max() < SURE and (other := next(opinions, None)) is not None:
+    if probabilities.max() < SURE and (other := next(ways, None)) is not None:
         start = time.perf_counter()
         # If the second way finds no garment, every class is equally probable. On garments that is rare.
         second = np.full_like(probabilities, 1 / len(probabilities))

@@ -106,14 +106,14 @@ def pack(model: Any) -> bytes:
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """The format's own name of an operator of an unpacked model, such as "CONV_2D"."""
+    """Returns the format's own name of an operator of an unpacked model, such as "CONV_2D"."""
     code = model.operatorCodes[operator.opcodeIndex]
     # Old files know only the first, a byte; it is a placeholder where the number is larger.
     return builtin_operator(max(code.deprecatedBuiltinCode, code.builtinCode))
 
 
 def builtin_operator(number: int) -> str:
-    """The format's own name of an operator from its number.
+    """Returns the format's own name of an operator from its number.
 
     Raises:
         ModelError: If the format has no operator of this number.

@@ -10,6 +10,9 @@ import numpy as np
 
 from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 
+# Seconds; at ten frames a second a frame then has half of the weight.
+_SETTLING_TIME_CONSTANT = 0.15
+
 
 @dataclass(frozen=True)
 class Smoothed:
@@ -31,7 +34,9 @@ class Smoother:
     The mean is exponential with a time constant in seconds, so it does not depend on the frame rate. A new
     label takes over when it has led the shown label by a margin for some time without interruption.
     "unknown" takes part like a class whose probability is always the threshold. The first garment after none
-    is named at once, and a garment that is out of sight for a short time is not forgotten.
+    is named at once. While it is carried into the picture it is seen in part and blurred, so for its first
+    half second the mean forgets faster and the label follows the mean without delay. A garment that is out
+    of sight for a short time is not forgotten.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Smoother:
         time_constant: float = 0.4,
         margin: float = 0.1,
         moment: float = 0.25,
+        settling: float = 0.5,
     ) -> None:
         """Starts without a garment in sight.
 
@@ -52,6 +58,7 @@ class Smoother:
                 averaging off.
             margin: Difference of mean probabilities, in [0, 1], by which a new label must lead.
             moment: Seconds for which a new label must lead, and for which a garment may be out of sight.
+            settling: Seconds after a garment came into sight, during which the label follows the mean.
         """
         self._names = [*labels, UNKNOWN]
         # Without a threshold "unknown" has -1, which is below every probability.
@@ -59,11 +66,13 @@ class Smoother:
         self._time_constant = time_constant
         self._margin = margin
         self._moment = moment
+        self._settling = settling
         self.reset()
 
     def reset(self) -> None:
         """Forgets all frames, because another scene begins."""
         self._mean: np.ndarray | None = None
+        self._first_seen = 0.0  # time of the first frame with the garment, in seconds
         self._last_seen = 0.0  # time of the last frame with a garment, in seconds
         self._shown = len(self._names) - 1  # index in _names; it counts from the first garment on
         self._challenger: int | None = None  # index of the class that leads the shown one
@@ -84,20 +93,28 @@ class Smoother:
                 self.reset()
                 return Smoothed(NO_GARMENT, None)
             return Smoothed(self._names[self._shown], self._mean)
+        if self._mean is None:
+            self._first_seen = time
         mean = self._mixed(time, probabilities.astype(np.float64))
         self._choose(time, [*mean, self._threshold])
         self._mean, self._last_seen = mean, time
         return Smoothed(self._names[self._shown], mean)
 
+    def _is_settling(self, time: float) -> bool:
+        return time - self._first_seen < self._settling
+
     def _mixed(self, time: float, probabilities: np.ndarray) -> np.ndarray:
         if self._mean is None or self._time_constant == 0:
             return probabilities
-        weight = 1 - math.exp(-(time - self._last_seen) / self._time_constant)
+        time_constant = self._time_constant
+        if self._is_settling(time):
+            time_constant = min(time_constant, _SETTLING_TIME_CONSTANT)
+        weight = 1 - math.exp(-(time - self._last_seen) / time_constant)
         return self._mean + weight * (probabilities - self._mean)
 
     def _choose(self, time: float, scores: Sequence[float]) -> None:
         leader = int(np.argmax(scores))
-        if self._mean is None:
+        if self._mean is None or self._is_settling(time):
             self._shown = leader
         lead = scores[leader] - scores[self._shown]
         if leader == self._shown or lead < self._margin:

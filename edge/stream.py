@@ -1,4 +1,7 @@
-"""A stream of answers: each frame of a source is recognized, and the answers are made steady over time."""
+"""A stream of answers: each frame of a source is recognized, and the answers are made steady over time.
+
+Still pictures are recognized one by one. The frames of a camera or a video are compared with the empty scene.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from garmentlite.edge.camera_recognizer import NOTHING_MOVED, CameraRecognizer
+from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.recognition import Recognition, scores_of
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.sinks.interface import Sighting, Sink
@@ -39,6 +44,7 @@ class GarmentStream:
         recognizer: Recognizer,
         *,
         smoother: Smoother | None = None,
+        box: GuideBox = DEFAULT_BOX,
     ) -> None:
         """Chooses the source; the `with` block opens it.
 
@@ -47,6 +53,7 @@ class GarmentStream:
                 object. A picture of a folder that cannot be read causes a Python warning.
             recognizer: Names the garment in each frame.
             smoother: Makes the answers steady; None makes one with the model's labels and threshold.
+            box: Where a garment is expected in the frames of a camera or a video.
 
         Raises:
             SourceError: If there is no such source.
@@ -57,6 +64,7 @@ class GarmentStream:
             recognizer.classifier.labels,
             unknown_threshold=recognizer.classifier.unknown_threshold,
         )
+        self._camera_recognizer = CameraRecognizer(recognizer, box)
         self._is_open = False
 
     def __enter__(self) -> Self:
@@ -88,16 +96,27 @@ class GarmentStream:
             )
         rate = FrameRate()
         scene = None
+        self._smoother.reset()
+        self._camera_recognizer.forget()
         for frame, capture_ms in _timed(self._source):
             if frame.name != scene:
                 self._smoother.reset()
                 scene = frame.name
-            recognition = self._recognizer.recognize(frame.picture())
+            recognition = self._answer_to(frame)
             steady = self._steadied(recognition, frame.time, capture_ms)
-            yield Sighting(frame, steady, rate.tick(time.perf_counter()))
+            box = self._camera_recognizer.box if frame.name is None else None
+            yield Sighting(frame, steady, rate.tick(time.perf_counter()), box)
+
+    def _answer_to(self, frame: Frame) -> Recognition:
+        """Recognizes a frame: a still picture by itself, any other one as a fixed camera's."""
+        if frame.name is not None:
+            return self._recognizer.recognize(frame.picture())
+        return self._camera_recognizer.recognize(frame.bgr, frame.time)
 
     def _steadied(self, recognition: Recognition, seconds: float, capture_ms: float) -> Recognition:
         """Replaces the label and the probabilities of one frame by the steady ones."""
+        if recognition.reason == NOTHING_MOVED:
+            self._smoother.reset()
         steady = self._smoother.update(seconds, recognition.probabilities)
         probabilities, labels = steady.probabilities, self._recognizer.classifier.labels
         return replace(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 def text_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str = "", gap: int = 2
 ) -> str:
-    """A table with a ruled head.
+    """Makes a table with a ruled head.
 
     Args:
         head: Titles of the columns, K of them.
         rows: Cells, K in each row.
-        align: "l" or "r" for each column, such as "lrrl". Beyond its end, the first column is set to the left
-            and the others to the right.
+        align: "l" or "r" for each column, such as "lrrl". If it is too short, the first column is set to the
+            left and the others to the right.
         gap: Spaces between two columns.
 
     Returns:

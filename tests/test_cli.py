@@ -1,4 +1,4 @@
-"""The command line: exit status, one sentence for each error, documents that parse, nothing lost."""
+"""Tests of the command line: exit status, one sentence for each error, valid JSON, and no lost results."""
 
 import csv
 import json
@@ -20,6 +20,7 @@ from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import attach
 from garmentlite.edge.npz import read_npz, write_npz
+from garmentlite.edge.shipped import default_model
 from garmentlite.edge.version import __version__
 
 COMMANDS = (
@@ -61,12 +62,20 @@ def pictures(tmp_path):
 def test_help_lists_every_command(run):
     stdout = run("--help").stdout
     assert all(f"  {name} " in stdout for name in COMMANDS)
-    assert "Exit status" in stdout
+    assert "exit status is 0" in stdout
+    assert "..." not in stdout.split("Commands:")[1]  # no sentence is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_shows_its_options(run, command):
-    assert "Usage: cli " + command in run(command, "--help").stdout
+    from typer.main import get_command
+
+    shown = run(command, "--help").stdout
+    parameters = get_command(cli.app).commands[command].params
+    names = [name for one in parameters for name in one.opts if name.startswith("--")]
+    assert "--help" not in names  # it would be found everywhere
+    missing = [name for name in names if not re.search(rf"{re.escape(name)}\b", shown)]
+    assert missing == []
 
 
 def test_help_of_train_shows_its_options_in_groups(run):
@@ -113,6 +122,11 @@ def test_error_of_the_program_keeps_its_traceback(run, monkeypatch):
     monkeypatch.setattr(cli, "_open_model", lambda *_: 1 / 0)
     result = CliRunner().invoke(cli.app, ["webcam", "--source", "test-pattern"])
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_webcam_box_outside_the_frame_is_refused(run):
+    error = run("webcam", "--source", "test-pattern", "--box", "0.5,0.5,0.6,0.6", expect=2).stderr
+    assert error.startswith("Error: --box 0.5,0.5,0.6,0.6 does not lie within the frame")
 
 
 def test_ctrl_c_anywhere_exits_2_and_not_as_a_failed_check(run, monkeypatch):
@@ -269,8 +283,15 @@ def test_classify_without_a_model_says_how_to_make_one(run, pictures, monkeypatc
     assert "'cli train'" in error
 
 
-def test_classify_uses_the_shipped_model_unless_told_otherwise(run, pictures):
-    run("classify", pictures / "tile.png")
+def test_classify_uses_the_shipped_model_unless_told_otherwise(run, pictures, monkeypatch):
+    def probabilities(*options):
+        line = json.loads(run("classify", pictures / "tile.png", "--json", *options).stdout)
+        return line["top_k"]
+
+    by_default = probabilities()
+    assert by_default == probabilities("--model", default_model())
+    other = default_model().with_name("weighted-cnn_int8.tflite")
+    assert by_default != probabilities("--model", other)
 
 
 @pytest.mark.parametrize(
@@ -693,7 +714,7 @@ def test_road_from_data_to_card(run, tiny, made_data_dir, tmp_path):
     assert "nothing to resume" in run("train", "--network", tiny, "-o", folder, "--resume").stdout
     assert (folder / "model.keras").read_bytes() == before
 
-    assert "Say what to make" in error_of(run("convert", folder, expect=2))
+    assert "No known format is named" in error_of(run("convert", folder, expect=2))
     converted = run("convert", folder, "--int8", "--ptq", *data)
     assert "* chosen." in converted.stdout
     assert "Next: cli verify" in converted.stdout
@@ -880,7 +901,7 @@ def test_train_broken_off_keeps_the_best_and_resumes_where_it_was(
     monkeypatch.setattr(fit, "train", interrupted)
     stopped = run(*arguments, "-o", folder, expect=2)
     assert "Interrupted: the best weights so far" in stopped.stderr
-    assert "--resume goes on" in stopped.stderr
+    assert "--resume continues the run" in stopped.stderr
     assert (folder / "model.keras").exists()
     assert not (folder / "metrics.json").exists()
     assert "not a finished run" in error_of(run("convert", folder, "--int8", expect=2))
@@ -1035,7 +1056,7 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     assert "gone.png, which cannot be read" in result.stderr
     assert "10 photographs have a label that is none of the classes (Umbrella 10)" in result.stderr
     assert "the network learns to be unsure of them" in result.stderr
-    assert "no sender on both sides" in result.stderr
+    assert "no sender is both trained on and held out" in result.stderr
     assert re.search(r"accuracy [\d.]+%, photographs [\d.]+, [\d.]+%", result.stderr)
     assert "legwear" in result.stdout
     assert not (folder / "tiles.npz").exists()
@@ -1152,7 +1173,9 @@ def test_convert_into_a_place_that_takes_no_files_is_said_before_the_work(
     ("options", "message"),
     [
         pytest.param(
-            (), "Say what to make, one or several of --int8, --int8-weights", id="nothing"
+            (),
+            "No known format is named; give one or several of --int8, --int8-weights",
+            id="nothing",
         ),
         pytest.param(
             ("--float16", "--ptq"), "--ptq applies to the int8 file; give --int8", id="ptq"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.errors import PictureError
+from garmentlite.edge.guide_box import GuideBox
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT, UNKNOWN
 from garmentlite.edge.overlay import NAMED, UNSURE, annotate, timing_texts
 from garmentlite.edge.recognition import Recognition, scores_of
@@ -142,3 +143,30 @@ def test_timing_texts_name_stages_and_rate():
     ]  # fmt: skip
     assert timing_texts({"infer": 1.0}, 0.0) == ["infer 1.0 ms"]
     assert timing_texts({}, 0.0) == []
+
+
+@pytest.mark.parametrize("size_wh", [(640, 480), (160, 120)], ids=str)
+def test_annotate_guide_box_invites_while_no_garment_is_seen(size_wh):
+    frame = np.full((size_wh[1], size_wh[0], 3), 90, np.uint8)
+    empty = nothing_found(np.zeros(frame.shape[:2], bool))
+    plain = annotate(frame, empty)
+    guided = annotate(frame, empty, guide_box=GuideBox(0.4, 0.5, 0.3, 0.3))
+    height, width = plain.shape[:2]
+    changed = np.argwhere((plain != guided).any(axis=-1)) / (height, width)
+    # Corners and the invitation lie in the box, and reach all its sides.
+    assert changed.min(axis=0) == pytest.approx((0.5, 0.4), abs=0.03)
+    assert changed.max(axis=0) == pytest.approx((0.8, 0.7), abs=0.03)
+
+
+def test_annotate_guide_box_keeps_quiet_while_a_garment_is_seen():
+    frame, mask = np.full((480, 640, 3), 90, np.uint8), garment_mask(480, 640)
+    box = GuideBox(0.4, 0.3, 0.3, 0.5)
+    invited = annotate(frame, nothing_found(mask), guide_box=box)
+    named = annotate(frame, recognition_of("Coat", mask), guide_box=box)
+    rows, columns = box.pixels((480, 640))
+    middle = slice(
+        (columns.start + columns.stop) // 2 - 40, (columns.start + columns.stop) // 2 + 40
+    )
+    lower_edge = slice(rows.stop - 40, rows.stop - 4)
+    assert (invited[lower_edge, middle] == 255).any()
+    assert not (named[lower_edge, middle] == 255).any()

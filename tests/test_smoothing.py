@@ -27,7 +27,7 @@ def test_update_without_garment_from_the_start_says_so():
 
 
 def test_update_mean_after_ln2_time_constants_is_half_way():
-    smoother = Smoother(LABELS, time_constant=2.0)
+    smoother = Smoother(LABELS, time_constant=2.0, settling=0)
     smoother.update(10.0, SHIRT)
     smoothed = smoother.update(10.0 + 2.0 * math.log(2), COAT)
     np.testing.assert_allclose(smoothed.probabilities, [0.5, 0.5, 0.0], atol=1e-12)
@@ -35,7 +35,7 @@ def test_update_mean_after_ln2_time_constants_is_half_way():
 
 @pytest.mark.parametrize("frames_per_second", [2, 10, 100])
 def test_update_mean_does_not_depend_on_the_frame_rate(frames_per_second):
-    smoother = Smoother(LABELS, time_constant=0.5)
+    smoother = Smoother(LABELS, time_constant=0.5, settling=0)
     smoother.update(0.0, SHIRT)
     for number in range(1, frames_per_second + 1):
         smoothed = smoother.update(number / frames_per_second, COAT)
@@ -85,7 +85,7 @@ def test_update_mean_does_not_depend_on_the_frame_rate(frames_per_second):
     ],
 )
 def test_update_label_changes_only_when_it_should(answers, expected):
-    smoother = Smoother(LABELS, time_constant=0, margin=0.2, moment=0.4)
+    smoother = Smoother(LABELS, time_constant=0, margin=0.2, moment=0.4, settling=0)
     arrays = [
         (time, None if answer is None else np.asarray(answer, np.float32))
         for time, answer in answers
@@ -94,7 +94,9 @@ def test_update_label_changes_only_when_it_should(answers, expected):
 
 
 def test_update_unknown_competes_at_the_threshold():
-    smoother = Smoother(LABELS, unknown_threshold=0.6, time_constant=0, margin=0.1, moment=0.0)
+    smoother = Smoother(
+        LABELS, unknown_threshold=0.6, time_constant=0, margin=0.1, moment=0.0, settling=0
+    )
     answers = [
         (0.0, np.array([0.60, 0.3, 0.1])),  # at the threshold: named
         (0.1, np.array([0.55, 0.3, 0.15])),  # 0.05 below, less than the margin: still named
@@ -114,6 +116,34 @@ def test_update_during_short_absence_keeps_the_mean():
     smoother = Smoother(LABELS, moment=0.4)
     smoother.update(0.0, SHIRT)
     np.testing.assert_array_equal(smoother.update(0.1, None).probabilities, SHIRT)
+
+
+@pytest.mark.parametrize("frames_per_second", [5, 10, 30])
+def test_update_right_answer_stands_half_a_second_after_an_empty_scene(frames_per_second):
+    smoother = Smoother(LABELS)
+    times = [number / frames_per_second for number in range(3 * frames_per_second + 1)]
+    # Nothing for a second; then the garment comes in, seen in part and surely wrong for 0.2 seconds.
+    answers = [(t, None if t < 1 else BAG if t < 1.2 else COAT) for t in times]
+    shown = dict(zip(times, labels_over_time(smoother, answers), strict=True))
+    assert {label for t, label in shown.items() if t < 1} == {NO_GARMENT}
+    assert shown[1.0] == "Bag"  # "no garment" is left at once
+    assert {label for t, label in shown.items() if t >= 1.5} == {"Coat"}
+
+
+@pytest.mark.parametrize("frames_per_second", [5, 10, 30])
+def test_update_old_answer_is_gone_half_a_second_after_the_garment(frames_per_second):
+    smoother = Smoother(LABELS)
+    times = [number / frames_per_second for number in range(3 * frames_per_second + 1)]
+    answers = [(t, COAT if t < 2 else None) for t in times]
+    shown = dict(zip(times, labels_over_time(smoother, answers), strict=True))
+    assert {label for t, label in shown.items() if t >= 2.5} == {NO_GARMENT}
+
+
+def test_update_settled_garment_is_held_against_a_wrong_moment():
+    smoother = Smoother(LABELS)
+    answers = [(number / 10, COAT) for number in range(20)]
+    answers += [(2.0, BAG), (2.1, BAG), (2.2, COAT), (2.3, COAT)]
+    assert set(labels_over_time(smoother, answers)) == {"Coat"}
 
 
 def test_reset_forgets_the_scene():

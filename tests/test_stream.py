@@ -1,4 +1,4 @@
-"""Streams of answers: steadiness, scenes, limits, and that the source is always closed."""
+"""Tests of streams of answers: smoothing, scenes, limits, and a source that is always closed."""
 
 import io
 import json
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from garmentlite.edge.camera_recognizer import NOTHING_NEW
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import SourceError
+from garmentlite.edge.guide_box import GuideBox
 from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
@@ -116,6 +118,36 @@ def test_run_folder_answers_each_picture_on_its_own(recognizer, tmp_path):
         assert line["name"] == str(path)
         for key in ("label", "confidence", "top_k", "preparation"):
             assert line[key] == alone[key]
+
+
+def test_run_still_pictures_are_recognized_as_by_the_recognizer(recognizer, tmp_path):
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        Image.fromarray(draw_scene("Bag", rng).rgb).save(tmp_path / f"{number}.png")
+    sink = ListSink()
+    run(GarmentStream(open_source(str(tmp_path)), recognizer), [sink])
+    for sighting in sink.sightings:
+        alone = recognizer.recognize(sighting.frame.picture())
+        assert sighting.guide_box is None
+        np.testing.assert_array_equal(sighting.recognition.mask, alone.mask)
+        np.testing.assert_array_equal(sighting.recognition.image_u8, alone.image_u8)
+
+
+def test_run_moving_pictures_have_the_guide_box(recognizer):
+    box, sink = GuideBox(0.1, 0.1, 0.5, 0.5), ListSink()
+    run(GarmentStream(ListSource([boxed_frame(0.0)]), recognizer, box=box), [sink])
+    assert sink.sightings[0].guide_box == box
+
+
+def test_run_again_forgets_the_scene(recognizer):
+    frames = [blank_frame(number / 10) for number in range(20)]
+    stream = GarmentStream(ListSource(frames), recognizer)
+    for _ in range(2):
+        sink = ListSink()
+        run(stream, [sink])
+        reasons = [sighting.recognition.reason for sighting in sink.sightings]
+        assert reasons[0] != NOTHING_NEW
+        assert reasons[-1] == NOTHING_NEW
 
 
 def test_run_smooths_frames_of_one_scene(recognizer):

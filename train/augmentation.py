@@ -1,7 +1,7 @@
-"""Augmentation: random changes of the training images, made anew for every batch.
+"""Augmentation: random changes of the training images, drawn again for every batch.
 
 It uses Pillow and NumPy on uint8 images and is never part of a saved network. So the same seed gives the same
-images under every Keras backend, and a run that was broken off continues with the images it would have seen.
+images under every Keras backend, and a run that was interrupted continues with the images it would have seen.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Augmentation:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views of an image that a network trained with it can be asked about.
+        """The views of an image that a network trained with this augmentation can be asked about.
 
         A network that saw mirrored images in training answers better when the mean of its answers to the
         image itself, "plain", and to the "mirrored" image is taken.
@@ -45,7 +45,7 @@ class Augmentation:
 
 
 def augment(images_u8: np.ndarray, limits: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Randomly rotated, sheared, zoomed and shifted copies of images.
+    """Makes randomly rotated, sheared, zoomed and shifted copies of images.
 
     Pixels from outside the image are 0, the background of Fashion-MNIST. (The default of Keras' layers
     mirrors the garment at the border instead.) The nearest pixel is taken, without interpolation, since
@@ -98,7 +98,7 @@ def _erase(images_u8: np.ndarray, probability: float, rng: np.random.Generator) 
 def _inverse_affine(
     count: int, height: int, width: int, limits: Augmentation, rng: np.random.Generator
 ) -> np.ndarray:
-    """The coefficients of Pillow's AFFINE for each image, shape (N, 6): from the result to the source."""
+    """Computes the coefficients of Pillow's AFFINE, from result to source, for each image: shape (N, 6)."""
     angle, shift_x, shift_y, shear, zoom_x, zoom_y = rng.uniform(-1, 1, (6, count))
     angle = np.deg2rad(limits.rotation * angle)
     shear = limits.shear * shear

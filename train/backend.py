@@ -1,4 +1,4 @@
-"""The training backend: starting Keras quietly, repeatable results, and what a run's files say about it."""
+"""Starts the training backend quietly, makes its results repeatable, and describes it for a run's files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def start(
     """Imports Keras and its backend without the messages that they print while they start.
 
     Args:
-        more: Further modules that the work will need; a missing one is reported before the work begins.
+        more: Further modules that are needed; a missing one is reported before the work begins.
         distribute: Whether to join the other machines of a distributed training, which must be done before
             any device is used.
         say: Called with a sentence before the start, which takes some seconds.
@@ -61,7 +61,7 @@ def make_deterministic(seed: int) -> None:
 
 
 def device_description() -> str:
-    """The hardware that training runs on, for people: the backend, its version and the processors."""
+    """Describes the hardware that training runs on: the backend, its version and the processors."""
     import keras
 
     backend = keras.backend.backend()
@@ -84,7 +84,7 @@ def device_description() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
+    """Lists the versions of the packages that a result depends on."""
     import keras
     import numpy as np
 

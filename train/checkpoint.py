@@ -1,6 +1,6 @@
 """The state of a run and its checkpoint file: weights, optimizer, history and the best weights so far.
 
-A run that was broken off and resumed from its checkpoint takes the same steps as one that was not.
+A run that was interrupted and resumed from its checkpoint takes the same steps as one that was not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 PURPOSE = "checkpoint"
-_WAY_OUT = "delete the run's folder or start anew with --force"
+_WAY_OUT = "delete the run's folder or start again with --force"
 
 
 @dataclass
@@ -36,7 +36,7 @@ class PartialEpoch:
     accuracy: float = 0.0
 
     def and_then(self, steps: int, images: int, logs: dict[str, Any]) -> PartialEpoch:
-        """This part together with the steps that follow it; `logs` holds the means of those."""
+        """Adds the steps that follow this part; `logs` holds the means of those."""
         return PartialEpoch(
             self.steps + steps,
             self.images + images,
@@ -53,7 +53,7 @@ class State:
         config: Configuration of the run.
         model: The network in training, compiled.
         history: The epochs that are finished.
-        best: The weights to keep so far; None before the first epoch is finished.
+        best: The best weights so far; None before the first epoch is finished.
         losses: Loss of every training image, where easy images rest.
         partial: The current epoch as far as it is done.
     """
@@ -129,7 +129,7 @@ def _read(path: Path, config: TrainConfig) -> Archive:
         different = [name for name in ours if ours[name] != theirs.get(name)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(_cannot_resume(path, error)) from error
-    # More epochs than before are welcome: that is a way to continue a run.
+    # More epochs than before are allowed: that is a way to continue a run.
     for name in different:
         if name != "epochs":
             raise DataError(
@@ -140,7 +140,7 @@ def _read(path: Path, config: TrainConfig) -> Archive:
 
 
 def _from_0_1_0(arrays: dict[str, np.ndarray]) -> Archive:
-    """A checkpoint of version 0.1.0, whose labels are the keys of the class weights."""
+    """Reads a checkpoint of version 0.1.0, whose labels are the keys of the class weights."""
     document = json.loads(str(arrays.pop("document")))
     config = {"labels": list(document["config"]["class_weights"])} | document["config"]
     partial = PartialEpoch(**document["partial"])

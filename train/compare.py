@@ -1,9 +1,10 @@
-"""Comparison of runs: which class gains, which pays for it, and which difference may be chance.
+"""Compares runs: which classes gain, which lose, and which differences may be chance.
 
-The stored figures are those of the test set, which is not read again here. Two runs differ in a figure if the
-difference is above two standard errors. These are the standard errors of two independent samples; since the
-runs saw the same images, the true error is smaller, and the rule is cautious. If both networks are at hand,
-the validation images on which one is right and the other wrong are counted: that shows smaller differences.
+The stored figures are those of the test set, which is not read again here. Two runs differ in a figure if
+the difference is above two standard errors. These are the standard errors of two independent samples. Since
+the runs were measured on the same images, the true error is smaller, and the rule is cautious. If both
+networks are at hand, the validation images on which one is right and the other wrong are counted, which
+shows smaller differences.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Measured:
         return int(np.nanargmin(self.recall))
 
     def as_document(self) -> dict[str, Any]:
-        """The figures as JSON can hold them."""
+        """Makes a JSON document of the figures."""
         return {
             "run": self.name,
             "path": str(self.path),
@@ -125,7 +126,7 @@ class Change:
         return f"{self.before:.1%} -> {self.after:.1%}"
 
     def as_document(self) -> dict[str, Any]:
-        """The change as JSON can hold it."""
+        """Makes a JSON document of the change."""
         figures = {name: metrics.defined(value) for name, value in asdict(self).items()}
         return figures | {
             "difference": metrics.defined(self.difference),
@@ -135,7 +136,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """One run against the first.
+    """The difference between one run and the first.
 
     Attributes:
         first: The baseline.
@@ -153,20 +154,20 @@ class Difference:
 
     @property
     def gains(self) -> list[int]:
-        """Classes whose recall rose beyond chance; the largest gain first."""
+        """Classes whose recall rose by more than chance; the largest gain first."""
         gained = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(gained, key=lambda i: -self.recall[i].difference)
         return [i for i in order if self.recall[i].difference > 0]
 
     @property
     def losses(self) -> list[int]:
-        """Classes whose recall fell beyond chance; the largest loss first."""
+        """Classes whose recall fell by more than chance; the largest loss first."""
         lost = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(lost, key=lambda i: self.recall[i].difference)
         return [i for i in order if self.recall[i].difference < 0]
 
     def sentences(self) -> list[str]:
-        """Which classes gain, which lose, how accuracy changes, and what may be chance."""
+        """Says which classes gain, which lose, how accuracy changes, and what may be chance."""
         labels = self.first.labels
         said = [
             f"{labels[i]} gains {100 * self.recall[i].difference:.1f} points of recall "
@@ -202,7 +203,7 @@ class Difference:
         return said
 
     def _payment(self, class_id: int) -> str:
-        """How much recall a class lost, and to which class."""
+        """Says how much recall a class lost, and to which class."""
         labels = self.first.labels
         moved = self.other.confusion[class_id] - self.first.confusion[class_id]
         moved[class_id] = 0
@@ -216,7 +217,7 @@ class Difference:
         return f"{name}, {moved[to]} more of its images taken for {labels[to]}"
 
     def as_document(self) -> dict[str, Any]:
-        """The comparison as JSON can hold it."""
+        """Makes a JSON document of the comparison."""
         labels = self.first.labels
         return {
             "first": self.first.name,
@@ -243,14 +244,14 @@ class Comparison:
     class_id: int
 
     def as_document(self) -> dict[str, Any]:
-        """The comparison as JSON can hold it."""
+        """Makes a JSON document of the comparison."""
         return {
             "runs": [run.as_document() for run in self.runs],
             "differences": [difference.as_document() for difference in self.differences],
         }
 
     def as_text(self) -> str:
-        """A table, in which * marks a difference beyond chance, and the differences in words."""
+        """Writes a table, in which * marks a difference that is more than chance, and sentences about it."""
         first, differences = self.runs[0], self.differences
         head = ["", first.name]
         macro = ["macro recall", _percent(first.macro_recall)]
@@ -300,7 +301,7 @@ class Paired:
         return not abs(self.gained - self.lost) > STANDARD_ERRORS * error
 
     def as_document(self) -> dict[str, Any]:
-        """The counts as JSON can hold them."""
+        """Makes a JSON document of the counts."""
         return asdict(self) | {"may_be_chance": self.may_be_chance}
 
 
@@ -311,7 +312,7 @@ class TradeOff:
     Attributes:
         recall: Every value that the recall of the class can have, float64, shape (M,), rising.
         accuracy: The highest accuracy with that recall, float64, shape (M,).
-        here: Recall and accuracy of the network as it is.
+        here: Recall and accuracy of the network without an offset.
     """
 
     recall: np.ndarray
@@ -327,7 +328,7 @@ def read(paths: Sequence[Path]) -> list[Measured]:
             taken. Runs are named by the last part of the path, or by all of it if two names were alike.
 
     Raises:
-        DataError: If a run is not finished, or a file is no card.
+        DataError: If a run is not finished, or a file is not a card.
         OptionError: If they do not have the same classes.
     """
     short = [
@@ -371,7 +372,7 @@ def compare_runs(paths: Sequence[Path], class_name: str) -> Comparison:
         class_name: Name of the class whose precision and trade-off are shown.
 
     Raises:
-        OptionError: If there are fewer than two runs, they have other classes, or none is called so.
+        OptionError: If there are fewer than two runs, their classes differ, or no class has this name.
         DataError: If one is not finished.
     """
     if len(paths) < 2:
@@ -446,7 +447,7 @@ def trade_off(y_true: np.ndarray, logits: np.ndarray, class_id: int) -> TradeOff
 
 
 def _document_of(path: Path) -> Any:
-    """The figures on the test images, a document by `metrics.summary`."""
+    """Finds the figures on the test images, a document by `metrics.summary`."""
     keys: tuple[str, ...] = ("test",)
     if path.is_dir():
         document = runs.read_json(path, runs.METRICS)
@@ -480,7 +481,7 @@ def _lowest_recall(run: Measured) -> str:
 
 
 def _row(name: str, before: float, changes: Sequence[Change]) -> list[str]:
-    """Cells of one figure: of the first run, then of each other run with the difference in points."""
+    """Makes the cells of one figure: of the first run, then of each other run with the difference."""
     cells = [name, _percent(before)]
     for change in changes:
         mark = " " if change.may_be_chance else "*"
@@ -489,7 +490,7 @@ def _row(name: str, before: float, changes: Sequence[Change]) -> list[str]:
 
 
 def _changes(first: np.ndarray, other: np.ndarray, *, axis: int) -> list[Change]:
-    """The diagonal over the sums along an axis, for each class."""
+    """Computes the diagonal over the sums along an axis, for each class."""
     return [
         change_of_share(before, after)
         for before, after in zip(
@@ -501,7 +502,7 @@ def _changes(first: np.ndarray, other: np.ndarray, *, axis: int) -> list[Change]
 
 
 def change_of_share(before: tuple[int, int], after: tuple[int, int]) -> Change:
-    """The change from one share to another, each given as (part, whole)."""
+    """Computes the change from one share to another, each given as (part, whole)."""
     shares = [part / whole if whole else math.nan for part, whole in (before, after)]
     variances = [
         share * (1 - share) / whole if whole else math.nan

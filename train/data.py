@@ -1,4 +1,4 @@
-"""Fashion-MNIST: found or downloaded, checked and split; with NumPy and the standard library alone."""
+"""Finds or downloads Fashion-MNIST, checks it and splits it; needs only NumPy and the standard library."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
     for folder in (DEBIAN_FOLDER, cache_folder()):
         if all(_file_in(folder, name) for name in MD5):
             return folder
-    require_writable(cache_folder())  # before 30 MB are downloaded for nothing
+    require_writable(cache_folder())  # checked before 30 MB are downloaded
     _obtain(cache_folder(), say)
     return cache_folder()
 
 
 def cache_folder() -> Path:
-    """The folder for downloads, below `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Returns the folder for downloads, below `$XDG_CACHE_HOME` or `~/.cache`."""
     return cache_root() / "fashion-mnist"
 
 
@@ -178,7 +178,7 @@ def as_input(images_u8: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The content of Fashion-MNIST, as `cli data` reports it.
+    """What Fashion-MNIST contains, as `cli data` reports it.
 
     Attributes:
         folder: The folder of the files.
@@ -186,7 +186,7 @@ class DataReport:
         counts: Number of training and of test images by label.
         duplicates_train: Number of training images that repeat an earlier training image bit for bit.
         duplicates_test: The same number within the test set.
-        overlap: Number of test images that are in the training set, too.
+        overlap: Number of test images that are also in the training set.
     """
 
     folder: str
@@ -197,7 +197,7 @@ class DataReport:
     overlap: int
 
     def as_text(self) -> str:
-        """The report for people."""
+        """Writes the report for people."""
         table = text_table(
             ["class", "train", "test"],
             [[label, f"{train:,}", f"{test:,}"] for label, (train, test) in self.counts.items()],
@@ -229,7 +229,7 @@ def inspect(data: FashionMnist) -> DataReport:
 
 
 def _as_rows(images: np.ndarray) -> np.ndarray:
-    """Each image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
+    """Views each image as one opaque value, shape (N,), so that NumPy sorts and compares whole images."""
     rows = np.ascontiguousarray(images.reshape(len(images), -1))
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
 
@@ -242,7 +242,7 @@ def _file_in(folder: Path, name: str) -> Path | None:
 
 
 def _gunzip(content: bytes) -> bytes:
-    """The decompressed bytes, of which no more than one beyond the limit are ever in memory."""
+    """Decompresses, with no more than one byte beyond the limit in memory at any time."""
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
         unpacked = packed.read(LARGEST_BYTES + 1)
     if len(unpacked) > LARGEST_BYTES:

@@ -1,4 +1,4 @@
-"""Diagnosis of a training run that cannot succeed, with its likely cause.
+"""Stops a training run that cannot succeed, and names the likely cause.
 
 A network that stays at chance looks the same whatever the reason. Two cheap measurements tell the reasons
 apart: the loss before the first step, and the accuracy of a classifier that compares an image with the mean
@@ -195,7 +195,7 @@ class Overfitting:
         )
 
     def as_document(self) -> dict[str, Any]:
-        """The figures as JSON can hold them."""
+        """Makes a JSON document of the figures."""
         return asdict(self)
 
 
@@ -218,14 +218,14 @@ def overfitting(history: Sequence[Epoch]) -> Overfitting:
 
 
 def start_loss(y: np.ndarray, logits: np.ndarray) -> float:
-    """Mean cross entropy, in nats; infinite in place of NaN."""
+    """Computes the mean cross entropy, in nats; infinite in place of NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         loss = metrics.log_loss(y, logits)
     return loss if math.isfinite(loss) else math.inf
 
 
 def _class_means(x: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
-    """The mean image of each class, float64, shape (C, H * W); infinite for a class without images."""
+    """Computes each class's mean image, float64, shape (C, H * W); infinite for a class without images."""
     flat = x.reshape(len(x), -1)
     means = np.full((classes, flat.shape[1]), np.inf)
     for class_id in np.unique(y):

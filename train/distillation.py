@@ -1,4 +1,4 @@
-"""Distillation: learning from the answers of larger networks, or of several."""
+"""Distillation: makes training targets from the predictions of larger networks, or of several."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SHARE = 0.9  # of the teachers in the target; the label has the rest
 _CHUNK = 5000  # images between two reports of progress
 _PURPOSE = "cache of the teachers' answers"
 
-# Called with the number of images that are done and the number of all.
+# Called with the number of images that are done and their total.
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Networks whose mean answer is learned.
+    """Networks whose mean prediction is learned.
 
     Attributes:
         models: Networks from (N, 28, 28, 1) in [0, 1] to logits (N, C).
@@ -84,7 +84,7 @@ def soft_targets(
         images_u8: Clean training images, uint8, shape (N, H, W).
         y_true: Their class numbers, shape (N,).
         cache: File that keeps the teachers' probabilities, so that a resumed run need not ask again.
-        on_progress: Called with the number of images done and of all, counted over the networks.
+        on_progress: Called with the number of images done and their total, counted over the networks.
 
     Returns:
         Probabilities, float32, shape (N, C).
@@ -119,7 +119,7 @@ def _mean_probabilities(
 
 
 def _read_cache(path: Path, about: Mapping[str, object]) -> np.ndarray | None:
-    """The teachers' probabilities; None for a cache of version 0.1.0, which is made anew."""
+    """Reads the teachers' probabilities; None for a cache of version 0.1.0, which is made anew."""
     if read_0_1_0(path, "probabilities") is not None:
         return None
     archive = read_npz(path, _PURPOSE, "delete it, and the teachers are asked again")

@@ -1,4 +1,4 @@
-"""Training on several devices: Keras' own distribution on JAX, tf.distribute on TensorFlow.
+"""Trains on several devices, by Keras' own distribution on JAX and by tf.distribute on TensorFlow.
 
 Each batch is split among the devices and every device holds all weights, so a step is the same as on one
 device, except for the order of sums. On JAX the devices may belong to several machines: the same command
@@ -42,7 +42,7 @@ class Devices:
     machines: int = 1
 
     def share_of(self, batch: np.ndarray) -> np.ndarray:
-        """The part of a batch that this machine computes; every machine is given the whole batch."""
+        """Takes the part of a batch that this machine computes; every machine is given the whole batch."""
         part = len(batch) // self.machines
         return batch[self.machine * part : (self.machine + 1) * part]
 
@@ -51,7 +51,7 @@ ONE_DEVICE = Devices(1, nullcontext)
 
 
 def join_machines() -> None:
-    """Waits for the other machines, if the environment names any; must come before any use of a device.
+    """Waits for the other machines, if the environment names any; call it before any use of a device.
 
     Raises:
         OptionError: If they cannot be reached, or the backend is not JAX.
@@ -79,7 +79,7 @@ def join_machines() -> None:
 
 
 def all_devices() -> Devices:
-    """All GPUs, or without GPUs all devices that the backend sees; see `join_machines`.
+    """Collects all GPUs, or without GPUs all devices that the backend sees; see `join_machines`.
 
     Raises:
         OptionError: If the backend is neither TensorFlow nor JAX.

@@ -1,4 +1,4 @@
-"""Pictures without a garment: pieces of the ground around one, enlarged to pictures of their own."""
+"""Makes pictures without a garment from pieces of background around a garment."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _DISTANCE = 4  # pixels between a piece and the garment, whose outline may be a 
 def piece_of_ground(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator | None = None
 ) -> np.ndarray | None:
-    """A piece without garment in the picture's proportions, enlarged to its size.
+    """Cuts out a piece of background in the picture's proportions, enlarged to the picture's size.
 
     Args:
         rgb: uint8, shape (H, W, 3).
         mask: bool, shape (H, W), True on the garment.
-        rng: Chooses the size among those there are, and the place; without it, the largest and first is
-            taken.
+        rng: Chooses the size among those that fit, and the place; without it, the largest and first piece
+            is taken.
 
     Returns:
-        uint8, shape (H, W, 3); None where no piece of `SMALLEST` is free of garment.
+        uint8, shape (H, W, 3); None if no piece of `SMALLEST` is free of garment.
     """
     cv2 = load_opencv()
     kernel = np.ones((3, 3), np.uint8)
@@ -45,13 +45,13 @@ def piece_of_ground(
 def around(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator, count: int
 ) -> list[Picture]:
-    """Pieces of the ground around a garment as pictures; fewer than `count` where it leaves no room.
+    """Cuts out pieces of background around a garment as pictures; fewer than `count` if there is no room.
 
     Args:
         rgb: uint8, shape (H, W, 3).
         mask: bool, shape (H, W), True on the garment.
-        rng: Of their sizes and places.
-        count: How many at most.
+        rng: Chooses their sizes and places.
+        count: Maximum number of pieces.
     """
     pieces = [piece_of_ground(rgb, mask, rng) for _ in range(count)]
     return [Picture(piece) for piece in pieces if piece is not None]

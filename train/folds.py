@@ -1,4 +1,4 @@
-"""Dealing photographs to folds, so that a part of them can be held out."""
+"""Splits photographs into folds, so that a part of them can be held out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def assign_folds(
     checksums: Sequence[str],
     count: int,
 ) -> np.ndarray:
-    """Deals photographs to folds: related photographs stay together, every label is spread evenly.
+    """Splits photographs into folds: related ones stay together, and every label is spread evenly.
 
     The photographs of one contributor stay together, and so do files with the same bytes. The split is
     the same for every run, so that runs with different seeds are compared on the same photographs.
 
     Args:
         y: Label of each photograph, shape (N,); any integers.
-        contributors: Who took each photograph; empty where it is not known.
+        contributors: Who took each photograph; empty if it is not known.
         checksums: Checksum of each file.
         count: Number of folds, at least 2.
 
@@ -54,7 +54,7 @@ def assign_folds(
 
 
 def _units(contributors: Sequence[str], checksums: Sequence[str]) -> np.ndarray:
-    """Number of the unit that each photograph stays together with, int64, shape (N,)."""
+    """Numbers the photographs that stay together with the same number, int64, shape (N,)."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:

@@ -53,7 +53,7 @@ class Epoch:
         return self.val_loss if self.photo_loss is None else (self.val_loss + self.photo_loss) / 2
 
     def in_words(self) -> str:
-        """One line for the terminal."""
+        """Describes the epoch in one line for the terminal."""
         photographs = ""
         if self.photo_loss is not None:
             photographs = f", photographs {self.photo_loss:.4f}, {self.photo_accuracy:.2%}"
@@ -64,12 +64,12 @@ class Epoch:
 
 
 def epochs_since_best(history: Sequence[Epoch]) -> int:
-    """How many epochs follow the best one; 0 for an empty history."""
+    """Counts the epochs after the best one; 0 for an empty history."""
     return next((i for i, epoch in enumerate(reversed(history)) if epoch.best), 0)
 
 
 def epochs_since_change(history: Sequence[Epoch]) -> int:
-    """How many epochs follow the best one or the last change of the learning rate, whichever is later."""
+    """Counts the epochs after the best one or the last change of the learning rate, the later one."""
     rates = [epoch.learning_rate for epoch in history]
     at_this_rate = next(
         (i for i, rate in enumerate(reversed(rates)) if rate != rates[-1]), len(rates)

@@ -1,4 +1,4 @@
-"""The losses and the accuracy of training, as Keras computes them."""
+"""The losses and the accuracy of training, as tensor functions for Keras."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def group_hits(y_true: Any, logits: Any) -> Any:
 
 
 def loss_and_accuracy(*, soft: bool, has_groups: bool) -> tuple[Any, Any]:
-    """The loss and the accuracy that fit the targets, for `keras.Model.compile`.
+    """Chooses the loss and the accuracy that fit the targets, for `keras.Model.compile`.
 
     Args:
         soft: Whether the targets are probabilities, shape (N, C), in place of class numbers, shape (N,).

@@ -1,4 +1,4 @@
-"""The optimizer Muon for convolutions: every step of a kernel is made orthogonal."""
+"""The optimizer Muon for convolutions, which makes every step of a kernel orthogonal."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ConvMuon(keras.optimizers.Muon):
         return not (len(variable.shape) == 4 and variable.shape[2] > 1)
 
     def zeropower_via_newtonschulz5(self, x: keras.KerasTensor, steps: int) -> keras.KerasTensor:
-        """The kernel, shape (height, width, inputs, outputs), with all singular values near 1."""
+        """Makes all singular values of a kernel, shape (height, width, inputs, outputs), nearly 1."""
         matrix = ops.reshape(x, (-1, x.shape[-1]))
         return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
 
     def lr_adjust(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The step times 0.2 and the root of the longer side, which makes it as large as a step of Adam."""
+        """Scales the step by 0.2 and the root of the longer side, as large as a step of Adam."""
         rows = x.shape[0] * x.shape[1] * x.shape[2]
         return x * (self.rms_rate * max(rows, x.shape[3]) ** 0.5)

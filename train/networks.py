@@ -35,7 +35,7 @@ class Network:
 
 
 def _plain(epochs: int, batch_size: int) -> Recipe:
-    """The recipe of the tutorials: Adam at one rate, no augmentation, a fixed number of epochs."""
+    """Makes the usual recipe of tutorials: Adam at one rate, no augmentation, a fixed number of epochs."""
     return Recipe(epochs=epochs, batch_size=batch_size, schedule="constant")
 
 

@@ -1,4 +1,4 @@
-"""How well a network recognises the held-out photographs, whose labels may stand for several classes."""
+"""Measures how well a network recognises held-out photographs, whose labels may be groups of classes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PhotoFigures:
     answers: np.ndarray
 
     def as_document(self) -> dict[str, Any]:
-        """The figures as JSON can hold them."""
+        """Makes a JSON document of the figures."""
         support = self.answers.sum(axis=1)
         known = [recall for recall in self.recall if recall is not None]
         return {
@@ -83,7 +83,7 @@ def measure(
 
 
 def group_cross_entropy(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """-log of the summed probability of several classes; cross entropy where it is one class.
+    """Computes -log of the summed probability of several classes, the cross entropy if it is one class.
 
     Args:
         logits: Float, shape (N, C).
@@ -97,13 +97,13 @@ def group_cross_entropy(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def group_weights(photos: PhotoSet, class_weights: np.ndarray) -> np.ndarray:
-    """Factor of the loss by group: its own times the mean of those of its classes; float32, shape (G,)."""
+    """Computes each group's factor of the loss: its own times its classes' mean; float32, shape (G,)."""
     means = (photos.members * class_weights).sum(axis=1) / photos.members.sum(axis=1)
     return (photos.factors * means).astype(np.float32)
 
 
 def photographs_table(document: dict[str, Any]) -> str:
-    """The figures as text, from `PhotoFigures.as_document` as a run keeps it in metrics.json."""
+    """Writes the figures as text, from `PhotoFigures.as_document` as a run keeps it in metrics.json."""
     rows = [
         [
             row["label"],

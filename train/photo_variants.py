@@ -1,4 +1,4 @@
-"""Variants of a photograph: how other takes, with another light, distance and mask, would have come out.
+"""Makes variants of a photograph, as if it had been taken with another light, distance and mask.
 
 A photograph shows one light and one outline. The variants are made at the photograph's own size, before the
 steps that lead to 28x28, so that they pass through these steps as real photographs do.
@@ -46,7 +46,7 @@ _ODDS = {
 def another_take(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The garment as another photograph and another segmentation of it might show it.
+    """Changes a photograph and its mask as another photograph and segmentation of the garment might differ.
 
     Args:
         rgb: uint8, shape (H, W, 3). Not changed.
@@ -66,7 +66,7 @@ def another_take(
 def _near(
     rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The garment and its surroundings, at the size of a distance to the camera; mirrored or not."""
+    """Crops the garment and its surroundings to a size that fits a distance to the camera; may mirror it."""
     cv2 = load_opencv()
     x, y, width, height = box_of(mask)
     margin = round(SURROUNDINGS * max(width, height))
@@ -104,7 +104,7 @@ def _turned(
 
 
 def _exposed(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture after lens, sensor and file: light and its colour, gamma, blur, noise, JPEG."""
+    """Changes a picture as lens, sensor and file do: light and its colour, gamma, blur, noise, JPEG."""
     from PIL import Image
 
     cv2 = load_opencv()
@@ -130,7 +130,7 @@ def _exposed(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _spoiled(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mask with the errors that segmenters make."""
+    """Changes a mask by the errors that segmenters make."""
     cv2 = load_opencv()
     x, y, width, height = box_of(mask)
     side = max(width, height)
@@ -164,7 +164,7 @@ def _spoiled(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _blob(mask: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """An ellipse about a place on the outline; bool, in the shape of the mask."""
+    """Draws an ellipse about a place on the outline; bool, in the shape of the mask."""
     cv2 = load_opencv()
     blob = np.zeros(mask.shape, np.uint8)
     rows, columns = np.nonzero(mask & ~(cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0))

@@ -1,4 +1,4 @@
-"""Networks of published experiments on Fashion-MNIST, as their authors describe them.
+"""Builds networks of published experiments on Fashion-MNIST, as their authors describe them.
 
 There is one change: batch-norm comes before the ReLU, not after it, so that it folds into the kernel. If a
 description leaves a choice open, the docstring states our choice. Each function takes the number of classes
@@ -14,7 +14,7 @@ from garmentlite.train.blocks import IMAGE_SHAPE, conv_bn_relu, conv_relu, dense
 
 
 def weighted_cnn(num_classes: int) -> keras.Model:
-    """Two convolutions and a wide dense layer: 1.7 M parameters, most of them in the dense layer.
+    """Builds a network of two convolutions and a wide dense layer, which has most of its 1.7 M parameters.
 
     After github.com/HimmetDemir45/fashion-mnist.
     """
@@ -32,7 +32,9 @@ def weighted_cnn(num_classes: int) -> keras.Model:
 
 
 def batchnorm_cnn(num_classes: int) -> keras.Model:
-    """Three convolutions (32 of 4x4, 64, 128; He's initial values), two pools, dense 128, dropout 0.35.
+    """Builds a network of three convolutions (32 of 4x4, 64, 128), two pools and dense 128.
+
+    It has He's initial values and dropout 0.35.
 
     Our choice: a pool after each of the first two convolutions, "same" padding.
     """
@@ -48,7 +50,10 @@ def batchnorm_cnn(num_classes: int) -> keras.Model:
 
 
 def compact_cnn(num_classes: int) -> keras.Model:
-    """Convolution 28, pool, convolution 56, dense 56: the published 394,530 parameters ("valid" padding)."""
+    """Builds a network of convolution 28, pool, convolution 56 and dense 56, with "valid" padding.
+
+    It has the published 394,530 parameters.
+    """
     inputs = keras.Input(IMAGE_SHAPE)
     x = conv_relu(inputs, 28, padding="valid")
     x = layers.MaxPooling2D()(x)
@@ -58,7 +63,7 @@ def compact_cnn(num_classes: int) -> keras.Model:
 
 
 def compact_cnn_deep(num_classes: int) -> keras.Model:
-    """`compact_cnn` with two more convolutions and a pool; our choice: each convolution is doubled."""
+    """Builds `compact_cnn` with two more convolutions and a pool. Our choice: each convolution is doubled."""
     inputs = keras.Input(IMAGE_SHAPE)
     x = inputs
     for filters in (28, 56):
@@ -69,7 +74,7 @@ def compact_cnn_deep(num_classes: int) -> keras.Model:
 
 
 def lenet_bn(num_classes: int) -> keras.Model:
-    """LeNet with batch-norm: convolutions 6 and 16 (5x5), pools, dense 128 and 32, dropout 0.2.
+    """Builds LeNet with batch-norm: convolutions 6 and 16 (5x5), pools, dense 128 and 32, dropout 0.2.
 
     Our choice: "valid" then "same" padding, which comes nearest to the published 85 K parameters (82 K).
     """
@@ -85,24 +90,30 @@ def lenet_bn(num_classes: int) -> keras.Model:
 
 
 def shallow(num_classes: int) -> keras.Model:
-    """One hidden layer; our choice: 128 units."""
+    """Builds a network of one hidden layer. Our choice: 128 units."""
     inputs = keras.Input(IMAGE_SHAPE)
     x = dense_relu(layers.Flatten()(inputs), 128)
     return keras.Model(inputs, layers.Dense(num_classes)(x), name="shallow")
 
 
 def simple_cnn(num_classes: int) -> keras.Model:
-    """One convolution, a pool and a dense layer; our choice: 32 filters, 128 units."""
+    """Builds a network of one convolution, a pool and a dense layer. Our choice: 32 filters, 128 units."""
     return _stack("simple-cnn", [[32]], num_classes)
 
 
 def deep_cnn(num_classes: int) -> keras.Model:
-    """Two convolutions, each with a pool, and a dense layer; our choice: 32 and 64 filters, 128 units."""
+    """Builds a network of two convolutions, each with a pool, and a dense layer.
+
+    Our choice: 32 and 64 filters, 128 units.
+    """
     return _stack("deep-cnn", [[32], [64]], num_classes)
 
 
 def deeper_cnn(num_classes: int) -> keras.Model:
-    """Four convolutions in two pairs and a dense layer; our choice: 32, 32, 64, 64 filters, 128 units."""
+    """Builds a network of four convolutions in two pairs and a dense layer.
+
+    Our choice: 32, 32, 64 and 64 filters, 128 units.
+    """
     return _stack("deeper-cnn", [[32, 32], [64, 64]], num_classes)
 
 

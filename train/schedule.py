@@ -43,14 +43,14 @@ class Schedule(ABC):
 
     @abstractmethod
     def highest_rate(self, epoch: int) -> float:
-        """The highest learning rate allowed in an epoch, counted from 0."""
+        """Returns the highest learning rate allowed in an epoch, counted from 0."""
 
     def next_rate(self, history: Sequence[Epoch]) -> float:
-        """The learning rate of the epoch that follows a history."""
+        """Returns the learning rate of the epoch that follows a history."""
         return self.highest_rate(len(history))
 
     def why_ended(self, history: Sequence[Epoch]) -> str:
-        """Why training ends after a history; an empty string while it goes on."""
+        """Says why training ends after a history; an empty string while it goes on."""
         return "all epochs done" if len(history) >= self.epochs else ""
 
 
@@ -65,8 +65,8 @@ class Constant(Schedule):
 class Cosine(Schedule):
     """The rate warms up, then falls to nothing along a cosine; every epoch is run and the last is kept.
 
-    Before the end the validation loss may be lower. A temperature evens out the difference in
-    confidence that makes it so, while more answers are wrong.
+    Before the end the validation loss may be lower, because the network is less confident there. But more
+    answers are wrong then, and a temperature corrects the confidence.
     """
 
     keeps_last_epoch = True

@@ -1,4 +1,4 @@
-"""Recall targets: reached by offsets of the outputs, which are chosen on validation images.
+"""Reaches recall targets by offsets of the outputs, which are chosen on validation images.
 
 The offsets are added to the last bias. They cost nothing on the device and only shift the decision boundaries
 between classes: the recall that one class gains is lost by its neighbours.
@@ -60,11 +60,11 @@ class Outcome:
     accuracy: tuple[float, float]
 
     def as_document(self) -> dict[str, Any]:
-        """The outcome as JSON can hold it, with its sentences as `in_words`."""
+        """Makes a JSON document of the outcome, with its sentences as `in_words`."""
         return asdict(self) | {"in_words": self.sentences()}
 
     def sentences(self) -> list[str]:
-        """What was done, whether the targets were reached, and which classes lost recall."""
+        """Says what was done, whether the targets were reached, and which classes lost recall."""
         raised = {label: offset for label, offset in self.offsets.items() if offset > 0}
         said = []
         if self.shortfall:
@@ -248,7 +248,7 @@ def apply(
 
 
 def price_table(document: dict[str, Any]) -> str:
-    """The recall that each class gained or lost as text, from `Outcome.as_document`."""
+    """Writes the recall that each class gained or lost as text, from `Outcome.as_document`."""
     rows = []
     for label, (before, after) in document["recall"].items():
         shares = (document["targets"].get(label), before, after)
@@ -261,7 +261,7 @@ def price_table(document: dict[str, Any]) -> str:
 
 
 def _missing(logits: np.ndarray, class_id: int, recall: float) -> float:
-    """How much the logit of a class must rise to reach its recall, from the logits of its images."""
+    """Computes how much a class's logit must rise to reach its recall, from the logits of its images."""
     rivals = logits.copy()
     rivals[:, class_id] = -np.inf
     behind = rivals.max(axis=1) - logits[:, class_id]  # how much each image lacks to be recognised

@@ -1,4 +1,4 @@
-"""Photographs as tiles, 28x28 images: as the device makes them, and as other takes would have come out."""
+"""Makes tiles (28x28 images) of photographs, as the device does, and variants of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
-GROUNDS = 3  # pieces of the ground around each garment; the device finds no garment in most of them
+GROUNDS = (
+    3  # pieces of the background around each garment; the device finds no garment in most of them
+)
 GROUNDS_VERSION = 1  # of `empty_scenes.around`; raised whenever it cuts out other pieces
 
 _PURPOSE = "cache of prepared photographs"
 _SAVE_EVERY_S = 60
 
-# Called with the number of photographs that are done and the number of all.
+# Called with the number of photographs that are done and their total.
 OnProgress = Callable[[int, int], None]
 
 
@@ -44,14 +46,14 @@ class Tiles:
     Attributes:
         tiles_u8: uint8, shape (N, V, 28, 28); the first of each photograph is the tile that the device
             makes, the others are variants.
-        second_u8: uint8, shape (N, 28, 28), the tile that the device makes by the segmenter's second
-            opinion; the first tile again where the segmenter has no second opinion.
+        second_u8: uint8, shape (N, 28, 28), the tile that the device makes with the segmenter's second
+            mask; the first tile again if the segmenter has only one mask.
         grounds_u8: uint8, shape (N, GROUNDS, 28, 28), the tiles that the device makes of pieces of the
-            ground around the garment.
+            background around the garment.
         readable: Whether the file is a picture, bool, shape (N,).
         found: Whether a garment was found in the photograph, bool, shape (N,).
-        second_found: Whether the second opinion found a garment, bool, shape (N,).
-        grounds_found: Whether a garment was found in the piece of ground, bool, shape (N, GROUNDS).
+        second_found: Whether the second mask shows a garment, bool, shape (N,).
+        grounds_found: Whether a garment was found in the piece of background, bool, shape (N, GROUNDS).
     """
 
     tiles_u8: np.ndarray
@@ -63,10 +65,10 @@ class Tiles:
     grounds_found: np.ndarray
 
     def grounds_taken_for_garments(self, chosen: np.ndarray) -> np.ndarray:
-        """Tiles of the ground in which a garment was found by mistake.
+        """Collects tiles of background in which a garment was found by mistake.
 
         Args:
-            chosen: The photographs to look at, bool, shape (N,).
+            chosen: The photographs to use, bool, shape (N,).
 
         Returns:
             uint8, shape (K, 28, 28).
@@ -76,7 +78,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class _PhotoTiles:
-    """The tiles of one photograph in a row: the device's, the variants, the second opinion's, the grounds'.
+    """The tiles of one photograph in a row: the device's, the variants, the second mask's, the grounds'.
 
     Attributes:
         tiles_u8: uint8, shape (T, 28, 28).
@@ -98,7 +100,7 @@ def make_tiles(
     warn: Say = lambda sentence: None,
     on_progress: OnProgress = lambda done, of: None,
 ) -> Tiles:
-    """Prepares every photograph, makes variants of it from its mask, and prepares pieces of its ground.
+    """Prepares every photograph, makes variants of it from its mask, and prepares pieces of background.
 
     The tiles of a photograph depend on its bytes, the segmenter and the seed alone, whatever else is in
     the collection.
@@ -107,11 +109,11 @@ def make_tiles(
         photos: A collection, N photographs.
         checksums: SHA-256 of each file.
         segmenter: The segmenter that the device uses.
-        seed: Seed of the variants and of the pieces of ground.
+        seed: Seed of the variants and of the pieces of background.
         variants: Number of variants of each photograph.
         cache: File in which finished tiles are kept and found again, 784 bytes for each tile.
-        warn: Called with a sentence for each file that is no picture, and for a cache that is made anew.
-        on_progress: Called with the number of photographs that are done and the number of all.
+        warn: Called with a sentence for each file that is not a picture, and for a cache that is out of date.
+        on_progress: Called with the number of photographs that are done and their total.
 
     Raises:
         DataError: If the cache cannot be read.
@@ -154,7 +156,7 @@ def make_tiles(
 
 
 def _count(variants: int) -> int:
-    """Number of tiles of a photograph."""
+    """Computes the number of tiles of a photograph."""
     return 1 + variants + 1 + GROUNDS
 
 
@@ -174,8 +176,8 @@ def _tiles_of(
         made.tiles_u8[place] = 0 if image_u8 is None else image_u8
 
     picture = read_picture(path)
-    opinions = preparations(picture, segmenter)
-    prepared = next(opinions)
+    ways = preparations(picture, segmenter)
+    prepared = next(ways)
     put(slice(0, second + 1), prepared.image_u8)
     if prepared.image_u8 is None or prepared.mask is None:
         return (
@@ -184,7 +186,7 @@ def _tiles_of(
     for number in range(1, second):
         take = photo_variants.another_take(picture.rgb, prepared.mask, rng)
         put(number, fit_to_tile(*take))
-    other = next(opinions, None)
+    other = next(ways, None)
     if other is not None:
         put(second, other.image_u8)
     grounds = empty_scenes.around(picture.rgb, prepared.mask, rng, GROUNDS)
@@ -194,7 +196,7 @@ def _tiles_of(
 
 
 def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
-    """Everything that the tiles of a photograph depend on, beside its bytes."""
+    """States everything that the tiles of a photograph depend on, beside its bytes."""
     model = shipped.FOLDER / FILE
     return {
         "preparation": PREPARATION,
@@ -207,7 +209,7 @@ def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
 
 
 def _read_cache(path: Path, about: dict[str, Any], warn: Say) -> dict[str, _PhotoTiles]:
-    """Tiles by the checksum of their photograph; none if they were made in another way."""
+    """Reads tiles by the checksum of their photograph; none if they were made in another way."""
     if read_0_1_0(path, "tiles") is None:
         archive = read_npz(path, _PURPOSE, "delete it, and the photographs are prepared again")
         if {name: archive.about.get(name) for name in about} == about:

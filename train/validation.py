@@ -1,4 +1,4 @@
-"""The end of an epoch: settle batch-norm, validate, and keep the weights if they are the best."""
+"""Ends an epoch: recalibrates batch-norm, validates, and keeps the weights if they are the best."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Validation:
         Args:
             state: State of the run; its history, best weights and losses are updated.
             whole: The sums over all steps of the epoch.
-            images: Number of images that the epoch stands for; its images count for those that rested.
+            images: Number of images that the epoch counts for, including those that rested.
             started: When the epoch began, by `time.perf_counter`.
         """
         some = slice(0, RECALIBRATION_IMAGES)
@@ -107,7 +107,7 @@ class Validation:
         state.partial = PartialEpoch()
 
     def _loss_to_beat(self, state: State, figures: PhotoFigures | None) -> float:
-        """The selection loss below which an epoch is kept; infinite where the last epoch is kept."""
+        """Returns the selection loss below which an epoch is kept; infinite if the last epoch is kept."""
         # Without held-out photographs nothing measures how well photographs are recognised.
         if self.config.rates.keeps_last_epoch or (self.photos and not figures):
             return math.inf
@@ -119,7 +119,7 @@ class Validation:
         return loss, metrics.confusion_matrix(y, logits.argmax(axis=1), len(self.class_weights))
 
     def _measure_photos(self) -> PhotoFigures | None:
-        """Figures on the held-out photographs; None where there are none."""
+        """Computes the figures on the held-out photographs; None if there are none."""
         if self.photos is None or not len(self.photos.y_validation):
             return None
         logits = predict_logits(self.model, self.photos.validation_u8)
@@ -127,7 +127,7 @@ class Validation:
 
 
 def _settling_images(config: TrainConfig, x: np.ndarray, photos: PhotoSet | None) -> np.ndarray:
-    """Clean training images that settle batch-norm, uint8; photographs have their share of them."""
+    """Takes clean training images that recalibrate batch-norm, uint8; photographs have their share."""
     if photos is None:
         return x
     if photos.alone:

@@ -1,4 +1,4 @@
-"""The tables of 'cli convert': the ways to int8, and the files side by side."""
+"""Makes the tables of 'cli convert': the ways to int8, and the files side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from garmentlite.train import runs
 
 
 def to_text(done: Converted) -> str:
-    """Both tables for a terminal."""
+    """Makes both tables for a terminal."""
     parts = []
     if done.candidates:
         parts.append(
@@ -25,7 +25,7 @@ def to_text(done: Converted) -> str:
 
 
 def next_step(job: Job, done: Converted) -> str:
-    """The command that verifies the result; what to do where the reference alone was written."""
+    """Returns the command that verifies the result, or what to do if only the reference was written."""
     reference, *others = done.paths.values()
     if not others:
         return f"{reference} is the reference; other formats, such as --int8, are compared with it."
@@ -68,7 +68,7 @@ def _worst_class(one: Candidate, labels: Sequence[str]) -> str:
 
 
 def _formats_text(table: Sequence[Row], images: int, data: str) -> str:
-    """The files side by side; a figure of one class names the class."""
+    """Makes the table of the files side by side; a figure of one class names the class."""
 
     def of_class(share: float | None, label: str | None, sign: str = "") -> str:
         return "-" if share is None else f"{label} {share * 100:{sign}.1f}"

@@ -1,4 +1,4 @@
-"""The comparison on corrupted images in words, tables and charts."""
+"""Describes the comparison on corrupted images in words, tables and charts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TONES: dict[SetVerdict, Tone] = {"together": "good", "apart": "bad", "unresolve
 
 
 def method(report: CorruptionsReport) -> str:
-    """How the sets were judged, and how large a loss must be to fail."""
+    """Explains how the sets were judged, and how large a loss must be to fail."""
     least = report.least_images_lost / report.least_support
     return (
         f"A set is 'apart' if a class, or the accuracy, lost more than {points(report.margin)} points and "
@@ -39,7 +39,7 @@ def method(report: CorruptionsReport) -> str:
 
 
 def to_text(report: CorruptionsReport) -> str:
-    """The table and the outcome for a terminal, at most 100 characters wide; no line end at the end."""
+    """Makes the table and the outcome for a terminal of 100 characters, without a final line end."""
     head = (
         f"Corrupted images: {report.images:,} images in {len(report.sets)} sets, seed {report.seed}"
     )
@@ -73,7 +73,7 @@ def to_text(report: CorruptionsReport) -> str:
 
 
 def to_section(report: CorruptionsReport) -> Html:
-    """A section with the outcome, a chart for every kind, and the table."""
+    """Makes a section with the outcome, a chart for every kind, and the table."""
     headers = (
         "images", "what was done", "accuracy before", "accuracy after", "loss at most, points",
         "same answer", "class that lost most, points", "verdict",

@@ -1,7 +1,7 @@
-"""Building blocks of self-contained HTML reports: one file without scripts, fonts or links to other files.
+"""Builds self-contained HTML reports: one file without scripts, fonts or links to other files.
 
-Each function returns `Html`, which is text that is markup already. Plain strings are escaped and `Html` is
-not, so that labels and file names cannot inject markup into a page. Charts are inline SVG in the page's light
+Each function returns `Html`, a text that is already markup. Plain strings are escaped and `Html` is not, so
+that labels and file names cannot inject markup into a page. Charts are inline SVG in the page's light
 or dark colours.
 """
 
@@ -119,17 +119,17 @@ class Interval:
 
 
 def escape(content: object) -> Html:
-    """Any text as markup; `Html` is not escaped again."""
+    """Makes markup of any text; `Html` is not escaped again."""
     return content if isinstance(content, Html) else Html(html.escape(str(content)))
 
 
 def join(parts: Iterable[object], between: str = "") -> Html:
-    """Pieces one after the other, each escaped unless it is `Html`."""
+    """Joins pieces, each escaped unless it is `Html`."""
     return Html(between.join(escape(part) for part in parts))
 
 
 def page(title: str, *parts: Html, lead: str | Html = "") -> str:
-    """A whole page.
+    """Makes a whole page.
 
     Args:
         title: Heading of the page and of its tab.
@@ -149,7 +149,7 @@ def page(title: str, *parts: Html, lead: str | Html = "") -> str:
 
 
 def section(heading: str, *parts: str | Html, lead: str | Html = "") -> Html:
-    """A part of the page with a heading; plain strings among the parts become paragraphs.
+    """Makes a part of the page with a heading; plain strings among the parts become paragraphs.
 
     `contents` links to it by its heading.
     """
@@ -160,7 +160,7 @@ def section(heading: str, *parts: str | Html, lead: str | Html = "") -> Html:
 
 
 def contents(headings: Iterable[str]) -> Html:
-    """A line of links to the sections with these headings."""
+    """Makes a line of links to the sections with these headings."""
     links = join(
         Html(f'<a href="#{escape(_anchor(heading))}">{escape(heading)}</a>') for heading in headings
     )
@@ -168,28 +168,28 @@ def contents(headings: Iterable[str]) -> Html:
 
 
 def banner(heading: str, *sentences: str | Html, tone: Tone) -> Html:
-    """A coloured box for the one thing a reader must see: a heading and a few sentences."""
+    """Makes a coloured box for the one thing a reader must see: a heading and a few sentences."""
     body = join(paragraph(sentence) for sentence in sentences)
     return Html(f'<section class="banner {tone}"><h2>{escape(heading)}</h2>{body}</section>')
 
 
 def paragraph(content: str | Html) -> Html:
-    """A paragraph."""
+    """Makes a paragraph."""
     return Html(f"<p>{escape(content)}</p>")
 
 
 def badge(text: str, tone: Tone) -> Html:
-    """A short coloured word, such as a verdict; the word carries the meaning without the colour."""
+    """Makes a short coloured word, such as a verdict; the word carries the meaning without the colour."""
     return Html(f'<span class="badge {tone}">{escape(text)}</span>')
 
 
 def code(text: str) -> Html:
-    """A command, file name or checksum."""
+    """Marks a command, file name or checksum as code."""
     return Html(f"<code>{escape(text)}</code>")
 
 
 def side_by_side(*parts: Html) -> Html:
-    """Pieces beside each other, below each other where the page is narrow."""
+    """Puts pieces side by side, or below each other where the page is narrow."""
     cells = join(Html(f"<div>{part}</div>") for part in parts)
     return Html(f'<div class="side">{cells}</div>')
 
@@ -197,7 +197,7 @@ def side_by_side(*parts: Html) -> Html:
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], *, align: str = "", caption: str = ""
 ) -> Html:
-    """A table whose first column names its rows.
+    """Makes a table whose first column names its rows.
 
     Args:
         headers: Names of the columns; none for a list of name and value.
@@ -241,7 +241,7 @@ def heat_map(
     caption: str,
     diverging: bool = False,
 ) -> Html:
-    """A square matrix of counts as a coloured table; row = true class, column = answer.
+    """Draws a square matrix of counts as a coloured table; row = true class, column = answer.
 
     Args:
         matrix: Integer counts, shape (C, C); with `diverging` differences of counts, signed.
@@ -279,7 +279,7 @@ def line_chart(
     first_x: int = 1,
     marked_x: int | None = None,
 ) -> Html:
-    """Lines over whole numbers, such as learning curves over epochs.
+    """Draws lines over whole numbers, such as learning curves over epochs.
 
     Args:
         series: Values by name; a NaN leaves a gap. At most six keep their own colour.
@@ -287,7 +287,7 @@ def line_chart(
         x_label: Name of the horizontal axis.
         y_label: Name of the vertical axis, with its unit.
         first_x: Where the horizontal axis starts.
-        marked_x: Place of a dashed vertical line, such as the epoch that was kept; None for none.
+        marked_x: Place of a dashed vertical line, such as the epoch that was kept; None for no line.
 
     Returns:
         The chart.
@@ -346,7 +346,7 @@ def line_chart(
 def interval_chart(
     intervals: Sequence[Interval], *, title: str, x_label: str, limit: float, limit_label: str
 ) -> Html:
-    """A row for each interval: the observed value (dot) and its upper bound (end of the bar), and a limit.
+    """Draws a row for each interval, with its value (dot) and upper bound (end of the bar), and a limit.
 
     Args:
         intervals: Rows from top to bottom.
@@ -402,7 +402,7 @@ def interval_chart(
 def bar_chart(
     bars: Mapping[str, Sequence[float]], series: Sequence[str], *, title: str, x_label: str
 ) -> Html:
-    """Horizontal bars from 0, one for each series in every row.
+    """Draws horizontal bars from 0, one for each series in every row.
 
     Args:
         bars: Values by the name of their row, from top to bottom; finite, 0 or more, one for each series.
@@ -447,7 +447,7 @@ def bar_chart(
 
 
 def picture(image_u8: np.ndarray, *, alt: str, scale: int = 4) -> Html:
-    """A small picture inside the page, its pixels kept as squares.
+    """Makes a small picture inside the page, its pixels kept as squares.
 
     Args:
         image_u8: uint8, grey of shape (H, W) or (H, W, 1), or RGB of shape (H, W, 3).
@@ -470,12 +470,12 @@ def picture(image_u8: np.ndarray, *, alt: str, scale: int = 4) -> Html:
 
 
 def photograph(rgb: np.ndarray, *, alt: str, longest: int = 200) -> Html:
-    """A photograph inside the page, reduced so that the page stays small.
+    """Makes a photograph inside the page, reduced so that the page stays small.
 
     Args:
         rgb: uint8, shape (H, W, 3).
         alt: Text alternative.
-        longest: Pixels of the longest side, at most.
+        longest: Maximum length of the longest side in pixels.
 
     Returns:
         An `img` with the picture as JPEG in its address.
@@ -493,13 +493,13 @@ def photograph(rgb: np.ndarray, *, alt: str, longest: int = 200) -> Html:
 
 
 def gallery(figures: Iterable[tuple[Html, str | Html]], *, wide: bool = False) -> Html:
-    """Pictures in a grid, each with a caption under it; `wide` for those that are a `strip`."""
+    """Makes a grid of pictures, each with a caption under it; `wide` is for pictures that are a `strip`."""
     cells = join(_figure(image, caption) for image, caption in figures)
     return Html(f'<div class="gallery{" wide" if wide else ""}">{cells}</div>')
 
 
 def strip(figures: Iterable[tuple[Html, str | Html]]) -> Html:
-    """Pictures, or words in their place, as equal squares in one line, each with a caption under it."""
+    """Makes a line of equal squares with pictures, or words in their place, and a caption under each."""
     cells = join(
         _figure(Html(f'<div class="square">{image}</div>'), caption) for image, caption in figures
     )
@@ -507,7 +507,7 @@ def strip(figures: Iterable[tuple[Html, str | Html]]) -> Html:
 
 
 def _anchor(heading: str) -> str:
-    """The heading as it may stand in an address."""
+    """Turns a heading into the form in which an address can name it."""
     return re.sub(r"\W+", "-", heading.lower()).strip("-")
 
 
@@ -516,7 +516,7 @@ def _figure(image: Html, caption: str | Html) -> Html:
 
 
 def _address(content: bytes, kind: str) -> str:
-    """A picture file as an address that holds it."""
+    """Makes a data address that holds a picture file."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -532,7 +532,7 @@ def _heat_cell(count: int, largest: int, diverging: bool) -> str:
 
 
 def _ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`, at steps of 1, 2 or 5."""
+    """Chooses round numbers from at or below `low` to at or above `high`, at steps of 1, 2 or 5."""
     span = high - low or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(size * power for size in (1, 2, 5, 10) if size * power * about >= span * 0.999)
@@ -546,7 +546,7 @@ def _tick_text(value: float, ticks: Sequence[float]) -> str:
 
 
 def _runs_without_gaps(line: Sequence[float]) -> list[list[tuple[int, float]]]:
-    """The line cut where a value is not finite: lists of (place, value)."""
+    """Cuts a line where a value is not finite: lists of (place, value)."""
     runs: list[list[tuple[int, float]]] = [[]]
     for place, value in enumerate(line):
         if math.isfinite(value):
@@ -568,7 +568,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 
 def _bar(x: float, y: float, width: float, height: float, number: int) -> str:
-    """A filled rectangle in the colour of a series."""
+    """Makes a filled rectangle in the colour of a series."""
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" rx="2" '
         f'fill="{_SERIES[number % len(_SERIES)]}"/>'

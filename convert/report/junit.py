@@ -1,4 +1,4 @@
-"""The parity report as JUnit XML, which CI systems show as test results.
+"""Writes the parity report as JUnit XML, which CI systems show as test results.
 
 The file has one `testsuite` with a `testcase` for each class and each guard. A class that is lost or
 unresolved and a guard that failed are failures with their sentence; a class or guard that is not judged is
@@ -20,7 +20,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def to_junit(report: ParityReport) -> str:
-    """The report as a JUnit XML document.
+    """Makes a JUnit XML document of the report.
 
     Args:
         report: The result of `verify`.

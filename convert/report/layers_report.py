@@ -1,4 +1,4 @@
-"""The errors of the layers in words, a table and a chart."""
+"""Describes the errors of the layers in words, a table and a chart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _METHOD = (
 
 
 def findings(report: LayersReport) -> list[str]:
-    """The layers that stand out, in sentences."""
+    """Describes the layers that stand out, in sentences."""
     worst = report.layers[0]
     if worst.own_snr_db == SNR_LIMIT:
         return ["No layer adds any error."]
@@ -61,7 +61,7 @@ def _on_clipping(row: LayerError, report: LayersReport) -> str:
 
 
 def to_text(report: LayersReport) -> str:
-    """The table, worst first, for a terminal, at most 100 characters wide; no line end at the end."""
+    """Makes the table for a terminal of 100 characters, worst layer first, without a final line end."""
     rows = [
         (
             row.name,
@@ -87,7 +87,7 @@ def to_text(report: LayersReport) -> str:
 
 
 def to_section(report: LayersReport) -> Html:
-    """A section with the findings, a bar chart and the table, worst first."""
+    """Makes a section with the findings, a bar chart and the table, worst first."""
     headers = (
         "layer", "own SNR, dB", "own cosine", "whole SNR, dB", "whole cosine", "clipped",
         "tensor of the candidate",
@@ -121,7 +121,7 @@ def to_section(report: LayersReport) -> Html:
 
 
 def _percent(snr_db: float) -> float:
-    """The root mean square of the error over that of the signal in percent, at most 200."""
+    """Computes the root mean square of the error over that of the signal in percent, at most 200."""
     if snr_db == SNR_LIMIT:
         return 0.0
     return min(200.0, 100 * 10 ** (-snr_db / 20))

@@ -1,4 +1,4 @@
-"""The table of 'cli plan'."""
+"""Makes the table of 'cli plan'."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from garmentlite.edge.text_table import text_table
 
 
 def to_text(plans: Sequence[Plan]) -> str:
-    """The plans for a terminal.
+    """Makes the table of the plans for a terminal.
 
     Args:
         plans: Plans of one margin, for several shares of changed images; at least one.

@@ -1,4 +1,4 @@
-"""The page about a run, for a newcomer: training, int8, parity, mistakes, pictures, and what to do next."""
+"""Makes the page about a run: training, int8, parity, mistakes, pictures, and what to do next."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LONGER = (
 
 
 def to_html(found: RunResults) -> str:
-    """The results of a run as one self-contained page."""
+    """Makes one self-contained page of the results of a run."""
     run, parity, data = found.run, found.parity, found.data
     return html.page(
         f"{run.config['network']}: from training to int8",
@@ -355,7 +355,7 @@ def _next_section(run: Run) -> Html:
 
 
 def _next_training(run: Run) -> tuple[str, str]:
-    """After a short training the command of the full one, after a full training that of the baseline."""
+    """Suggests the command of the full training after a short one, and of the baseline after a full one."""
     network = run.config["network"]
     if run.stopped_short:
         what, name, options = "the full training", network, []
@@ -401,7 +401,7 @@ def _worst_class(lost: dict[str, int], gained: dict[str, int]) -> str:
 
 
 def _commonest(answers: Iterable[str]) -> str:
-    """The most frequent answer with its count, such as "'Bag' for 14"."""
+    """Returns the most frequent answer with its count, such as "'Bag' for 14"."""
     ((answer, count),) = Counter(answers).most_common(1)
     return f"'{answer}' for {count}"
 

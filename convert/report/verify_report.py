@@ -1,4 +1,4 @@
-"""The parity report in words: plain text for a terminal, and one self-contained HTML page."""
+"""Writes the parity report as plain text for a terminal, and as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class Conclusion:
 
 
 def names_of(report: ParityReport) -> tuple[str, str]:
-    """The names of candidate and reference."""
+    """Returns the names of candidate and reference."""
     if report.provenance is None:
         return "the candidate", "the reference"
     return report.provenance.candidate.file, report.provenance.reference.file
 
 
 def class_sentence(row: ClassParity, report: ParityReport) -> str:
-    """The verdict on one class as a sentence."""
+    """Describes the verdict on one class as a sentence."""
     if row.verdict == "lost":
         return (
             f"{row.label}: of {row.support:,} images {row.lost:,} are no longer recognised and "
@@ -142,7 +142,7 @@ def conclude(report: ParityReport) -> Conclusion:
 
 
 def to_text(report: ParityReport) -> str:
-    """The report for a terminal, at most 100 characters wide, with layers and corruptions if it has them.
+    """Makes the report for a terminal of 100 characters, with layers and corruptions if it has them.
 
     Returns:
         Lines joined by line ends; no line end after the last.
@@ -156,7 +156,7 @@ def to_text(report: ParityReport) -> str:
 
 
 def parity_text(report: ParityReport) -> str:
-    """The report without layers and corruptions; its last line is the next step."""
+    """Makes the report without layers and corruptions; its last line is the next step."""
     candidate, reference = names_of(report)
     conclusion = conclude(report)
     margin = f"margin {points(report.margin)} points, alpha {report.alpha:g}"
@@ -228,7 +228,7 @@ def _changed_lines(changed_images: Sequence[ChangedImage]) -> list[str]:
     table = text_table(("image", "class", "before", "after", "change"), rows, align="lllll")
     sentence = _count_of_changes(changed_images)
     if more:
-        sentence += f" The {len(shown)} surest are listed; --report shows all."
+        sentence += f" The {len(shown)} most confident are listed; --report shows all."
     return [*_wrapped(sentence), *table.splitlines()]
 
 
@@ -249,7 +249,7 @@ def to_html(
     *,
     title: str = "Parity check",
 ) -> str:
-    """The report as one self-contained page, with layers and corruptions if it has them.
+    """Makes one self-contained page of the report, with layers and corruptions if it has them.
 
     Args:
         report: The result of `verify`.
@@ -266,7 +266,7 @@ def to_html(
 
 
 def to_sections(report: ParityReport, images_u8: np.ndarray | None = None) -> list[Html]:
-    """The sections of the page, the verdict first, see `to_html`."""
+    """Makes the sections of the page, the verdict first, see `to_html`."""
     conclusion = conclude(report)
     parts = [
         html.banner(
@@ -409,7 +409,7 @@ def _changed_section(changed_images: Sequence[ChangedImage], images_u8: np.ndarr
     if images_u8 is not None:
         shown = ordered[:MOST_PICTURES]
         if len(shown) < len(ordered):
-            lead += f" The first {len(shown)} are shown, the surest losses first."
+            lead += f" The first {len(shown)} are shown, the most confident losses first."
         scale = max(1, 112 // images_u8.shape[1])
         figures = (_changed_figure(change, images_u8[change.index], scale) for change in shown)
         parts.insert(0, html.gallery(figures))
@@ -497,7 +497,7 @@ def _verdict_text(row: ClassParity) -> str:
 
 
 def _remarks(report: ParityReport) -> list[str]:
-    """Sentences on ties, kernels and photographs, which are not judged."""
+    """Writes sentences on ties, kernels and photographs, which are not judged."""
     remarks = []
     if report.provenance and report.provenance.candidate.logit_ties:
         remarks.append(_ties_sentence(report.provenance.candidate, report))
@@ -587,10 +587,10 @@ def _p_text(p_value: float) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """A share in percent, or "-" where it is not defined."""
+    """Formats a share in percent; "-" if it is not defined."""
     return "-" if share is None or math.isnan(share) else f"{share:.2%}"
 
 
 def _signed(share: float | None) -> str:
-    """A share in points with its sign, or "-" where it is not defined."""
+    """Formats a share in points with its sign; "-" if it is not defined."""
     return "-" if share is None or math.isnan(share) else f"{100 * share:+.2f}"

@@ -1,4 +1,4 @@
-"""Where the error enters: each layer of a candidate beside the same layer of its reference.
+"""Measures where the error enters: compares each layer of a candidate with the same layer of its reference.
 
 Two errors are told apart. The *whole* error of a layer is what has accumulated up to there: both files run
 from the image on, and the outputs of the layer are compared. Its *own* error is what the layer itself adds:
@@ -90,7 +90,7 @@ class LayersReport:
     kernels: Kernels = KERNELS
 
     def as_document(self) -> dict[str, Any]:
-        """The report for JSON, see docs/verify-json.md."""
+        """Makes a JSON document of the report, see docs/verify-json.md."""
         return asdict(self)
 
 
@@ -112,7 +112,7 @@ def compare_layers(
         candidate: Usually the int8 file, of the same network. Any types.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1); at most `LAYER_IMAGES` of them, evenly chosen,
             are run.
-        on_progress: Called with the number of images done and of all.
+        on_progress: Called with the number of images done and their total.
 
     Returns:
         The report.
@@ -288,7 +288,7 @@ def _read(flatbuffer: bytes, keys: dict[Hashable, int]) -> _Graph:
 
 
 def _cut_apart(graph: _Graph, order: Sequence[_Layer]) -> bytes:
-    """A model in which each layer takes its inputs from outside and returns its output.
+    """Makes a model in which each layer takes its inputs from outside and returns its output.
 
     Args:
         graph: The whole model.
@@ -436,15 +436,15 @@ class _Interpreter:
         self._interpreter.invoke()
 
     def read(self, number: int) -> np.ndarray:
-        """A tensor's values, float32."""
+        """Reads a tensor's values, float32."""
         return self._quantizations[number].dequantize(self._interpreter.get_tensor(number))
 
     def output(self, place: int) -> np.ndarray:
-        """An output's values, float32."""
+        """Reads an output's values, float32."""
         return self.read(self._outputs[place])
 
     def count_beyond(self, number: int, values: np.ndarray) -> int:
-        """How many of these values lie more than half a step outside of a tensor's range."""
+        """Counts the values that lie more than half a step outside of a tensor's range."""
         quantization = self._quantizations[number]
         if quantization.is_float:
             return 0

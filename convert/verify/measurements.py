@@ -1,4 +1,4 @@
-"""What is measured on the answers of two models before anything is judged."""
+"""Measures the answers of two models, before anything is judged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class ClassPrecision:
-    """Precision of one class under both models; None where a model never gives this answer.
+    """Precision of one class under both models; None if a model never gives this answer.
 
     Attributes:
         label: Name of the class.
@@ -85,7 +85,7 @@ class ConfidenceDrift:
         percentile_99: Its 99th percentile.
         logit_offset: Median over the images of how far the logit of the reference's answer moved, divided by
             the standard deviation of the reference's logits. Softmax hides an offset that all logits share,
-            but other programs that read the file see it. None where one of the two files ends in a softmax,
+            but other programs that read the file see it. None if one of the two files ends in a softmax,
             after which no offset is left.
     """
 
@@ -105,7 +105,7 @@ class Calibration:
 def measure_accuracy(
     y_true: np.ndarray, y_reference: np.ndarray, y_candidate: np.ndarray, alpha: float
 ) -> Accuracy:
-    """Accuracy of both models and the bound of its loss.
+    """Computes the accuracy of both models and the bound of its loss.
 
     Args:
         y_true: True class numbers, shape (N,).
@@ -130,7 +130,7 @@ def measure_precision(
     labels: Sequence[str],
     alpha: float,
 ) -> tuple[ClassPrecision, ...]:
-    """Precision of each class under both models, in the order of the labels; see `measure_accuracy`."""
+    """Computes each class's precision under both models, in the order of the labels."""
     confusions = [
         metrics.confusion_matrix(y_true, y_pred, len(labels))
         for y_pred in (y_reference, y_candidate)
@@ -152,7 +152,7 @@ def measure_precision(
 
 
 def measure_drift(reference: Answers, candidate: Answers) -> ConfidenceDrift:
-    """How far probabilities and logits moved from the reference to the candidate."""
+    """Measures how far probabilities and logits moved from the reference to the candidate."""
     rows = np.arange(len(reference.probabilities))
     answers = reference.class_ids
     changes = np.abs(
@@ -169,7 +169,7 @@ def measure_drift(reference: Answers, candidate: Answers) -> ConfidenceDrift:
 
 
 def measure_calibration(y_true: np.ndarray, reference: Answers, candidate: Answers) -> Calibration:
-    """Expected calibration error of both models."""
+    """Computes the expected calibration error of both models."""
     return Calibration(
         *(
             metrics.expected_calibration_error(y_true, one.probabilities)

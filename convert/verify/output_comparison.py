@@ -1,4 +1,4 @@
-"""How far the raw outputs of one model differ between two ways of computing them."""
+"""Compares the raw outputs of one model, computed in two ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLOAT_STEP = 1e-4  # one "step" of a float output as a share of the largest: sum
 
 @dataclass(frozen=True)
 class OutputComparison:
-    """Two computations of the same outputs.
+    """How far two computations of the same outputs differ.
 
     Attributes:
         images: Number of images.
@@ -38,7 +38,7 @@ def compare_outputs(first: np.ndarray, second: np.ndarray) -> OutputComparison:
 
 
 def has_tie(raw: np.ndarray) -> np.ndarray:
-    """Where several classes share the largest output; the lowest class number wins there.
+    """Marks images whose largest output several classes share; the lowest class number wins there.
 
     Args:
         raw: Outputs of a model in their own type, shape (N, C).
@@ -50,7 +50,7 @@ def has_tie(raw: np.ndarray) -> np.ndarray:
 
 
 def _steps_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Differences in steps of the type, float64, shape (N, C)."""
+    """Computes the differences in steps of the type, float64, shape (N, C)."""
     distance = np.abs(first.astype(np.float64) - second.astype(np.float64))
     if np.issubdtype(first.dtype, np.integer):
         return distance

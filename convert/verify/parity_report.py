@@ -22,10 +22,10 @@ from garmentlite.convert.verify.provenance import Provenance
 
 FORMAT_VERSION = 1  # of the JSON document, see docs/verify-json.md
 
-# shown: the upper bound of the loss is below the margin.
-# lost: not shown, and the loss is more than chance after Holm's correction over the judged classes.
-# unresolved: neither; more images would decide.
-# not judged: the class was not asked for, or has fewer images than were asked for.
+# "shown": the upper bound of the loss is below the margin.
+# "lost": not shown, and the loss is more than chance after Holm's correction over the judged classes.
+# "unresolved": neither of the two; more images would decide.
+# "not judged": the criteria leave the class out, or it has fewer images than they require.
 Verdict = Literal["shown", "lost", "unresolved", "not judged"]
 
 
@@ -37,16 +37,16 @@ class ClassParity:
         label: Name of the class.
         support: Number of its images.
         recall_reference: Recall of the reference, in [0, 1]; NaN without images.
-        recall_candidate: Recall of the candidate, likewise.
+        recall_candidate: Recall of the candidate, in [0, 1]; NaN without images.
         lost: Images that only the reference recognised.
         gained: Images that only the candidate recognised.
         p_value: Exact one-sided McNemar p of "as many gained as lost".
         p_holm: The same after Holm's correction over the judged classes; NaN for a class that is not judged.
         bound: Upper confidence bound of the loss of recall, see `loss_bound`; NaN without images.
         verdict: The verdict.
-        reason: Why the class is not judged; None where it is.
+        reason: Why the class is not judged; None if it is.
         detectable: Whether the loss is more than chance. With the verdict "shown" it is within the margin.
-        images_to_decide: Images of the class that would decide if its rates stay as they are; None where the
+        images_to_decide: Images of the class that would decide if its rates stay as they are; None if the
             class is decided or not judged.
     """
 
@@ -95,7 +95,7 @@ class ChangedImage:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """All that was found about a candidate beside its reference.
+    """The result of comparing a candidate with its reference.
 
     Attributes:
         criteria: Margin, error rate and classes of the check.
@@ -106,14 +106,14 @@ class ParityReport:
         agreement: Share of images with the same answer, in [0, 1].
         confidence_drift: Change of the probabilities and logits.
         calibration: Expected calibration error of both models.
-        guards: The outcome of the checks beside the recalls.
+        guards: The outcome of the checks beside those of recall.
         changed_images: All images with different answers, in their order.
         confusion_reference: Counts, C rows (true classes) of C columns (answers).
-        confusion_candidate: Likewise.
-        notes: Sentences a reader should know, such as that the files do not share their origin.
-        kernel_comparison: Default beside reference kernels; None where it was not asked for.
-        layers: The error of each layer; None where it was not asked for.
-        corruptions: The comparison on corrupted images; None where it was not asked for.
+        confusion_candidate: The same counts of the candidate.
+        notes: Sentences that a reader should know, such as that the files do not share their origin.
+        kernel_comparison: Default kernels compared with reference kernels; None if it was not requested.
+        layers: The error of each layer; None if it was not requested.
+        corruptions: The comparison on corrupted images; None if it was not requested.
         photographs: The photographs that the images were made from; None for images of a data set.
         provenance: Files, data and machine; None for a report on bare arrays.
     """
@@ -160,12 +160,12 @@ class ParityReport:
         return [row.label for row in self.classes]
 
     def with_verdict(self, verdict: Verdict) -> list[ClassParity]:
-        """The classes that got this verdict, the largest loss first."""
+        """Returns the classes that got this verdict, the largest loss first."""
         rows = [row for row in self.classes if row.verdict == verdict]
         return sorted(rows, key=lambda row: row.loss, reverse=True)
 
     def as_document(self) -> dict[str, Any]:
-        """The report for JSON: undefined values are null, never NaN; see docs/verify-json.md."""
+        """Makes a JSON document of the report, with null for undefined values; see docs/verify-json.md."""
         facts = asdict(self)
         head = {
             "format_version": FORMAT_VERSION,

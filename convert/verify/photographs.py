@@ -1,4 +1,4 @@
-"""Labelled photographs for the parity check, prepared as the device prepares them.
+"""Prepares labelled photographs for the parity check, as the device prepares them.
 
 Both models get the same 28x28 images. A photograph in which no garment is found is left out and counted: the
 device does not ask a model about it, so there is nothing to compare.
@@ -95,7 +95,7 @@ def load_photographs(
             ("t-shirt-top").
         segmenter: Separates the garment from its background.
         warn: Called with a sentence for each file that cannot be read as a picture.
-        on_progress: Called with the number of photographs done and of all.
+        on_progress: Called with the number of photographs done and their total.
 
     Returns:
         The images of the photographs in which a garment was found, in the order of the files.
@@ -146,7 +146,7 @@ def load_photographs(
 
 
 def _class_of(photo: LabelledPhoto, labels: Sequence[str]) -> int:
-    """The number of a photograph's class."""
+    """Finds the number of a photograph's class."""
     class_id = labelling.class_of(photo.label, labels)
     if class_id is not None:
         return class_id

@@ -1,4 +1,4 @@
-"""How many images a margin takes, computed before anything is run; NumPy and the standard library only.
+"""Computes how many images a margin needs, before any model is run; NumPy and the standard library only.
 
 A class is shown when the bound of its loss is below the margin. Each of its `support` images is lost with one
 probability and gained with another. The chance that the class is shown is a sum over all counts of lost and
@@ -36,7 +36,7 @@ class Plan:
         changed: Share of the images of a class that only one of the two models recognises, in [0, 1). Half
             of them are lost and half gained, so that there is no true loss.
         images: For each probability the smallest number of images of the class with which it is shown with at
-            least that probability; None where even a million are too few.
+            least that probability; None if even a million are too few.
     """
 
     margin: float
@@ -45,7 +45,7 @@ class Plan:
     images: dict[float, int | None]
 
     def as_document(self) -> dict[str, Any]:
-        """The plan for JSON, with the probabilities as keys, see docs/verify-json.md."""
+        """Makes a JSON document of the plan, with the probabilities as keys, see docs/verify-json.md."""
         return asdict(self) | {"images": {f"{p:g}": n for p, n in self.images.items()}}
 
 
@@ -55,7 +55,7 @@ def plan(
     changed: float,
     probabilities: Sequence[float] = PROBABILITIES,
 ) -> Plan:
-    """The images of a class that it takes to show the margin if there is no true loss.
+    """Computes how many images of a class show the margin if there is no true loss.
 
     Args:
         margin: Largest loss of recall that is accepted, in (0, 1).
@@ -79,7 +79,7 @@ def plan(
 
 
 def images_needed(margin: float, alpha: float, changed: float, probability: float) -> int | None:
-    """The number of images from which on a class is shown with at least `probability` without a true loss.
+    """Computes how many images show a class with at least `probability` if there is no true loss.
 
     The chance rises with the number of images, but in a sawtooth, since counts are whole numbers. The
     smallest number that reaches it may be a quarter below the largest that does not. So the search starts
@@ -114,7 +114,7 @@ def images_needed(margin: float, alpha: float, changed: float, probability: floa
 def chance_of_shown(
     support: int, share_lost: float, share_gained: float, *, margin: float, alpha: float
 ) -> float:
-    """The probability that a class is shown, summed over all counts of lost and gained images.
+    """Computes the probability that a class is shown, summed over all counts of lost and gained images.
 
     Args:
         support: Images of the class.
@@ -168,7 +168,7 @@ def _log_factorials(stop: int) -> np.ndarray:
 
 
 def most_lost(gained: np.ndarray, support: int, *, margin: float, alpha: float) -> np.ndarray:
-    """For each number of gained images the most lost images with which the class is still shown.
+    """Computes for each number of gained images how many lost images still show the class.
 
     Args:
         gained: Whole numbers, shape (K,), each in [0, support].
@@ -177,7 +177,7 @@ def most_lost(gained: np.ndarray, support: int, *, margin: float, alpha: float) 
         alpha: One-sided error rate.
 
     Returns:
-        int64, shape (K,); -1 where not even 0 are few enough.
+        int64, shape (K,); -1 if not even 0 are few enough.
     """
     # The score rises with every image lost: bisection, with `shown` below and `not shown` above.
     shown = np.full(len(gained), -1)
@@ -199,7 +199,7 @@ def most_lost(gained: np.ndarray, support: int, *, margin: float, alpha: float) 
 
 
 def _counts_around(support: int, share: float) -> np.ndarray:
-    """Whole numbers that a binomial count can take with any probability worth counting."""
+    """Lists the whole numbers that a binomial count can take with a probability that matters."""
     mean = support * share
     spread = _DEVIATIONS * (math.sqrt(mean * (1 - share)) + 1)
     first, last = max(0, math.floor(mean - spread)), min(support, math.ceil(mean + spread))

@@ -1,4 +1,4 @@
-"""On which files, images and machine a result was computed."""
+"""Records the files, images and machine with which a result was computed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Provenance:
 
 
 def facts_of(classifier: Classifier, raw: np.ndarray, changed: list[int]) -> ModelFacts:
-    """The facts of a file.
+    """Returns the facts of a file.
 
     Args:
         classifier: The model.
@@ -81,29 +81,29 @@ def facts_of(classifier: Classifier, raw: np.ndarray, changed: list[int]) -> Mod
 
 
 def data_sha256(images_u8: np.ndarray, y_true: np.ndarray) -> str:
-    """Checksum of the bytes of the images, then of the class numbers as little-endian int64."""
+    """Computes the checksum of the bytes of the images, then of the class numbers as little-endian int64."""
     return sha256(images_u8.tobytes() + y_true.astype("<i8").tobytes())
 
 
 def computed_on(classifier: Classifier) -> str:
-    """Machine, runtime and kernels in one line."""
+    """Describes the machine, runtime and kernels in one line."""
     return f"{machine()}; {runtime()}, {classifier.kernels} kernels"
 
 
 def runtime() -> str:
-    """Name and version of the runtime."""
+    """Returns the name and version of the runtime."""
     return f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
 
 
 def machine() -> str:
-    """Processor, architecture, number of cores and system, as far as the system tells."""
+    """Describes the processor, architecture, number of cores and system, as far as the system tells."""
     processor = _processor() or platform.processor()
     parts = [processor, platform.machine(), f"{os.cpu_count()} cores", platform.platform()]
     return ", ".join(part for part in parts if part)
 
 
 def _processor() -> str:
-    """The name of the board or processor where Linux tells it; empty elsewhere."""
+    """Returns the name of the board or processor where Linux tells it; empty elsewhere."""
     board, cpuinfo = Path("/proc/device-tree/model"), Path("/proc/cpuinfo")
     if board.exists():
         return board.read_text(encoding="utf-8", errors="replace").strip("\0\n ")

@@ -66,7 +66,7 @@ def count_flips(
 
 
 def mcnemar_p(lost: int, gained: int) -> float:
-    """Exact one-sided McNemar test: the binomial P(X >= lost) of lost + gained trials at 1/2.
+    """Computes the exact one-sided McNemar test: the binomial P(X >= lost) of lost + gained trials at 1/2.
 
     The hypothesis is that an image on which the models differ is as likely lost as gained.
 
@@ -82,7 +82,7 @@ def mcnemar_p(lost: int, gained: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number by Holm's step-down method (Holm 1979).
+    """Corrects p values for their number by Holm's step-down method (Holm 1979).
 
     If all corrected values below alpha are called significant, the probability of even one false call is
     at most alpha.
@@ -102,7 +102,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def z_of(alpha: float) -> float:
-    """The value that a standard normal variable exceeds with probability `alpha`."""
+    """Computes the value that a standard normal variable exceeds with probability `alpha`."""
     return NormalDist().inv_cdf(1 - alpha)
 
 
@@ -134,7 +134,7 @@ def loss_score(lost: _Counts, gained: _Counts, support: _Counts, loss: Any) -> A
 
 
 def binomial_tail(count: int, trials: int, share: float) -> float:
-    """P(X <= count) of a binomial variable, exact to rounding.
+    """Computes P(X <= count) of a binomial variable, exact to rounding.
 
     Args:
         count: In [0, trials].
@@ -161,7 +161,7 @@ def binomial_tail(count: int, trials: int, share: float) -> float:
 
 
 def tango_bound(lost: int, gained: int, support: int, alpha: float) -> float:
-    """Upper end of Tango's score interval of the loss of recall, one-sided at `alpha`.
+    """Computes the upper end of Tango's score interval of the loss of recall, one-sided at `alpha`.
 
     Args:
         lost: Images that only the reference recognised.
@@ -184,7 +184,7 @@ def tango_bound(lost: int, gained: int, support: int, alpha: float) -> float:
 
 
 def loss_bound(lost: int, gained: int, support: int, alpha: float) -> float:
-    """Upper confidence bound of the loss of recall.
+    """Computes the upper confidence bound of the loss of recall.
 
     The bound is Tango's. Where no image was gained it is also at least the exact binomial bound of the share
     lost (Clopper and Pearson 1934). Without the second bound, a class whose true loss equals the margin would
@@ -221,7 +221,7 @@ def is_shown(lost: int, gained: int, support: int, *, margin: float, alpha: floa
 
 
 def smallest_support(margin: float, alpha: float) -> int:
-    """The fewest images of a class that can show the margin, if none of them is lost.
+    """Computes the fewest images of a class that can show the margin, if none of them is lost.
 
     If no image changed, Tango's bound is z^2 / (support + z^2), where z is the normal quantile of 1 - alpha.
     The binomial bound is the share lost for which `support` images contain no lost one with probability
@@ -232,7 +232,7 @@ def smallest_support(margin: float, alpha: float) -> int:
 
 
 def smallest_margin(support: int, alpha: float) -> float:
-    """The bound that `support` images reach if none of them is lost; only larger margins can be shown."""
+    """Computes the bound that `support` images reach if none is lost; only larger margins can be shown."""
     z_squared = z_of(alpha) ** 2
     return max(z_squared / (support + z_squared), -math.expm1(math.log(alpha) / support))
 
@@ -240,7 +240,7 @@ def smallest_margin(support: int, alpha: float) -> float:
 def images_to_decide(
     lost: int, gained: int, support: int, *, margin: float, alpha: float, num_classes: int
 ) -> int:
-    """The number of images that would settle the verdict of a class if its rates stay as they are.
+    """Computes the number of images that would settle the verdict of a class if its rates stay as they are.
 
     Both scores grow with the square root of the number of images. If the observed loss is below the margin,
     the result is the number of images that show so. Otherwise it is the number that makes the loss
@@ -278,7 +278,7 @@ def precision_loss_bounds(
     alpha: float,
     seed: int = 0,
 ) -> list[float | None]:
-    """Upper confidence bounds of the loss of precision of each class, by a paired bootstrap.
+    """Computes the upper confidence bounds of the loss of precision of each class, by a paired bootstrap.
 
     For one class there are eight kinds of image: it is of the class or not, the reference gives this answer
     or not, the candidate does or not. Drawing N images with replacement only changes how often each kind
@@ -294,7 +294,7 @@ def precision_loss_bounds(
         seed: Seed of the draws; the same seed gives the same bounds.
 
     Returns:
-        C bounds, each in [-1, 1]; None where one of the models never gives this answer. If the models never
+        C bounds, each in [-1, 1]; None if one of the models never gives this answer. If the models never
         differ on an answer, its bound is 0.
     """
     rng = np.random.default_rng(seed)
@@ -323,6 +323,6 @@ def precision_loss_bounds(
 
 
 def points(share: float, digits: int = 1) -> str:
-    """A share in points (hundredths), such as "2" for 0.02, or "-0.31" for -0.0031 with two digits."""
+    """Formats a share in points (hundredths): "2" for 0.02, or "-0.31" for -0.0031 with two digits."""
     text = f"{100 * share:.{digits}f}"
     return text.rstrip("0").rstrip(".") if digits == 1 else text

@@ -1,4 +1,4 @@
-"""The outputs of one file on one machine, stored to be compared with those on another."""
+"""Stores the outputs of a file on one machine, and compares them with those on another."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class StoredComparison:
         )
 
     def as_document(self) -> dict[str, Any]:
-        """The comparison for JSON, see docs/verify-json.md."""
+        """Makes a JSON document of the comparison, see docs/verify-json.md."""
         return {
             "passed": self.passed,
             "equal": self.equal,
@@ -90,7 +90,7 @@ def save_outputs(
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1).
         y_true: True class numbers, shape (N,); they are part of the checksum of the data.
         path: The `.npz` file to write.
-        on_progress: Called with the number of images done and of all.
+        on_progress: Called with the number of images done and their total.
 
     Raises:
         DataError: If the images do not fit the model.
@@ -122,7 +122,7 @@ def compare_with_stored(
         images_u8: The same images.
         y_true: The same class numbers.
         path: The file that `save_outputs` wrote.
-        on_progress: Called with the number of images done and of all.
+        on_progress: Called with the number of images done and their total.
 
     Raises:
         ModelError: If the stored outputs are of another model file.
@@ -170,4 +170,4 @@ def _read_format_1(path: Path) -> Archive | None:
             return None
         return Archive(about, {_OUTPUTS: arrays[_OUTPUTS]})
     except (DataError, DocumentError, KeyError):
-        return None  # it is a file of this version, or none at all; `read_npz` tells which
+        return None  # a file of this version, or not an archive at all; `read_npz` tells which

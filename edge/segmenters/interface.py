@@ -47,3 +47,24 @@ class SecondOpinion(Protocol):
             there is one.
         """
         ...
+
+
+@runtime_checkable
+class GuidedSegmenter(Protocol):
+    """A segmenter that weighs evidence from elsewhere together with what it sees."""
+
+    name: str
+    version: int
+
+    def guided(self, rgb: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+        """Segments a part of a frame of which it is partly known where something was put.
+
+        Args:
+            rgb: uint8, shape (H, W, 3). It is not changed.
+            evidence: float32, shape (h, w), of the same part: logit of the probability that something is
+                there that does not belong to the scene, 0 if nothing is known.
+
+        Returns:
+            See `Segmenter.segment`.
+        """
+        ...

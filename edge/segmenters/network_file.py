@@ -15,11 +15,11 @@ from garmentlite.edge.shipped import FOLDER
 
 SIDE = 96  # pixels, both sides of the square that the network takes and gives
 FILE = "segmenter.tflite"
-WAY_OUT = "install garmentlite again, or take '--segment grabcut'"
+WAY_OUT = "install garmentlite again, or use '--segment grabcut'"
 
 
 def with_checksum(flatbuffer: bytes) -> bytes:
-    """The bytes of a segmenter's file: the flatbuffer, and behind it metadata with its checksum."""
+    """Makes the bytes of a segmenter's file: the flatbuffer, and behind it metadata with its checksum."""
     metadata = Metadata(
         name="segmenter", labels=["garment"], preparation={}, temperature=1.0, unknown_threshold=None,
         reference_sha256="", flatbuffer_sha256="",

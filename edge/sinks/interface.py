@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from garmentlite.edge.guide_box import GuideBox
 from garmentlite.edge.recognition import Recognition
 from garmentlite.edge.sources.interface import Frame
 
@@ -19,11 +20,13 @@ class Sighting:
         recognition: The steady answer, with the mask and the 28x28 image of this frame. Its `latency_ms` has
             the stage "capture" too, which is the time spent waiting for the frame.
         frames_per_second: Rate of the whole loop over the last frames; 0 for the first frame.
+        guide_box: Where a garment is expected; None for a still picture, which has no such place.
     """
 
     frame: Frame
     recognition: Recognition
     frames_per_second: float
+    guide_box: GuideBox | None = None
 
 
 class Sink(Protocol):

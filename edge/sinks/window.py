@@ -72,7 +72,10 @@ class WindowSink:
                 recognition, latency_ms={**recognition.latency_ms, "draw": self._draw_ms}
             )
         picture = annotate(
-            sighting.frame.bgr, recognition, frames_per_second=sighting.frames_per_second
+            sighting.frame.bgr,
+            recognition,
+            frames_per_second=sighting.frames_per_second,
+            guide_box=sighting.guide_box,
         )
         self._draw_ms = (time.perf_counter() - start) * 1000
         frame = sighting.frame

@@ -1,0 +1,115 @@
+"""The recognizer of a fixed camera: it names what is held up, and computes nothing while nothing changes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from garmentlite.edge.fixed_camera import FixedCamera
+from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
+from garmentlite.edge.labels import NO_GARMENT
+from garmentlite.edge.pictures import Picture
+from garmentlite.edge.recognition import Recognition, recognize
+from garmentlite.edge.recognizer import Recognizer
+
+NOTHING_NEW = "nothing differs from the empty scene"
+NOTHING_MOVED = "what stands out has not moved since it was first seen"
+
+
+class CameraRecognizer:
+    """Names the garment that is held up before a fixed camera.
+
+    The answer to a frame depends on the frames before it: they show what the scene looks like without a
+    garment. For single pictures use `Recognizer`.
+
+    Attributes:
+        box: Where the garment is expected.
+    """
+
+    def __init__(self, recognizer: Recognizer, box: GuideBox = DEFAULT_BOX) -> None:
+        """Starts without a scene.
+
+        Args:
+            recognizer: Its model and segmenter are used.
+            box: Where the garment is expected.
+        """
+        self.box = box
+        self._classifier = recognizer.classifier
+        self._camera = FixedCamera(recognizer.segmenter, box)
+        self._last: Recognition | None = None
+
+    def forget(self) -> None:
+        """Forgets the scene, because another one begins or the camera was opened again."""
+        self._camera.forget()
+        self._last = None
+
+    def recognize(self, frame_bgr: np.ndarray, seconds: float) -> Recognition:
+        """Finds the garment that is held up in a frame and names it.
+
+        Args:
+            frame_bgr: uint8, shape (H, W, 3), BGR. It is not changed.
+            seconds: When the frame was taken, not before the last one.
+
+        Returns:
+            The answer. In `latency_ms`, "segment" includes the comparison with the empty scene. There is no
+            "infer" if no network was run, which is so for an empty scene and for an unchanged frame.
+
+        Raises:
+            ModelError: If the network computes outputs that are not finite.
+            MissingPartError: If OpenCV is not installed.
+        """
+        start = time.perf_counter()
+        difference = self._camera.look(frame_bgr, seconds)
+        compare_ms = (time.perf_counter() - start) * 1000
+        is_computed = False
+        if difference.is_empty:
+            recognition = self._nothing(frame_bgr.shape)
+            self._camera.note(None)
+        elif difference.is_unchanged and self._last is not None:
+            recognition = self._last
+            self._camera.keep()
+        else:
+            is_computed = True
+            recognition = recognize(Picture.from_bgr(frame_bgr), self._classifier, self._camera)
+            self._camera.note(None if recognition.image_u8 is None else recognition.mask)
+        if is_computed:
+            latency_ms = dict(recognition.latency_ms)
+            latency_ms["segment"] += compare_ms
+        else:
+            rest_ms = (time.perf_counter() - start) * 1000 - compare_ms
+            latency_ms = {"segment": compare_ms, "prepare": rest_ms}
+        self._last = recognition
+        if recognition.image_u8 is not None and not self._camera.is_held:
+            recognition = _withheld(recognition)
+        return replace(recognition, latency_ms=latency_ms)
+
+    def _nothing(self, shape: tuple[int, ...]) -> Recognition:
+        return Recognition(
+            label=NO_GARMENT,
+            confidence=0.0,
+            scores=[],
+            probabilities=None,
+            image_u8=None,
+            mask=np.zeros(shape[:2], bool),
+            box=None,
+            reason=NOTHING_NEW,
+            form="photo",
+            segmenter=self._camera.name,
+            latency_ms={},
+        )
+
+
+def _withheld(recognition: Recognition) -> Recognition:
+    """The answer while it is not known yet whether somebody holds what was found."""
+    return replace(
+        recognition,
+        label=NO_GARMENT,
+        confidence=0.0,
+        scores=[],
+        probabilities=None,
+        image_u8=None,
+        box=None,
+        reason=NOTHING_MOVED,
+    )

@@ -1,0 +1,79 @@
+"""The guide box: the part of the frame in which a garment is expected to be held."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from garmentlite.edge.errors import OptionError
+
+
+@dataclass(frozen=True)
+class GuideBox:
+    """A rectangle in shares of the frame's width and height.
+
+    Attributes:
+        x: Left edge, in [0, 1].
+        y: Top edge, in [0, 1].
+        width: Share of the frame's width, above 0; `x + width` is at most 1.
+        height: Share of the frame's height, above 0; `y + height` is at most 1.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def pixels(self, shape: tuple[int, ...], margin: float = 0.0) -> tuple[slice, slice]:
+        """The box as rows and columns of a picture; at least one pixel each.
+
+        Args:
+            shape: Shape of the picture, (H, W) or (H, W, channels).
+            margin: Share of the box's own sides by which it is extended on each side, within the picture.
+        """
+        rows = _span(self.y, self.height, margin, shape[0])
+        columns = _span(self.x, self.width, margin, shape[1])
+        return rows, columns
+
+
+# People hold a garment up before their chest, so in the middle of what a camera at eye height sees. At the
+# distance at which both hands are in view it is half to nine tenths of the height tall, and an adult's
+# T-shirt is as wide as it is tall: 0.6 of the width of a 4:3 frame is 0.8 of its height.
+DEFAULT_BOX = GuideBox(0.2, 0.1, 0.6, 0.8)
+_SMALLEST_SIDE = 0.05  # share of the frame; a smaller box is taken for a slip
+
+
+def parse_box(text: str) -> GuideBox:
+    """Reads a box from a command-line option such as "0.2,0.1,0.6,0.8".
+
+    Args:
+        text: Left edge, top edge, width and height in shares of the frame, separated by commas.
+
+    Raises:
+        OptionError: If the text is not such a box, or the box does not lie within the frame.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 4 or not all(math.isfinite(value) for value in values):
+        raise OptionError(
+            f"--box needs four numbers x,y,width,height in shares of the frame, such as 0.2,0.1,0.6,0.8; "
+            f"it was '{text}'."
+        )
+    box = GuideBox(*values)
+    is_inside = min(box.x, box.y) >= 0 and max(box.x + box.width, box.y + box.height) <= 1 + 1e-9
+    if not is_inside or min(box.width, box.height) < _SMALLEST_SIDE:
+        raise OptionError(
+            f"--box {text} does not lie within the frame: x and y must be at least 0, x + width and "
+            f"y + height at most 1, and width and height at least {_SMALLEST_SIDE}."
+        )
+    return box
+
+
+def _span(start: float, length: float, margin: float, pixels: int) -> slice:
+    """One side of the box, extended by a share of its length, in pixels."""
+    first = max(0, math.floor((start - margin * length) * pixels + 1e-6))
+    last = min(pixels, math.ceil((start + length + margin * length) * pixels - 1e-6))
+    first = min(first, pixels - 1)
+    return slice(first, max(first + 1, last))
