@@ -1,4 +1,4 @@
-"""The recognizer of a fixed camera: it names what is held up, and computes nothing while nothing changes."""
+"""Names the garment that is held up before a fixed camera, and runs no network while nothing changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CameraRecognizer:
         """Starts without a scene.
 
         Args:
-            recognizer: Its model and segmenter are used.
+            recognizer: Provides the model and the segmenter.
             box: Where the garment is expected.
         """
         self.box = box
@@ -41,7 +41,7 @@ class CameraRecognizer:
         self._last: Recognition | None = None
 
     def forget(self) -> None:
-        """Forgets the scene, because another one begins or the camera was opened again."""
+        """Forgets the scene; call it when another source begins or the camera was opened again."""
         self._camera.forget()
         self._last = None
 
@@ -50,11 +50,11 @@ class CameraRecognizer:
 
         Args:
             frame_bgr: uint8, shape (H, W, 3), BGR. It is not changed.
-            seconds: When the frame was taken, not before the last one.
+            seconds: When the frame was taken; at least the time of the last call.
 
         Returns:
-            The answer. In `latency_ms`, "segment" includes the comparison with the empty scene. There is no
-            "infer" if no network was run, which is so for an empty scene and for an unchanged frame.
+            The answer. In `latency_ms`, "segment" includes the comparison with the empty scene. "infer" is
+            missing for an empty scene and for an unchanged frame, since no network runs then.
 
         Raises:
             ModelError: If the network computes outputs that are not finite.
@@ -102,7 +102,7 @@ class CameraRecognizer:
 
 
 def _withheld(recognition: Recognition) -> Recognition:
-    """The answer while it is not known yet whether somebody holds what was found."""
+    """Replaces an answer by "no garment" while it is not known whether somebody holds what was found."""
     return replace(
         recognition,
         label=NO_GARMENT,

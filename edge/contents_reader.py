@@ -1,6 +1,6 @@
-"""Reads what a TFLite file holds from its bytes alone: the file is not run, and every number is checked.
+"""Reads what a TFLite file holds without running it, and checks every number in it.
 
-Bodies of loops and branches are refused; no classifier here has them.
+Models with loops or branches are refused, because no classifier here has them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from garmentlite.edge.flatbuffer import Flatbuffer, Table
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER, builtin_operator
 
 LARGEST_TENSOR = 256 << 20  # bytes
-LARGEST_ARENA = 512 << 20  # bytes of activations at once; a board with 1 GB holds no more
+# Bytes of all activations at once; a board with 1 GB has no room for more.
+LARGEST_ARENA = 512 << 20
 
-# Numbers of the fields that are read, from the schema of TFLite (tensorflow/compiler/mlir/lite/schema/
-# schema.fbs): the position of each in its table.
+# Positions of fields in their tables, from the schema of TFLite (tensorflow/compiler/mlir/lite/schema/
+# schema.fbs).
 _MODEL_VERSION, _MODEL_CODES, _MODEL_SUBGRAPHS, _MODEL_DESCRIPTION, _MODEL_BUFFERS = range(5)
 _MODEL_METADATA_BUFFERS, _MODEL_METADATA, _MODEL_SIGNATURES = range(5, 8)
 _MODEL_EXTERNAL_GROUPS, _MODEL_EXTERNAL_BUFFERS = range(8, 10)
@@ -38,7 +39,7 @@ _BUFFER_DATA, _BUFFER_OFFSET = range(2)
 _RECORD_NAME, _RECORD_BUFFER = range(2)
 _SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS, _SIGNATURE_KEY, _SIGNATURE_GRAPH = 0, 1, 2, 4
 _ENTRY_NAME, _ENTRY_TENSOR = range(2)
-# Lists and texts within an operator's settings: (field, type) by the number of the settings' type.
+# Lists and texts in the options of an operator, as (field, type) by the number of the type of the options.
 _LISTS_IN_OPTIONS = {
     3: ((1, "i4"), (2, "i4")),  # ConcatEmbeddingsOptions
     8: ((5, "u1"),),  # FullyConnectedOptions
@@ -47,37 +48,37 @@ _LISTS_IN_OPTIONS = {
     111: ((0, "u1"), (1, "u1")),  # VarHandleOptions
     115: ((0, "f4"),),  # BucketizeOptions
 }
-# Operators whose meaning is not in the format, and those that run other graphs.
+# Operators whose meaning the format does not define, and operators that run other graphs.
 _REFUSED = frozenset(
     ("CUSTOM", "DELEGATE", "IF", "WHILE", "CALL", "CALL_ONCE", "PLACEHOLDER_FOR_GREATER_OP_CODES")
 )
-# Types of tensors by their number. Texts, complex numbers and handles of resources are not read here.
+# Types of tensors by their number. Texts, complex numbers and resource handles are not supported here.
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
     10: "float64", 12: "uint64", 15: "uint32", 16: "uint16", 17: "int4", 18: "bfloat16",
 }  # fmt: skip
-# Types whose values stand for real numbers, so that they need a scale; the lowest and highest value of each.
+# Lowest and highest value of each quantized type. A tensor of such a type needs a scale.
 _QUANTIZED = {
     "int8": (-128, 127), "uint8": (0, 255), "int16": (-32_768, 32_767), "int4": (-8, 7),
 }  # fmt: skip
-# The number of inputs without which the multiplications of an operator cannot be counted.
+# The least number of inputs that an operator needs, so that its multiplications can be counted.
 _MACS_NEED = {"CONV_2D": 2, "FULLY_CONNECTED": 2, "DEPTHWISE_CONV_2D": 2, "TRANSPOSE_CONV": 3}
 
 
 def read_contents(flatbuffer: bytes) -> Contents:
-    """Reads a model's bytes and checks everything that the runtime would follow without a check.
+    """Reads the bytes of a model and checks everything that the runtime would use without a check.
 
-    The checks: offsets stay in the file, tensor numbers and buffers exist, constants have the size of their
-    shape, an operator reads only what has been written before, integers have scales, scales are finite and
+    It checks that offsets stay in the file, tensor numbers and buffers exist, constants have the size of
+    their shape, an operator reads only what was written before, integers have scales, scales are finite and
     above 0, and no tensor is larger than `LARGEST_TENSOR`. The runtime is not called, so a hostile file
     cannot end the process here.
 
     Args:
-        flatbuffer: A TFLite model; our metadata may stand behind it.
+        flatbuffer: A TFLite model; our metadata may follow it.
 
     Raises:
-        ModelError: If the bytes are not a model, are damaged, or hold what is not run here (control flow,
-            custom operators, sparse tensors, texts). The message is a part of a sentence.
+        ModelError: If the bytes are not a model, are damaged, or hold what is not supported here (control
+            flow, custom operators, sparse tensors, texts). The message is a part of a sentence.
     """
     if flatbuffer[4:8] != FLATBUFFER_IDENTIFIER:
         raise ModelError("the bytes do not start like a TFLite model (no 'TFL3' identifier)")
@@ -151,7 +152,7 @@ def _tensor_of(stored: Table, buffer_sizes: Sequence[int]) -> Tensor:
     if signature and len(signature) != len(shape):
         raise ModelError(f"the tensor {name!r:.60} has {len(shape)} sizes and {len(signature)}")
     dtype = _TYPES[number]
-    is_float = dtype.startswith(("float", "bfloat"))  # whose scales mean nothing and are not used
+    is_float = dtype.startswith(("float", "bfloat"))  # their scales mean nothing and are not used
     scales, zero_points = _quantization_of(
         stored.table(_TENSOR_QUANTIZATION), name, shape, is_used=not is_float
     )
@@ -177,7 +178,7 @@ def _tensor_of(stored: Table, buffer_sizes: Sequence[int]) -> Tensor:
 def _quantization_of(
     stored: Table | None, name: str, shape: Sequence[int], *, is_used: bool
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Scales and zero points of a tensor."""
+    """Reads the scales and zero points of a tensor."""
     if stored is None:
         return (), ()
     if stored.integer(_QUANTIZATION_DETAILS, "u1"):
@@ -203,7 +204,7 @@ def _quantization_of(
 
 
 def _buffer_size(stored: Table) -> int:
-    if stored.integer(_BUFFER_OFFSET, "u8") > 1:  # 0 and 1 stand for none
+    if stored.integer(_BUFFER_OFFSET, "u8") > 1:  # 0 and 1 mean that there is none
         raise ModelError("it keeps weights behind the flatbuffer")
     return len(stored.numbers(_BUFFER_DATA, "u1"))
 
@@ -211,7 +212,7 @@ def _buffer_size(stored: Table) -> int:
 def _numbers_of(
     stored: Table, field: int, count: int, *, optional: bool = False
 ) -> tuple[int, ...]:
-    """Numbers of tensors; those of inputs that are left out (-1) are missing where that is allowed."""
+    """Reads numbers of tensors; if `optional`, inputs that are left out (-1) are skipped."""
     numbers = [int(number) for number in stored.numbers(field, "i4")]
     if not all((-1 if optional else 0) <= number < count for number in numbers):
         raise ModelError(
@@ -222,7 +223,7 @@ def _numbers_of(
 
 def _operator_name(code: Table) -> str:
     code.text(_CODE_CUSTOM)
-    # Old files know only the first, a byte; it is a placeholder where the number is larger.
+    # Old files have only the first field, a byte. In new files it is a placeholder if the number is larger.
     number = max(code.integer(_CODE_DEPRECATED, "i1"), code.integer(_CODE_BUILTIN, "i4"))
     name = builtin_operator(number)
     if name in _REFUSED:
@@ -231,7 +232,7 @@ def _operator_name(code: Table) -> str:
 
 
 def _require_sound_options(operator: Table, count: int) -> None:
-    """Follows what the settings of an operator lead to."""
+    """Checks the options of an operator and everything that they refer to."""
     if operator.integer(_OPERATOR_OPTIONS_2_TYPE, "u1"):
         raise ModelError("it holds operators of StableHLO, which are not run here")
     if operator.integer(_OPERATOR_LARGE_OPTIONS, "u8"):
@@ -250,7 +251,7 @@ def _require_sound_options(operator: Table, count: int) -> None:
 
 
 def _require_sound_records(model: Table, num_buffers: int) -> None:
-    """Follows what is in a file beside the graph: texts, names of the inputs, records of converters."""
+    """Checks what a file has beside the graph: texts, signatures and records of converters."""
     model.text(_MODEL_DESCRIPTION)
     for signature in model.tables(_MODEL_SIGNATURES):
         signature.text(_SIGNATURE_KEY)
@@ -285,7 +286,7 @@ def _require_order(
     inputs: Sequence[int],
     outputs: Sequence[int],
 ) -> None:
-    """Checks that whatever is read has been written before, once, and constants never."""
+    """Checks that a tensor is written before it is read, only once, and never if it is a constant."""
     constants = {number for number, tensor in enumerate(tensors) if tensor.is_constant}
     # A tensor without elements has no bytes in the file and needs none.
     there = constants | variables | {i for i, tensor in enumerate(tensors) if tensor.size == 0}

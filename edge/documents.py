@@ -1,4 +1,4 @@
-"""JSON documents from files: limited in size and depth, and every field checked as it is taken out."""
+"""Reads JSON documents with limits of size and depth, and checks the type of each field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 LARGEST_BYTES = 16 << 20  # the record of a long run has less than 1 MB
-DEEPEST = 32  # levels of nesting; our own documents have fewer than 10
+DEEPEST = 32  # levels of nesting; documents of garmentlite have fewer than 10
 _SHOWN = 40  # characters of a wrong value that an error repeats
 
 
@@ -17,12 +17,13 @@ class DocumentError(ValueError):
 
 
 class Document:
-    """One JSON object whose fields are taken out by type.
+    """A JSON object whose fields are read with a check of their type.
 
-    Every method raises `DocumentError`, which names the field, what was expected and what was found.
+    A field that is missing or wrong raises `DocumentError`. Its message names the field, what was expected
+    and what was found.
 
     Attributes:
-        fields: The object as `json` gives it.
+        fields: The object as `json` returns it.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -38,21 +39,21 @@ class Document:
             raise DocumentError(f"the field {unknown[0]!r:.{_SHOWN}} is unknown")
 
     def text(self, name: str) -> str:
-        """A text."""
+        """Reads a text."""
         value = self._value(name)
         if not isinstance(value, str):
             raise _wrong(name, "a text", value)
         return value
 
     def line(self, name: str) -> str:
-        """A text without line breaks and other control characters."""
+        """Reads a text without line breaks and other control characters."""
         value = self.text(name)
         if not is_one_line(value):
             raise _wrong(name, "a text without control characters", value)
         return value
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts without control characters, which could change what a terminal shows."""
+        """Reads a list of texts without control characters, which could change what a terminal shows."""
         value = self._value(name)
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise _wrong(name, "a list of texts", value)
@@ -62,7 +63,7 @@ class Document:
         return value
 
     def integer(self, name: str, lowest: int, highest: int) -> int:
-        """A whole number in [lowest, highest]."""
+        """Reads a whole number in [lowest, highest]."""
         value = self._value(name)
         if (
             not isinstance(value, int)
@@ -73,7 +74,7 @@ class Document:
         return value
 
     def number(self, name: str, lowest: float = -math.inf, highest: float = math.inf) -> float:
-        """A finite number in [lowest, highest]."""
+        """Reads a finite number in [lowest, highest]."""
         value = _finite(self._value(name))
         if value is None or not lowest <= value <= highest:
             bounds = "" if math.isinf(lowest) else f" from {lowest} to {highest}"
@@ -81,21 +82,21 @@ class Document:
         return value
 
     def positive_number(self, name: str) -> float:
-        """A finite number above 0."""
+        """Reads a finite number above 0."""
         value = _finite(self._value(name))
         if value is None or value <= 0:
             raise _wrong(name, "a finite number above 0", self.fields[name])
         return value
 
     def object(self, name: str) -> dict[str, Any]:
-        """An object, as a dictionary."""
+        """Reads an object as a dictionary."""
         value = self._value(name)
         if not isinstance(value, dict):
             raise _wrong(name, "an object", value)
         return value
 
     def is_null(self, name: str) -> bool:
-        """Whether the field is there and null."""
+        """Tells whether the field is null; a missing field is an error."""
         return self._value(name) is None
 
     def _value(self, name: str) -> Any:
@@ -108,8 +109,8 @@ def parse(content: bytes | str, largest: int = LARGEST_BYTES) -> Document:
     """Reads one JSON object.
 
     Args:
-        content: UTF-8.
-        largest: Bytes (of a text: characters) above which it is refused unread.
+        content: The document in UTF-8, or as a text.
+        largest: The largest size in bytes, or in characters of a text. A larger one is not parsed.
 
     Raises:
         DocumentError: If it is not an object; see also `parse_value`.
@@ -148,12 +149,12 @@ def parse_value(content: bytes | str, largest: int = LARGEST_BYTES) -> Any:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether a text can be printed as a part of a line: no control character, no line break."""
+    """Tells whether a text has no line break and no other control character."""
     return not any(_is_control(character) for character in text)
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters and undecodable bytes written as escapes such as `\x1b`."""
+    r"""Writes control characters and undecodable bytes of a text as escapes such as `\x1b`."""
     if text.isprintable():
         return text
     return "".join(
@@ -163,8 +164,8 @@ def printable(text: str) -> str:
 
 
 def _is_control(character: str) -> bool:
-    # C0, DEL and C1 (some terminals obey these too), line and paragraph separators, marks that turn the
-    # direction of what follows, and the halves of characters that stand for undecodable bytes.
+    # The ranges are C0, DEL with C1 (which some terminals obey), line and paragraph separators with marks of
+    # text direction, further such marks, and surrogates, which stand for undecodable bytes.
     return (
         character < " "
         or "\x7f" <= character <= "\x9f"

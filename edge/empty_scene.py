@@ -1,9 +1,10 @@
-"""The empty scene: what a fixed camera sees while no garment is held up, learned while it runs.
+"""Learns the empty scene, which is what a fixed camera sees while no garment is held up.
 
-Every pixel of the reduced picture has a mean colour and a noise level, as in adaptive background subtraction
-(Stauffer and Grimson, 1999, with one Gaussian for each pixel). One gain per channel matches exposure and
-white balance before a frame is compared. A pixel joins the scene when it has not changed for a while; how
-long depends on whether a garment was seen there and whether that garment has moved.
+This is background subtraction with an adaptive model of one Gaussian for each pixel of the reduced picture,
+after Stauffer and Grimson (1999): each pixel has a mean colour and a noise level. One gain per channel
+matches exposure and white balance before a frame is compared. A pixel joins the scene when it has not changed
+for a while. How long that takes depends on whether a garment was seen there and whether that garment has
+moved.
 """
 
 from __future__ import annotations
@@ -19,51 +20,63 @@ from garmentlite.edge.segmenters.picture_border import frame_of
 
 SIDE = 128  # pixels, the longest side at which frames are compared
 
-# Seconds without a change after which a pixel joins the scene: where the scene was not known, which includes
-# what looks like a garment and has never moved; where it was known and differs, such as a chair that was
-# moved; and in a garment that somebody has moved and then left on a chair.
+# Seconds without a change after which a pixel joins the scene. The first value holds where the scene is not
+# known yet, and for what looks like a garment and has never moved. The second holds where the scene is known
+# and the frame differs, as after a chair was moved. The third holds for a garment that somebody has moved and
+# then left, for example on a chair.
 LEARNING_SECONDS, FURNITURE_SECONDS, LEFT_SECONDS = 1.0, 10.0, 60.0
-_FORGIVEN_SECONDS = 2.0  # for which a garment may be out of sight and still counts as the same
-_MOVED_SECONDS = 1.0  # for which a changed pixel counts as moving
-_MOVED_SHARE = 0.01  # share of a region's pixels that move where the region is held by somebody
-# Share of the edges around a garment that move where the camera itself moves. Edges along its way do not.
+_FORGIVEN_SECONDS = 2.0  # a garment that is seen again within this time counts as the same one
+_MOVED_SECONDS = 1.0  # a pixel that has changed counts as moving for so long
+_MOVED_SHARE = 0.01  # a region counts as moving if at least this share of its pixels moves
+# The camera itself counts as moving if at least this share of the edges around a garment moves. It is far
+# below 1, since edges that are parallel to the motion do not change.
 _ROOM_MOVES = 0.25
 
 _SCENE_SECONDS = 20.0  # time constant with which the scene follows the daylight
 _NOISE_SECONDS = 5.0  # time constant of the noise levels
 _RECENT_SECONDS = 1.0  # time constant of the recent mean of each pixel
 
-# Distances from the mean in standard deviations. Up to the first a pixel agrees with the scene, from the
-# second on it differs; from the third on, measured from its recent mean, it has changed.
+# Distances in standard deviations. A pixel agrees with the scene below the first distance from the mean, and
+# it differs from the scene above the second. It has changed if it is farther than the third from its recent
+# mean.
 _AGREES, _DIFFERS, _CHANGED = 3.0, 6.0, 4.5
-# Grey levels at the reduced size: the least that is assumed, and what is assumed until it is measured.
+# Noise in grey levels at the reduced size: its lower limit, and its value before it has been measured.
 _LEAST_NOISE, _FIRST_NOISE = 1.5, 4.0
-# Median of the root mean square over three channels, for a standard deviation of 1: between 0.67 for equal
-# channels and 0.89 for independent ones.
+# Median of the root mean square over three channels if the standard deviation of each is 1. It is 0.67 if the
+# channels have the same noise and 0.89 if their noise is independent; this value lies between the two.
 _MEDIAN_OF_NOISE = 0.8
-_EDGES_SECONDS = 1.0  # between two searches for the edges of the scene
-_EDGE_SLACK = 0.12  # of the local contrast: edges shift where a camera trembles
-_EDGE_CONTRAST = 24  # grey levels from which a pixel counts as an edge
-_FEWEST_EDGES = 0.01  # share of the picture; with fewer edges all pixels are asked instead
+_EDGES_SECONDS = 1.0  # time between two searches for the edges of the scene
+# A trembling camera shifts edges, so this share of the local contrast is added to the noise.
+_EDGE_SLACK = 0.12
+_EDGE_CONTRAST = 24  # grey levels; a pixel of at least this local contrast counts as an edge
+# Share of the known pixels; with fewer edges the levels of all pixels are compared.
+_FEWEST_EDGES = 0.01
 
-_SMALLEST_PART = 0.005  # share of the picture; the smallest mask of a garment is twice that
-_LEARNED_SHARE = 0.5  # share of the picture that is known where the scene counts as learned
+# A frame shows the empty scene if no part that differs is as large as this share of the picture. The smallest
+# mask of a garment covers twice as much.
+_SMALLEST_PART = 0.005
+_LEARNED_SHARE = 0.5  # the scene counts as learned if at least this share of the picture is known
 
-# Edges agree with the scene where the gradient has about the direction it had, and this share of its length.
+# An edge agrees with the scene if its gradient has about the same direction and at least this share of its
+# former length.
 _SAME_DIRECTION, _LEAST_GRADIENT = 0.7, 0.15  # the first is a cosine
-# The camera was moved or covered where less than this share of the edges agrees for so long, in the picture
-# and along its border, which a garment seldom covers.
+# The camera was moved or covered if less than this share of the edges agrees for so long. That must be so
+# both in the whole picture and along its border, which a garment seldom covers.
 _LEAST_AGREEMENT, _LOST_SECONDS = 0.5, 0.4
-# The light was switched where the edges agree but the levels of less than this share of the picture do.
+# The light was switched if the edges agree, but the levels agree in less than this share of the picture.
 _LEAST_LIT = 0.5
-_BACK_AGREEMENT = 0.75  # share of edges and levels that agree where a former scene is back
+# A former scene is back if at least this share of its edges and levels agrees.
+_BACK_AGREEMENT = 0.75
 
-_STEPS_PER_E = 25  # gains are first sought in steps of 4%
-_SPREAD = 0.1  # of the logarithm of the ratios around the commonest one, noise and white balance
+# Bins of the histogram for a factor of e, so that gains are first sought in steps of 4%.
+_STEPS_PER_E = 25
+# Noise and white balance move the logarithm of a ratio by up to this much from the commonest one.
+_SPREAD = 0.1
 _LARGEST_GAIN = 4.0
-_PRIOR = 1.3  # how many times more pixels another gain must explain than that of the last frame
-_CLIPPED = 245.0  # grey level from which on a pixel may be clipped
-_USUAL_LEVELS = (12.0, 235.0)  # grey levels whose ratio shows the gain: neither black nor clipped
+_PRIOR = 1.3  # a new gain must explain so many times more pixels than the gain of the last frame
+_CLIPPED = 245.0  # grey level; a pixel that is at least as bright may be clipped
+# Only grey levels between these, neither black nor clipped, show the gain.
+_USUAL_LEVELS = (12.0, 235.0)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Difference:
             agrees, 0.5 where the scene is not known yet.
         is_learned: Whether the scene is known in most of the picture.
         is_empty: Whether the scene is known wherever a garment would fit, and the frame agrees with it.
-        is_unchanged: Whether the frame shows the same as the one at the last call of `remember`.
+        is_unchanged: Whether the frame shows the same as the one that `remember` stored.
     """
 
     foreground: np.ndarray
@@ -86,34 +99,34 @@ class Difference:
 
 @dataclass
 class _Scene:
-    """What is known of a scene, in the exposure in which it was first seen."""
+    """The model of a scene, in the exposure in which the scene was first seen."""
 
-    mean: np.ndarray  # float32, (h, w, 3): recent mean where the scene is not known
-    variance: np.ndarray  # float32, (h, w), of one channel
+    mean: np.ndarray  # float32, (h, w, 3): equal to the recent mean where the scene is not known
+    variance: np.ndarray  # float32, (h, w): variance of one channel
     is_known: np.ndarray  # bool, (h, w)
-    recent: np.ndarray  # float32, (h, w, 3): mean of the last moments
-    changed_at: np.ndarray  # float64, (h, w): seconds, when a pixel last left its recent mean
-    began_at: float  # seconds
-    gain: np.ndarray  # float32, (3,): of the last frame
+    recent: np.ndarray  # float32, (h, w, 3): mean over about the last second
+    changed_at: np.ndarray  # float64, (h, w): time in seconds when the pixel last changed
+    began_at: float  # time of the first frame in seconds
+    gain: np.ndarray  # float32, (3,): gain of the last frame
     slack: np.ndarray  # float32, (h, w): variance that trembling edges add
-    edges: np.ndarray  # bool, (h, w): where a change of the camera's place shows
-    gradients: np.ndarray  # float32, (2, h, w), of the mean
+    edges: np.ndarray  # bool, (h, w): edges, which show whether the camera was moved
+    gradients: np.ndarray  # float32, (2, h, w): gradients of the mean
 
 
 @dataclass(frozen=True)
 class _Match:
-    """A frame in the exposure of a scene, and how far it is from it."""
+    """A frame in the exposure of a scene, and its distance from that scene."""
 
     gain: np.ndarray  # float32, (3,)
     normalized: np.ndarray  # float32, (h, w, 3): the frame divided by the gain
     distance: np.ndarray  # float32, (h, w): grey levels, root mean square over the channels
-    deviations: np.ndarray  # float32, (h, w): the same in standard deviations
+    deviations: np.ndarray  # float32, (h, w): the same distance in standard deviations
 
 
 class EmptyScene:
     """Learns the empty scene of a fixed camera, and finds what differs from it.
 
-    `compare` looks at a frame; `learn` then takes in the same frame, with the garment that was seen in it.
+    For each frame, first call `compare`, and then `learn` with the garment that was found in the same frame.
     """
 
     def __init__(self) -> None:
@@ -121,17 +134,18 @@ class EmptyScene:
         self.forget()
 
     def forget(self) -> None:
-        """Forgets every scene: the camera was opened again, or another source begins."""
+        """Forgets every scene; call it when another source begins or the camera was opened again."""
         self._scene: _Scene | None = None
         self._former: _Scene | None = None
         self._noise = _FIRST_NOISE  # grey levels
-        self._frames = 0  # that were learned from
+        self._frames = 0  # number of frames that were learned from
         self._remembered: np.ndarray | None = None
         self._first: np.ndarray | None = None  # uint8, the first frame
         self._is_still_picture = False
         self._lost_since: float | None = None
-        self._edges_at = -math.inf  # seconds, when the edges were found last
-        self._time = math.inf  # seconds, of the last frame; before the first one no time passes
+        self._edges_at = -math.inf  # time in seconds when the edges were last searched for
+        # Time of the last frame in seconds; infinite at first, so that the first frame adds no elapsed time.
+        self._time = math.inf
         self._forget_garment()
 
     def compare(self, rgb: np.ndarray, time: float) -> Difference:
@@ -139,7 +153,7 @@ class EmptyScene:
 
         Args:
             rgb: uint8, shape (h, w, 3), reduced so that the longest side has `SIDE` pixels. Not changed.
-            time: Seconds, not before those of the last frame.
+            time: When the frame was taken, in seconds; at least the time of the last call.
 
         Returns:
             The difference, at the size of `rgb`.
@@ -158,7 +172,7 @@ class EmptyScene:
     def _notice_still_picture(self, rgb: np.ndarray) -> None:
         """Finds out whether all frames so far are one drawn picture.
 
-        A camera's frames have noise: they are never the same to the bit, and neighbouring pixels differ.
+        Frames of a camera have noise, so no two frames have the same bits, and neighbouring pixels differ.
         """
         if self._first is None:
             self._first = rgb.copy()
@@ -167,24 +181,25 @@ class EmptyScene:
             self._is_still_picture = np.array_equal(rgb, self._first)
 
     def remember(self) -> None:
-        """Remembers the frame that was compared last, so that `Difference.is_unchanged` refers to it."""
+        """Stores the frame that was compared last; `Difference.is_unchanged` then refers to it."""
         self._remembered = self._match.normalized
 
     @property
     def is_held(self) -> bool:
-        """Whether the garment that `learn` was told of has moved since it was first seen.
+        """Whether the garment that was given to `learn` has moved since it was first seen.
 
-        While the camera itself moves that cannot be told, and every garment counts as held. So does the
-        garment of a drawn picture, in which nothing ever moves.
+        While the camera itself moves, nobody can tell, and every garment counts as held. A garment in a
+        drawn picture counts as held too, since nothing in such a picture ever moves.
         """
         camera_moves = self._time - self._camera_moved_at < _MOVED_SECONDS
         return self._garment_moved_at is not None or camera_moves or self._is_still_picture
 
     def learn(self, garment: np.ndarray | None) -> None:
-        """Takes in the frame that was compared last.
+        """Updates the scene with the frame that was compared last.
 
         Args:
-            garment: bool, shape (h, w), where a garment was seen in it; None where none was seen.
+            garment: bool, shape (h, w), True on the garment that was found in the frame; None if none was
+                found.
         """
         scene, match = self._current(), self._match
         self._follow(scene, match)
@@ -215,7 +230,7 @@ class EmptyScene:
         foreground = np.clip((self._match.deviations - _AGREES) / (_DIFFERS - _AGREES), 0, 1)
         foreground[~scene.is_known] = 0.5
         foreground = cv2.blur(foreground, (3, 3))
-        self._parts = (foreground >= 0.4).astype(np.uint8)  # what is not known yet included
+        self._parts = (foreground >= 0.4).astype(np.uint8)  # includes what is not known yet
         largest = _largest_area(self._parts)
         return Difference(
             foreground=foreground,
@@ -261,8 +276,8 @@ class EmptyScene:
             self._forget_garment()
 
     def _take_over_light(self, scene: _Scene, frame: np.ndarray) -> None:
-        """Takes the frame for the scene under another light, except for where a garment was seen."""
-        self._former = _copied(scene)  # for when the light is switched back
+        """Takes the frame as the scene under another light, except where a garment was seen."""
+        self._former = _copied(scene)  # needed if the light is switched back
         scene.mean[:], scene.recent[:] = frame, frame
         scene.changed_at[:] = self._time
         scene.gain = np.ones(3, np.float32)
@@ -273,7 +288,7 @@ class EmptyScene:
         self._lost_since = self._remembered = None
 
     def _follow(self, scene: _Scene, match: _Match) -> None:
-        """Updates the recent mean of every pixel, and when it changed."""
+        """Updates the recent mean of every pixel and the time of its last change."""
         distance = _distance(match.normalized, scene.recent, match.gain)
         limit = _CHANGED**2 * (_noise_variance(self._noise, match.gain) + scene.slack)
         changed = distance * distance > limit
@@ -299,14 +314,14 @@ class EmptyScene:
             self._edges_at = self._time
 
     def _moving(self, scene: _Scene) -> np.ndarray:
-        """Pixels that changed a moment ago: bool, shape (h, w)."""
+        """Finds the pixels that changed a moment ago: bool, shape (h, w)."""
         since = max(self._time - _MOVED_SECONDS, scene.began_at)
         return scene.changed_at > since
 
     def _moving_parts(self, scene: _Scene) -> np.ndarray:
-        """Whole parts of the foreground in which something moves: bool, shape (h, w).
+        """Finds whole parts of the foreground in which something moves: bool, shape (h, w).
 
-        A hand-held garment of one colour changes along its outline only.
+        Whole parts are needed because a garment of one colour that moves changes only along its outline.
         """
         cv2 = load_opencv()
         count, numbers = cv2.connectedComponents(self._parts & scene.is_known, connectivity=8)
@@ -319,14 +334,20 @@ class EmptyScene:
 
     def _forget_garment(self) -> None:
         self._garment: np.ndarray | None = None  # bool, (h, w), a little larger than the mask
-        self._garment_at = self._garment_since = -math.inf  # seconds, last and first seen
+        # Times in seconds when the garment was last seen and first seen.
+        self._garment_at = self._garment_since = -math.inf
         self._garment_moved_at: float | None = None
         self._camera_moved_at = -math.inf
 
     def _garment_region(
         self, scene: _Scene, garment: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The region of the garment where it is held, and where it has been left: one of them or none."""
+        """Finds the region of the garment.
+
+        Returns:
+            Two masks, bool of shape (h, w) or None: the region if somebody holds the garment, and the region
+            if it was left. At least one of them is None; both are if there is no garment.
+        """
         if garment is not None:
             if self._garment is None:
                 self._garment_since = self._time
@@ -385,10 +406,11 @@ def _matched(scene: _Scene, frame: np.ndarray, noise: float) -> _Match:
 
 
 def _gain(scene: _Scene, frame: np.ndarray) -> np.ndarray:
-    """Exposure and white balance of a frame against those of the scene: float32, shape (3,).
+    """Estimates exposure and white balance of a frame relative to the scene: float32, shape (3,).
 
-    The commonest ratio of the green levels is found in a histogram, so that a garment that covers less than
-    half of the picture does not matter. The pixels near it then give the mean ratio of every channel.
+    A histogram gives the commonest ratio of the green levels, so a garment that covers less than half of the
+    picture does not matter. The mean ratio of each channel over the pixels near the commonest ratio is the
+    gain.
     """
     step = 3  # every third row and column is enough
     seen, known = frame[::step, ::step].reshape(-1, 3), scene.mean[::step, ::step].reshape(-1, 3)
@@ -417,9 +439,9 @@ def _gain(scene: _Scene, frame: np.ndarray) -> np.ndarray:
 
 
 def _agreement(scene: _Scene, match: _Match) -> tuple[float, float, float]:
-    """Shares of what is known that agrees: edges, edges along the border, and levels.
+    """Measures how much of the known scene agrees: the shares of edges, edges at the border, and levels.
 
-    A picture without edges has its levels in their place.
+    If there are too few edges, the share of the levels takes their place.
     """
     levels = match.deviations < _DIFFERS
     seen = _gradients(match.normalized)
@@ -437,14 +459,14 @@ def _agreement(scene: _Scene, match: _Match) -> tuple[float, float, float]:
 
 
 def _gradients(picture: np.ndarray) -> np.ndarray:
-    """Horizontal and vertical gradients of the green plane: float32, shape (2, h, w)."""
+    """Computes horizontal and vertical gradients of the green channel: float32, shape (2, h, w)."""
     cv2 = load_opencv()
     plane = np.ascontiguousarray(picture[..., 1])
     return np.stack([cv2.Sobel(plane, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0)])
 
 
 def _find_edges(scene: _Scene) -> None:
-    """Finds where the scene has edges, and how much noise they add where a camera trembles."""
+    """Finds the edges of the scene, and the variance that they add if the camera trembles."""
     cv2 = load_opencv()
     plane = scene.mean[..., 1]
     kernel = np.ones((3, 3), np.uint8)
@@ -455,9 +477,9 @@ def _find_edges(scene: _Scene) -> None:
 
 
 def _distance(normalized: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Root mean square over the channels of what a frame differs by: float32, shape (h, w).
+    """Computes the root mean square of the differences over the channels: float32, shape (h, w).
 
-    White that is clipped may be brighter than its level, in the frame as in the mean.
+    A clipped pixel may in truth be brighter than its level, both in the frame and in the mean.
     """
     cv2 = load_opencv()
     difference = normalized - np.minimum(mean, 255 / gain)
@@ -468,7 +490,7 @@ def _distance(normalized: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.
 
 
 def _largest_area(parts: np.ndarray) -> int:
-    """Pixels of the largest connected part of a mask, uint8 of shape (h, w)."""
+    """Counts the pixels of the largest connected part of a mask, uint8 of shape (h, w)."""
     cv2 = load_opencv()
     opened = cv2.morphologyEx(parts, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
@@ -476,15 +498,15 @@ def _largest_area(parts: np.ndarray) -> int:
 
 
 def _noise_variance(noise: float, gain: np.ndarray) -> float:
-    """Variance that noise of the frame, in grey levels, has in the exposure of the scene."""
+    """Converts noise of the frame, in grey levels, to a variance in the exposure of the scene."""
     return (max(_LEAST_NOISE, noise) / float(gain.mean())) ** 2
 
 
 def _mean(values: np.ndarray) -> float:
-    """0 if there is none."""
+    """Returns the mean of some values, or 0 if there are none."""
     return float(values.mean()) if len(values) else 0.0
 
 
 def _rate(seconds: float, time_constant: float) -> float:
-    """Weight of a new value in a mean with a time constant, after so many seconds."""
+    """Computes the weight of a new value in an exponential mean, some seconds after the last value."""
     return 1 - math.exp(-seconds / time_constant)

@@ -1,4 +1,4 @@
-"""Files: read no further than a limit, written so that a failure half-way never loses an older one."""
+"""Reads files up to a limit of size, and writes them so that a failure never loses an older file."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from garmentlite.edge.errors import OutputError
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed in any case
+except ImportError:  # Windows has no such locks, and an open file cannot be removed there
     _HAS_LOCKS = False
 else:
     _HAS_LOCKS = True
 
-_UNFINISHED = ".part-"  # how the names of files begin that are being written
-_BARELY_MADE_S = 1  # a file younger than this may not be locked yet by the process that makes it
-_swept: set[Path] = set()  # folders where this process has looked for what others left
+_UNFINISHED = ".part-"  # start of the names of temporary files
+# The process that makes a file may not have locked it yet if it is younger than this.
+_BARELY_MADE_S = 1
+_swept: set[Path] = set()  # folders in which this process has already removed old temporary files
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
-    """The bytes of a regular file, of which no more than one beyond the limit are ever in memory.
+    """Reads the bytes of a regular file; at most one byte more than the limit is ever in memory.
 
     Args:
-        path: The file. A pipe or a device, which could block or never end, is refused unread.
-        largest: Bytes that it may have.
+        path: The file. Pipes and devices are refused, because reading them could block or never end.
+        largest: The largest size that is read, in bytes.
 
     Raises:
-        OSError: If it cannot be read, is not a regular file, or is larger; `strerror` says which.
+        OSError: If it cannot be read, is not a regular file, or is too large; `strerror` is the reason.
     """
     with open_regular(path) as file:
         content = file.read(largest + 1)
@@ -51,9 +52,9 @@ def open_regular(path: Path) -> IO[bytes]:
     """Opens a file for reading in binary.
 
     Raises:
-        OSError: If it cannot be opened, or is a folder, a pipe or a device; `strerror` says which.
+        OSError: If it cannot be opened, or is a folder, a pipe or a device; `strerror` is the reason.
     """
-    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever. It is of no effect on files.
+    # Without O_NONBLOCK, opening a pipe to which nobody writes would wait for ever. Files ignore the flag.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(path, flags)
@@ -68,7 +69,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file; False where the name is too long or not allowed."""
+    """Tells whether there is a regular file; False if the name is too long or not allowed."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # ValueError: a null byte in the name
@@ -76,7 +77,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_dir(path: Path) -> bool:
-    """Whether there is a folder; False where the name is too long or not allowed."""
+    """Tells whether there is a folder; False if the name is too long or not allowed."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -84,16 +85,16 @@ def is_dir(path: Path) -> bool:
 
 
 def cache_root() -> Path:
-    """Where garmentlite keeps what it can make again: below `$XDG_CACHE_HOME`, or `~/.cache`."""
+    """Returns the folder of garmentlite's cache, in `$XDG_CACHE_HOME` or `~/.cache`."""
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(root) / "garmentlite"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well, removed when it does not.
+    """Gives a temporary file that replaces `path` when the block ends, and is removed if the block fails.
 
-    The temporary name keeps the suffix, since some writers choose the format by it.
+    The temporary name has the suffix of `path`, since some writers choose the format by it.
 
     Args:
         path: The file to be written or replaced; its folder is made if it is missing.
@@ -112,12 +113,12 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(_cannot_write(path, error)) from error
     temporary = Path(name)
     try:
-        # The lock shows other processes that somebody is writing here; it ends with this process.
+        # The lock shows other processes that the file is in use. It ends when this process ends.
         if not (_HAS_LOCKS and _lock(handle)):
             os.close(handle)
             handle = -1
         yield temporary
-        # mkstemp makes files private to the user; results follow the umask like any other file.
+        # mkstemp makes files that only the user can read; results should follow the umask instead.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -131,10 +132,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def require_writable(folder: Path) -> None:
-    """Makes sure, before long work, that a folder takes files; it is made if it is missing.
+    """Makes sure that files can be written to a folder, which is made if it is missing.
+
+    Call it before long work, so that the work is not lost.
 
     Raises:
-        OutputError: If it cannot be made, or takes no file.
+        OutputError: If the folder cannot be made, or no file can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,27 +154,27 @@ def refuse_to_overwrite(path: Path, force: bool) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a whole file at once or not at all; raises `OutputError` like `replacing`."""
+    """Writes a file whole or not at all; raises `OutputError` like `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Writes a whole UTF-8 file at once or not at all; raises `OutputError` like `replacing`.
+    r"""Writes a UTF-8 file whole or not at all; raises `OutputError` like `replacing`.
 
-    Names of files that are not UTF-8 are written with escapes such as `\udcff`, as JSON has them too.
+    Bytes of file names that are not UTF-8 are written as escapes such as `\udcff`, as in JSON.
     """
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Writes a JSON document, indented, at once or not at all; NaN is refused (it is not JSON)."""
+    """Writes an indented JSON document whole or not at all; NaN is refused, since JSON has no NaN."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 of some bytes, as 64 hexadecimal digits."""
+    """Computes the SHA-256 of some bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -180,16 +183,16 @@ def _in_words(size: int) -> str:
 
 
 def _lock(handle: int) -> bool:
-    """Whether this process now holds the lock of an open file."""
+    """Tries to lock an open file; returns whether this process now holds the lock."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody else holds it, or this file system has no locks
+    except OSError:  # another process holds it, or this file system has no locks
         return False
     return True
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what processes that were killed were writing in a folder; once in each process."""
+    """Removes temporary files of killed processes from a folder, once in each process."""
     if folder in _swept or not _HAS_LOCKS:
         return
     _swept.add(folder)
@@ -204,7 +207,7 @@ def _sweep(folder: Path) -> None:
             if time.time() - entry.stat().st_mtime > _BARELY_MADE_S and _lock(handle):
                 os.unlink(entry.path)
         except OSError:
-            pass  # of another user, or gone already: nothing of ours depends on it
+            pass  # the file belongs to another user or is gone; nothing depends on its removal
         finally:
             os.close(handle)
 

@@ -1,6 +1,6 @@
-"""A fixed camera: the empty scene, the guide box and the segmenter find the garment together.
+"""Finds the garment in frames of a fixed camera by the empty scene, the guide box and a segmenter.
 
-`FixedCamera` stands in for a segmenter wherever frames come from a camera or a video.
+`FixedCamera` takes the place of a segmenter if frames come from a camera or a video.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.interface import GuidedSegmenter, SecondOpinion, Segmenter
 from garmentlite.edge.segmenters.masks import reduced
 
-# The segmenter looks at this much more than the box, or than what differs from the scene, on each side: it
-# tells a garment from its surroundings.
+# The part of the frame that the segmenter gets is larger, on each side, than the box or than what differs
+# from the scene, because the segmenter needs some of the surroundings to recognize a garment.
 _BOX_MARGIN = 0.15  # share of the box's sides
 _FOREGROUND_MARGIN = 0.2  # share of the sides of what differs
-_SMALLEST_LOOK = 0.25  # share of the frame's longest side: the side of the smallest part looked at
-_LEAST_ASPECT = 0.75  # of the part's shorter side to its longer one, as in most photographs
-_KEPT_PART = 0.15  # of the largest part of the foreground
-# Logit of a pixel that certainly agrees with the scene, so that it is not the garment's. A pixel that differs
-# may be a garment's, a hand's or a person's: there the segmenter decides alone, which was right more often
-# than with a logit of 1 or 2 in favour of the garment.
+_SMALLEST_LOOK = 0.25  # smallest side of that part, as a share of the frame's longest side
+# Smallest ratio of that part's shorter side to its longer one, as in most photographs.
+_LEAST_ASPECT = 0.75
+_KEPT_PART = 0.15  # foreground parts below this share of the largest one's area are ignored
+# Logit that is added where a pixel certainly agrees with the scene and so cannot belong to the garment. A
+# pixel that differs may belong to a garment, a hand or a person, so nothing is added there and the segmenter
+# decides. That was right more often than adding 1 or 2 in favour of the garment.
 _AGREES = -4.0
-_POSSIBLE = 0.4  # value of the foreground from which on a pixel may be a garment's; 0.5 is unknown
+# A pixel may belong to a garment if its foreground value is above this; 0.5 means unknown.
+_POSSIBLE = 0.4
 
 
 class FixedCamera:
     """Finds the garment that is held up before a fixed camera.
 
-    For each frame, `look` comes first. Where it sees neither an empty scene nor an unchanged one, `segment`
-    or `opinions` find the garment, and `note` takes the result in.
+    For each frame, call `look` first. If the scene is empty, call `note` with None. If the frame is
+    unchanged, call `keep`. Otherwise find the garment with `segment` or `opinions`, and call `note` with its
+    mask.
     """
 
     def __init__(self, segmenter: Segmenter, box: GuideBox = DEFAULT_BOX) -> None:
@@ -51,7 +54,7 @@ class FixedCamera:
         self._garment: np.ndarray | None = None  # bool, (h, w), of the last answer
 
     def forget(self) -> None:
-        """Forgets the scene: another source begins, or the camera was opened again."""
+        """Forgets the scene; call it when another source begins or the camera was opened again."""
         self._scene.forget()
         self._difference = self._garment = None
 
@@ -59,22 +62,22 @@ class FixedCamera:
         """Compares a frame with the empty scene.
 
         Args:
-            frame: uint8, shape (H, W, 3), the channels in any order as long as it stays the same. It is not
-                changed.
-            time: Seconds, not before those of the last frame.
+            frame: uint8, shape (H, W, 3). The channels may have any order that is the same in every frame.
+                The frame is not changed.
+            time: When the frame was taken, in seconds; at least the time of the last call.
         """
         self._difference = self._scene.compare(reduced(frame, SIDE), time)
         return self._difference
 
     def keep(self) -> None:
-        """Takes in that the frame shows what the last answered one showed."""
+        """Updates the scene with an unchanged frame, in which the garment is where it was."""
         self._scene.learn(self._garment)
 
     def note(self, mask: np.ndarray | None) -> None:
-        """Takes in what was found in the frame.
+        """Updates the scene with what was found in the frame.
 
         Args:
-            mask: bool, shape (H, W), True on the garment; None where there is none.
+            mask: bool, shape (H, W), True on the garment; None if there is none.
         """
         shape = self._seen().foreground.shape
         self._garment = None if mask is None else _resized(mask, shape) >= 0.5
@@ -83,22 +86,22 @@ class FixedCamera:
 
     @property
     def is_held(self) -> bool:
-        """Whether what was found belongs to the garment that is held up, and not to the room.
+        """Whether somebody holds what was found, so that it is not a part of the room.
 
-        A garment that is held is never quite still, so that is one that has moved since the camera started.
+        A garment in a hand is never quite still, so this asks whether it has moved since it was first seen.
         """
         return self._garment is not None and self._scene.is_held
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """See `Segmenter.segment`; `rgb` shows the frame that was given to `look`."""
+        """Finds the garment like `Segmenter.segment`; `rgb` is the frame that was given to `look`."""
         return next(self.opinions(rgb))
 
     def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
-        """See `SecondOpinion.opinions`; `rgb` shows the frame that was given to `look`.
+        """Finds the garment like `SecondOpinion.opinions`; `rgb` is the frame that was given to `look`.
 
-        Until a scene is known, the opinions are the segmenter's on the box and its surroundings. Then there
-        is one. A second one, of whatever differs from the scene, made no difference in the share of right
-        answers.
+        Until a scene is known, it yields all masks of the segmenter for the box and its surroundings. After
+        that it yields one mask. A second mask, of all that differs from the scene, did not change the share
+        of right answers.
         """
         part = self._part(rgb.shape)
         looked_at = np.ascontiguousarray(rgb[part])
@@ -110,7 +113,7 @@ class FixedCamera:
     def _found(
         self, looked_at: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]
     ) -> Iterator[np.ndarray]:
-        """Masks of the part of the frame that the segmenter looks at."""
+        """Yields masks of the part of the frame that the segmenter looks at."""
         seen = self._seen()
         if not seen.is_learned:
             if isinstance(self._segmenter, SecondOpinion):
@@ -131,7 +134,7 @@ class FixedCamera:
         return self._difference
 
     def _part(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        """Rows and columns of the frame that the segmenter looks at."""
+        """Chooses the rows and columns of the frame that the segmenter looks at."""
         seen = self._seen()
         found = _box_of_parts(seen.foreground, self.box) if seen.is_learned else None
         box, margin = (self.box, _BOX_MARGIN) if found is None else (found, _FOREGROUND_MARGIN)
@@ -142,7 +145,7 @@ class FixedCamera:
 
 
 def _touching(mask: np.ndarray, box: GuideBox) -> np.ndarray:
-    """The parts of a mask that touch the box, or all of them if none does: bool, shape (H, W)."""
+    """Keeps the parts of a mask that touch the box, or all parts if none does: bool, shape (H, W)."""
     step = max(1, max(mask.shape) // SIDE)
     small = mask[::step, ::step]
     count, numbers = load_opencv().connectedComponents(small.astype(np.uint8), connectivity=8)
@@ -157,7 +160,7 @@ def _touching(mask: np.ndarray, box: GuideBox) -> np.ndarray:
 
 
 def _box_of_parts(foreground: np.ndarray, box: GuideBox) -> GuideBox | None:
-    """The box around what differs from the scene, or is not known of it; None where nothing does."""
+    """Finds the box around all that differs from the scene or is not known yet; None if there is nothing."""
     cv2 = load_opencv()
     height, width = foreground.shape
     mask = (foreground > _POSSIBLE).astype(np.uint8)
@@ -176,7 +179,7 @@ def _box_of_parts(foreground: np.ndarray, box: GuideBox) -> GuideBox | None:
 
 
 def _widened(span: slice, smallest: int, length: int) -> slice:
-    """A range of rows or columns with at least `smallest` of them, within [0, length)."""
+    """Widens a range of rows or columns to at least `smallest` of them, within [0, length)."""
     missing = max(0, min(smallest, length) - (span.stop - span.start))
     start = min(
         max(0, span.start - missing // 2), max(0, length - (span.stop - span.start) - missing)
@@ -185,7 +188,7 @@ def _widened(span: slice, smallest: int, length: int) -> slice:
 
 
 def _cut(plane: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]) -> np.ndarray:
-    """The same part of a reduced plane as of the frame it was made from."""
+    """Cuts out of a reduced plane what `part` is of the frame from which the plane was made."""
     rows, columns = (
         slice(
             min(side - 1, round(span.start * side / full)),
@@ -197,7 +200,7 @@ def _cut(plane: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]) -
 
 
 def _resized(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A plane, or a mask as 0 and 1, at another size: float32, shape (H, W)."""
+    """Resizes a plane, or a mask taken as 0 and 1: float32, shape (H, W)."""
     cv2 = load_opencv()
     shrinks = plane.shape[0] > shape[0]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

@@ -1,8 +1,8 @@
-"""Models of other programs: checked in Python, then tried once in a child process, before they are run here.
+"""Checks models of other programs before they are run: in Python first, then once in a child process.
 
-The runtime trusts a file, and a bad one ends the process. So `edge.contents_reader` first follows every
-offset of the file, and `edge.trial` then runs it with limits in a process of its own. The cache remembers the
-checksums of the files that passed.
+The runtime trusts a file, and a bad file can end the process. So `edge.contents_reader` first checks every
+offset in the file. Then `edge.trial` runs the model in a child process with limits. The checksums of the
+files that passed are kept in the cache.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from garmentlite.edge.runtime import require_runtime
 
 TRIAL_LIMIT_S = 120  # loading Python and LiteRT takes 0.3 s on a PC, some seconds on a Raspberry Pi
 _CHECKED_FOLDER = "checked-models"
-_CHECK_VERSION = 1  # rises when the check becomes stricter, so that files are checked again
-_LONGEST_WORDS = 300  # characters of native code's last words in a message
+_CHECK_VERSION = 1  # raised when the check becomes stricter, so that files are checked again
+_LONGEST_WORDS = 300  # characters of the runtime's last line that a message repeats
 
-_made_here: set[str] = set()  # checksums of flatbuffers that this process made itself
+# Checksums of flatbuffers that this process made, or checked without a cache.
+_made_here: set[str] = set()
 
 
 def trust(flatbuffer: bytes) -> None:
-    """Spares this process the trial of a flatbuffer that it has just made itself."""
+    """Marks a flatbuffer that this process has just made, so that it is run without a check."""
     _made_here.add(sha256(flatbuffer))
 
 
@@ -41,7 +42,8 @@ def require_runnable(flatbuffer: bytes) -> None:
         flatbuffer: The bytes of the file.
 
     Raises:
-        ModelError: If it is damaged, or did not run within the limits of memory and time.
+        ModelError: If it is damaged, or did not run within the limits of memory and time. The message is a
+            part of a sentence.
         MissingPartError: If the runtime is not installed.
     """
     checksum = sha256(flatbuffer)
@@ -57,18 +59,19 @@ def require_runnable(flatbuffer: bytes) -> None:
     try:
         write_bytes(record, b"")
     except OutputError:
-        _made_here.add(checksum)  # where the cache cannot be written, once in each process
+        # The cache cannot be written, so each process checks the file once.
+        _made_here.add(checksum)
 
 
 def _try(flatbuffer: bytes) -> None:
     """Runs a model in a child process."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        # Threads of NumPy's would take address space for nothing.
+        # Threads of NumPy would take address space, and nothing here needs them.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-    # -P: nothing is imported from the folder in which the user happens to work.
+    # With -P, Python imports nothing from the current folder.
     command = [sys.executable, "-P", "-m", trial.__name__]
     with tempfile.TemporaryFile() as words:
         try:
@@ -105,7 +108,7 @@ def _end_of(status: int) -> str:
 
 
 def _last_words(content: bytes) -> str:
-    """The last line that native code wrote, announcements left out, as the rest of a sentence."""
+    """Returns the last line that native code wrote, without announcements, as the end of a sentence."""
     lines = content.decode("utf-8", "backslashreplace").splitlines()
     said = [line.strip() for line in lines if line.strip() and not line.startswith("INFO:")]
     return f": {printable(said[-1])[:_LONGEST_WORDS]}" if said else ""

@@ -25,22 +25,23 @@ class GuideBox:
     height: float
 
     def pixels(self, shape: tuple[int, ...], margin: float = 0.0) -> tuple[slice, slice]:
-        """The box as rows and columns of a picture; at least one pixel each.
+        """Converts the box to rows and columns of a picture, at least one of each.
 
         Args:
             shape: Shape of the picture, (H, W) or (H, W, channels).
-            margin: Share of the box's own sides by which it is extended on each side, within the picture.
+            margin: How far the box is extended on each side, as a share of its own width and height. It is
+                not extended beyond the picture.
         """
         rows = _span(self.y, self.height, margin, shape[0])
         columns = _span(self.x, self.width, margin, shape[1])
         return rows, columns
 
 
-# People hold a garment up before their chest, so in the middle of what a camera at eye height sees. At the
-# distance at which both hands are in view it is half to nine tenths of the height tall, and an adult's
-# T-shirt is as wide as it is tall: 0.6 of the width of a 4:3 frame is 0.8 of its height.
+# People hold a garment up before their chest, which is in the middle of what a camera at eye height sees. If
+# both hands are in view, the garment takes half to nine tenths of the frame's height. An adult's T-shirt is
+# as wide as it is tall, and 0.6 of the width of a 4:3 frame equals 0.8 of its height.
 DEFAULT_BOX = GuideBox(0.2, 0.1, 0.6, 0.8)
-_SMALLEST_SIDE = 0.05  # share of the frame; a smaller box is taken for a slip
+_SMALLEST_SIDE = 0.05  # share of the frame; a smaller box is refused as a typing mistake
 
 
 def parse_box(text: str) -> GuideBox:
@@ -72,7 +73,7 @@ def parse_box(text: str) -> GuideBox:
 
 
 def _span(start: float, length: float, margin: float, pixels: int) -> slice:
-    """One side of the box, extended by a share of its length, in pixels."""
+    """Converts one side of the box, extended by a share of its length, to pixels."""
     first = max(0, math.floor((start - margin * length) * pixels + 1e-6))
     last = min(pixels, math.ceil((start + length + margin * length) * pixels - 1e-6))
     first = min(first, pixels - 1)

@@ -1,7 +1,8 @@
-"""Model files from anybody: read and taken apart, and checked before anything in them is run.
+"""Reads model files, and checks them before they are run.
 
-A file of ours carries the checksum of its flatbuffer: where it is right, the file is run at once, where it is
-wrong, never. A file without our metadata is tried first, see `edge.foreign_model`.
+A file with our metadata has the checksum of its flatbuffer. If the checksum is right, the file is run without
+another check. If it is wrong, the file is never run. A file without our metadata is first checked by
+`edge.foreign_model`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from garmentlite.edge.files import read_bytes, sha256
 from garmentlite.edge.metadata import Metadata, is_unchanged, split
 
 WAY_OUT = "copy it again, or make one with 'cli convert'"
-LARGEST_BYTES = 256 << 20  # of a model file; the largest published here has 7 MB
+LARGEST_BYTES = 256 << 20  # size of a model file; the largest published here has 7 MB
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,13 @@ class ModelFile:
     """A `.tflite` file that was read and not run.
 
     Attributes:
-        path: Where it is.
-        size: Bytes of the whole file.
+        path: The path of the file.
+        size: Size of the whole file in bytes.
         sha256: Checksum of the whole file.
         flatbuffer: The model without our metadata.
         metadata: What the file says about the model; None for a file without our metadata.
-        is_unchanged: Whether the flatbuffer is the one that the metadata was written for; None without.
+        is_unchanged: Whether the flatbuffer is the one that the metadata was written for; None for a file
+            without our metadata.
     """
 
     path: Path
@@ -67,14 +69,18 @@ def read_model_file(path: Path, way_out: str = WAY_OUT) -> ModelFile:
 
 
 def open_model_file(path: Path, way_out: str = WAY_OUT) -> ModelFile:
-    """Reads a model file that is to be run: it is ours and unchanged, or it was tried.
+    """Reads a model file and makes sure that it may be run.
 
     Args:
         path: A `.tflite` file.
         way_out: See `read_model_file`.
 
+    Returns:
+        The file. Either it has our metadata and the right checksum, or it passed the checks of
+        `edge.foreign_model`.
+
     Raises:
-        ModelError: If it cannot be read, was changed after it was made, or must not be run.
+        ModelError: If it cannot be read, was changed after it was made, or did not pass the checks.
         MissingPartError: If the runtime is not installed.
     """
     file = read_model_file(path, way_out)
@@ -84,7 +90,7 @@ def open_model_file(path: Path, way_out: str = WAY_OUT) -> ModelFile:
             f"not run; {way_out}."
         )
     if file.metadata is None:
-        # Imported here, since files of ours do without it.
+        # Imported here because files with our metadata do not need it.
         from garmentlite.edge.foreign_model import require_runnable
 
         try:
@@ -95,5 +101,5 @@ def open_model_file(path: Path, way_out: str = WAY_OUT) -> ModelFile:
 
 
 def unusable(path: Path, reason: ModelError, way_out: str = WAY_OUT) -> ModelError:
-    """The sentence about a file that is not a model that can be used, of which `reason` is a part."""
+    """Makes the error for a file that cannot be used as a model; `reason` is a part of its sentence."""
     return ModelError(f"{path} is not a model that can be used here: {reason}; {way_out}.")

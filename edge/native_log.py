@@ -1,4 +1,4 @@
-"""Keeps messages of native libraries off the terminal, without losing those before a crash."""
+"""Keeps messages of native libraries off the terminal, but still shows what a crash writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_LONGEST_WORDS = 2000  # characters of what C++ code wrote that an exception carries along
+_LONGEST_WORDS = 2000  # bytes of the messages of C++ code that become a note of an exception
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def held_back() -> Iterator[None]:
     try:
         sys.stderr.flush()
         saved = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # standard error is closed: nothing to hold back
+    except (OSError, ValueError, AttributeError):  # standard error is closed
         yield
         return
     was_enabled = faulthandler.is_enabled()

@@ -1,4 +1,4 @@
-"""NumPy archives with a stated purpose and a checksum, such as checkpoints and stored outputs."""
+"""Reads and writes NumPy archives that have a purpose and a checksum, such as checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from garmentlite.edge.zip_entries import UnpackError, open_archive, open_entry
 LARGEST_BYTES = 1 << 30  # unpacked; the tiles of 80,000 photographs take this much
 
 _ABOUT = "about"
-_NUMBERS_AND_TEXTS = "biufcU"  # kinds of dtype; no objects, whose reading could run code
+# Kinds of dtype; objects are left out, since reading them could run code.
+_NUMBERS_AND_TEXTS = "biufcU"
 _CHUNK = 1 << 20  # bytes unpacked at once
 
 
@@ -30,7 +31,7 @@ class Archive:
     """The content of an archive.
 
     Attributes:
-        about: The facts stored with the arrays, as JSON can hold them.
+        about: Facts about the arrays, as JSON values.
         arrays: The arrays by name.
     """
 
@@ -46,14 +47,14 @@ def write_npz(
     *,
     compress: bool = False,
 ) -> None:
-    """Writes arrays with facts about them; the file appears whole or not at all.
+    """Writes arrays and facts about them; the file is written whole or not at all.
 
     Args:
         path: The file to write.
-        purpose: What the file is for, such as "checkpoint"; `read_npz` asks for the same.
-        about: Facts that JSON can hold.
-        arrays: The arrays by name; no name may be "about", none may hold objects.
-        compress: Whether to deflate them.
+        purpose: What the file is for, such as "checkpoint"; `read_npz` must be given the same.
+        about: Facts as JSON values.
+        arrays: The arrays by name. No name may be "about", and no array may hold objects.
+        compress: Whether to compress the arrays.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -91,11 +92,11 @@ def read_npz(path: Path, purpose: str, way_out: str) -> Archive:
 
 
 def read_arrays(path: Path, purpose: str, way_out: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of any archive, such as one that version 0.1.0 wrote; limits hold as in `read_npz`.
+    """Reads the arrays of any archive, such as one of version 0.1.0, with the limits of `read_npz`.
 
     Args:
         path: The file.
-        purpose: What it is read as, for the sentence of the error.
+        purpose: What it is read as; the error names it.
         way_out: What the user can do if it cannot be used; it ends the sentence of the error.
 
     Raises:
@@ -116,7 +117,7 @@ def _cannot_read(path: Path, purpose: str, way_out: str, error: BaseException) -
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an archive, of which no more than the limit is ever unpacked."""
+    """Reads the arrays of an archive, and unpacks no more than the limit."""
     arrays: dict[str, np.ndarray] = {}
     left = LARGEST_BYTES
     with open_regular(path) as file, open_archive(file) as archive:
@@ -129,8 +130,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_array(packed: IO[bytes], largest: int) -> np.ndarray:
-    """An array in NumPy's own format, whose stated size is checked before memory is taken for it."""
-    # Later versions exist for headers above 64 KiB, which only arrays with hundreds of fields have.
+    """Reads an array in NumPy's own format, and checks the size that its header states before it is read."""
+    # Later versions of the format are for headers above 64 KiB, as of arrays with hundreds of fields.
     if np.lib.format.read_magic(packed) != (1, 0):
         raise UnpackError("an array in it is of another version than 1.0 of NumPy's format")
     shape, is_column_major, dtype = np.lib.format.read_array_header_1_0(packed)
@@ -149,7 +150,7 @@ def _read_array(packed: IO[bytes], largest: int) -> np.ndarray:
 
 
 def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and bytes of arrays."""
+    """Computes the SHA-256 of the names, types, shapes and bytes of arrays."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

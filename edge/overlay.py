@@ -1,6 +1,6 @@
 """Draws an answer on a frame: the outline, the label, the 28x28 image of the network, and the times.
 
-It draws with Pillow, which is always installed, so that it works without OpenCV.
+The module draws with Pillow, which is always installed, so it works without OpenCV.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ OTHER_BAR = (150, 160, 176, 255)
 NAMED = (64, 214, 150)  # RGB, for one of the model's labels
 UNSURE = (255, 190, 70)  # RGB, for "unknown"
 NOTHING = (150, 160, 176)  # RGB, for "no garment"
-OUTLINE_EDGE = (
-    18,
-    14,
-    12,
-)  # BGR, a dark line beside the outline, which is visible on a light frame
+# BGR; a dark line on both sides of the outline makes it visible on a light frame.
+OUTLINE_EDGE = (18, 14, 12)
 
-REFERENCE_WH = (640, 480)  # pixels, the size of frame to which the sizes below belong
-SMALLEST_WIDTH = 320  # pixels; a smaller frame is enlarged to about the reference, to be readable
+REFERENCE_WH = (640, 480)  # pixels; the sizes below are for a frame of this size
+# Pixels; a narrower frame is enlarged to about the reference, so that text is readable.
+SMALLEST_WIDTH = 320
 TEXT_SIZE, SMALLEST_TEXT = 15, 11  # pixels
 TITLE_SIZE, SMALLEST_TITLE = 28, 18  # pixels
-TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels, side of the enlarged 28x28 image
+TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels; side of the enlarged 28x28 image
 PANEL_WIDTH, SMALLEST_PANEL = 236, 148  # pixels
-LISTED = 3  # number of classes
-CORNER_SHARE = 0.12  # of the shorter side of the guide box: length of the lines of its corners
+LISTED = 3  # number of classes that are listed
+# Length of the lines at the corners, as a share of the guide box's shorter side.
+CORNER_SHARE = 0.12
 INVITATION = "hold it here"
 
 
@@ -59,8 +58,8 @@ def annotate(
         frame_bgr: uint8, shape (H, W, 3), in OpenCV's order of channels. It is not changed.
         recognition: The answer to this frame.
         frames_per_second: Rate of the stream to show beside the times; 0 shows none.
-        guide_box: Where a garment should be held. Its corners are drawn, with an invitation while no garment
-            is seen.
+        guide_box: Where a garment should be held. Its corners are drawn, and `INVITATION` while no garment
+            is seen. None draws neither.
 
     Returns:
         A new frame, uint8, shape (H, W, 3), BGR. A frame narrower than 320 pixels is enlarged by a whole
@@ -192,7 +191,7 @@ def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> 
 
 
 def _draw_guide(draw: ImageDraw, layout: _Layout, box: GuideBox, *, invites: bool) -> None:
-    """Draws the corners of the guide box, and `INVITATION` at its lower edge."""
+    """Draws the corners of the guide box and, if `invites`, `INVITATION` at its lower edge."""
     rows, columns = box.pixels((layout.height, layout.width))
     left, right = columns.start, columns.stop - 1
     top, bottom = rows.start, rows.stop - 1
@@ -270,7 +269,7 @@ def _draw_timing(draw: ImageDraw, layout: _Layout, texts: list[str]) -> None:
 
 
 def _wrapped(texts: list[str], joint: str, font: Any, width: float) -> list[str]:
-    """Joins texts to lines of at most `width` pixels; a text that is wider gets a line of its own."""
+    """Joins texts into lines of at most `width` pixels; a wider text gets a line of its own."""
     lines: list[str] = []
     for text in texts:
         longer = f"{lines[-1]}{joint}{text}" if lines else text
@@ -304,7 +303,7 @@ def _outline(
 
 
 def _border(mask: np.ndarray, thickness: int) -> tuple[np.ndarray, ...]:
-    """Finds rows and columns of the pixels along the edge of a mask, bool (H, W), `thickness` pixels wide."""
+    """Finds rows and columns of a line, `thickness` pixels wide, along the edge of a mask, bool (H, W)."""
     border = np.zeros_like(mask)
     height, width = mask.shape
     before = thickness // 2
@@ -318,6 +317,6 @@ def _border(mask: np.ndarray, thickness: int) -> tuple[np.ndarray, ...]:
 
 def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
     """Copies an image of shape (H, W) or (H, W, 3), with each pixel as a square of `factor` pixels."""
-    if factor == 1:  # the usual case, for which np.repeat takes ten times as long
+    if factor == 1:  # the usual case, in which np.repeat takes ten times as long
         return pixels.copy()
     return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)

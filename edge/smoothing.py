@@ -1,4 +1,4 @@
-"""Makes the answers to a stream steady: probabilities are averaged over time, and the label changes late."""
+"""Makes answers steady: it averages the probabilities over time and delays a change of the label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 
-# Seconds; at ten frames a second a frame then has half of the weight.
+# Time constant in seconds just after a garment came into sight. At ten frames a second, the newest frame then
+# has half of the weight.
 _SETTLING_TIME_CONSTANT = 0.15
 
 
@@ -33,10 +34,10 @@ class Smoother:
 
     The mean is exponential with a time constant in seconds, so it does not depend on the frame rate. A new
     label takes over when it has led the shown label by a margin for some time without interruption.
-    "unknown" takes part like a class whose probability is always the threshold. The first garment after none
-    is named at once. While it is carried into the picture it is seen in part and blurred, so for its first
-    half second the mean forgets faster and the label follows the mean without delay. A garment that is out
-    of sight for a short time is not forgotten.
+    "unknown" is treated as one more class, whose probability always equals the threshold. The first garment
+    after an empty scene is named at once. While it is carried into the picture, frames show only a part of it
+    or are blurred. So for the first half second the mean has a shorter time constant, and the label follows
+    the mean without delay. A garment that is out of sight for a short time is not forgotten.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Smoother:
 
         Args:
             labels: Class names in the order of the probabilities.
-            unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; None for never.
+            unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; with None it never
+                is.
             time_constant: Seconds after which an old frame has 1/e of the weight of a new one; 0 turns
                 averaging off.
             margin: Difference of mean probabilities, in [0, 1], by which a new label must lead.
@@ -70,13 +72,13 @@ class Smoother:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all frames, because another scene begins."""
+        """Forgets all frames; call it when another scene begins."""
         self._mean: np.ndarray | None = None
-        self._first_seen = 0.0  # time of the first frame with the garment, in seconds
+        self._first_seen = 0.0  # time of the first frame with a garment, in seconds
         self._last_seen = 0.0  # time of the last frame with a garment, in seconds
-        self._shown = len(self._names) - 1  # index in _names; it counts from the first garment on
+        self._shown = len(self._names) - 1  # index in _names; used once a garment was seen
         self._challenger: int | None = None  # index of the class that leads the shown one
-        self._challenged_at = 0.0  # time since when it leads, in seconds
+        self._challenged_at = 0.0  # time when it began to lead, in seconds
 
     def update(self, time: float, probabilities: np.ndarray | None) -> Smoothed:
         """Adds the answer to one frame.

@@ -1,4 +1,4 @@
-"""Makes standard input, output and error usable if a shell left them closed, full or in another encoding."""
+"""Makes standard input, output and error usable if they are closed, full or in another encoding."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from garmentlite.edge.errors import OutputError
 
 
 def prepare() -> None:
-    """Makes the three streams usable; called once, before anything else is opened.
+    """Makes the three streams usable; call it once, before anything else is opened.
 
-    A closed descriptor would be given to the next file that is opened, into which native libraries then
-    write their messages. So input and error become the null device where they are closed.
+    The next file that is opened would get the number of a closed descriptor, and native libraries would write
+    their messages into that file. So closed descriptors are opened on the null device.
 
     Raises:
-        OutputError: If standard output is closed: results would be lost.
+        OutputError: If standard output is closed, because results would be lost.
     """
     is_output_closed = sys.stdout is None
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, mode)  # the lowest number that is free: the closed one
+            # The system gives the lowest free number, which is usually that of the closed descriptor.
+            opened = os.open(os.devnull, mode)
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
@@ -31,7 +32,7 @@ def prepare() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
-    for stream in (sys.stdout, sys.stderr):  # the name of a file need not be text
+    for stream in (sys.stdout, sys.stderr):  # file names may have bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if is_output_closed:
@@ -49,7 +50,7 @@ def finish_output() -> None:
     """
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader (`| head`) closed the pipe, which is fine
+    except BrokenPipeError:  # the reader, such as `| head`, closed the pipe, which is no error
         discard_output()
     except OSError as error:
         discard_output()

@@ -1,6 +1,6 @@
-"""A stream of answers: each frame of a source is recognized, and the answers are made steady over time.
+"""Recognizes each frame of a source and makes the answers steady over time.
 
-Still pictures are recognized one by one. The frames of a camera or a video are compared with the empty scene.
+Still pictures are recognized one by one. Frames of a camera or a video are compared with the empty scene.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class GarmentStream:
             yield Sighting(frame, steady, rate.tick(time.perf_counter()), box)
 
     def _answer_to(self, frame: Frame) -> Recognition:
-        """Recognizes a frame: a still picture by itself, any other one as a fixed camera's."""
+        """Recognizes a still picture by itself, and any other frame as one of a fixed camera."""
         if frame.name is not None:
             return self._recognizer.recognize(frame.picture())
         return self._camera_recognizer.recognize(frame.bgr, frame.time)
@@ -130,9 +130,9 @@ class GarmentStream:
 
 
 def run(stream: GarmentStream, sinks: Sequence[Sink], *, max_frames: int | None = None) -> int:
-    """Sends the answers of a stream to sinks until the stream ends, a sink has enough, or the limit is met.
+    """Sends answers to sinks until the stream ends, a sink wants no more, or the limit is reached.
 
-    The stream and the sinks are closed in any case, also after an exception such as KeyboardInterrupt.
+    The stream and the sinks are always closed, even after an exception such as KeyboardInterrupt.
 
     Args:
         stream: Opened here.
@@ -159,7 +159,7 @@ def run(stream: GarmentStream, sinks: Sequence[Sink], *, max_frames: int | None 
 
 
 class FrameRate:
-    """Frames per second over the last frames."""
+    """Measures frames per second over the last `RATE_FRAMES` frames."""
 
     def __init__(self) -> None:
         """Starts without a frame."""
@@ -169,7 +169,7 @@ class FrameRate:
         """Adds the time of a frame; returns the rate, or 0 after the first frame."""
         self._ticks.append(seconds)
         span = self._ticks[-1] - self._ticks[0]
-        # n frames are n - 1 intervals apart.
+        # There are n - 1 intervals between n frames.
         return (len(self._ticks) - 1) / span if span > 0 else 0.0
 
 

@@ -18,17 +18,16 @@ from garmentlite.edge.runtime import Kernels, make_interpreter
 
 ALL_KERNELS: tuple[Kernels, ...] = ("default", "undelegated", "reference")
 REFUSED = 3
-MEMORY_LIMIT = (
-    1 << 30
-)  # bytes of address space; Python, NumPy and LiteRT take 132 MB (measured on x86)
+# Bytes of address space. Python, NumPy and LiteRT take 132 MB of it (measured on x86).
+MEMORY_LIMIT = 1 << 30
 CPU_LIMIT_S = 60
 
 
 def limit_resources() -> None:
-    """Bounds memory and CPU time of this process, and keeps it from writing a core file."""
+    """Limits memory and CPU time of this process, and prevents core files."""
     try:
         import resource
-    except ImportError:  # Windows has only the parent's time limit
+    except ImportError:  # on Windows, only the time limit of the parent process holds
         return
     for limit, value in (
         (resource.RLIMIT_AS, MEMORY_LIMIT),
@@ -42,19 +41,23 @@ def limit_resources() -> None:
 
 
 def run(flatbuffer: bytes, kernels: Sequence[Kernels] = ALL_KERNELS) -> None:
-    """Loads and runs a model with each of some kernels, by default all that garmentlite uses.
+    """Loads and runs a model with each of the given kernels.
+
+    Args:
+        flatbuffer: The model without our metadata.
+        kernels: Names of the sets of kernels; by default all that garmentlite uses.
 
     Raises:
         ModelError: If the runtime refuses the model; the message is a part of a sentence.
     """
     for name in kernels:
-        # The reference kernels lack some operators, which is not the model's fault.
+        # The reference kernels lack some operators, so an error there does not show a bad model.
         with suppress(ModelError) if name == "reference" else nullcontext():
             _run_with(flatbuffer, name)
 
 
 def main() -> int:
-    """Runs the model on standard input; see the module."""
+    """Runs the model from standard input and returns the exit status that the module describes."""
     limit_resources()
     try:
         run(sys.stdin.buffer.read())
@@ -65,11 +68,11 @@ def main() -> int:
 
 
 def _run_with(flatbuffer: bytes, kernels: Kernels) -> None:
-    # What native code writes stays on standard error, where the parent reads the last lines.
+    # Messages of native code are not held back, because the parent process reads their last line.
     interpreter = make_interpreter(flatbuffer, kernels=kernels, hold_back=False)
     rng = np.random.default_rng(0)
     try:
-        for highest in (0, 255):  # an image of zeros, and noise
+        for highest in (0, 255):  # first zeros, then noise
             for details in interpreter.get_input_details():
                 image = np.zeros(details["shape"], details["dtype"])
                 noise = rng.integers(0, highest, image.nbytes, np.uint8, endpoint=True)

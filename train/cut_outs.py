@@ -1,7 +1,8 @@
-"""Photographs whose garment is known without an outline by hand, because several slow methods agree on it.
+"""Finds the garments of photographs without outlines drawn by hand, and cuts them out.
 
-Three starts of GrabCut must find nearly the same garment. Pixels on which they disagree are marked as not
-sure. A garment on which they agree closely can be cut out and laid on another picture.
+GrabCut runs from three different starts, which must find nearly the same garment. Pixels on which the three
+masks differ are marked as not sure. If the masks agree closely, the garment can be cut out and laid on
+another picture.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
 from garmentlite.edge.segmenters.masks import cleaned, reduced
 from garmentlite.edge.segmenters.picture_border import frame_of
 
-STORED_SIDE = 144  # pixels, the longest side; a garment that fills a training picture has 110
-LOWEST_AGREEMENT = (
-    0.8  # intersection over union of the two most different masks of a kept photograph
-)
+# Longest side in pixels. A garment that fills a training picture needs 110.
+STORED_SIDE = 144
+# A photograph is kept if the intersection over union of its two most different masks is at least this.
+LOWEST_AGREEMENT = 0.8
 CUT_OUT_AGREEMENT = 0.9  # the same for a garment that is cut out
-BORDER_SHARE = (
-    0.01  # of the border's pixels: a garment that covers more of them is cut by the frame
-)
-_JPEG_QUALITY = 92  # of stored photographs
+# A garment that covers more than this share of the border's pixels counts as cut off by the frame.
+BORDER_SHARE = 0.01
+_JPEG_QUALITY = 92  # quality of stored photographs
 _PURPOSE = "photographs with masks"
-_SEED = 1708  # GrabCut draws from OpenCV's generator
+_SEED = 1708  # for OpenCV's random numbers, which GrabCut uses
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def collect(
     """Reads photographs and keeps those on whose garment the methods agree.
 
     Args:
-        paths: Picture files; what cannot be read is left out.
-        on_progress: Called with the number of pictures looked at.
+        paths: Picture files; those that cannot be read are skipped.
+        on_progress: Called with the number of pictures that were tried so far.
     """
     kept = []
     for done, path in enumerate(paths, 1):
@@ -76,7 +76,7 @@ def collect(
 
 
 def masked(rgb: np.ndarray) -> MaskedPhoto:
-    """A photograph with what the methods agree on.
+    """Finds the garment of a photograph, and the pixels on which the methods agree.
 
     Args:
         rgb: uint8, shape (H, W, 3).
@@ -89,10 +89,11 @@ def masked(rgb: np.ndarray) -> MaskedPhoto:
 
 
 def masks_of(rgb: np.ndarray) -> list[np.ndarray]:
-    """The garment by GrabCut from three starts, bool of shape (H, W) each.
+    """Finds the garment by GrabCut from three starts; each mask is bool of shape (H, W).
 
-    The starts are the colours along the border, the border alone, and an ellipse in the middle, which
-    lets a garment touch the border and takes only the corners for ground.
+    The first start is the mask that colours along the border give, and the second takes the border as ground.
+    The third is an ellipse in the middle: it takes only the corners as ground, so that a garment may touch
+    the border.
 
     Args:
         rgb: uint8, shape (H, W, 3).
@@ -106,11 +107,11 @@ def masks_of(rgb: np.ndarray) -> list[np.ndarray]:
 
 
 def drawn(count: int, seed: int) -> list[MaskedPhoto]:
-    """Scenes drawn by the project, whose garments are known exactly.
+    """Draws scenes whose garments are known exactly.
 
     Args:
-        count: How many, the labels by turns.
-        seed: Of everything random.
+        count: Number of scenes; the labels take turns.
+        seed: Seed of all random choices.
     """
     rng = np.random.default_rng(seed)
     photos = []
@@ -123,17 +124,17 @@ def drawn(count: int, seed: int) -> list[MaskedPhoto]:
 
 
 def cut_out(rgb: np.ndarray, garment: np.ndarray) -> np.ndarray | None:
-    """A garment on a transparent ground, trimmed to its box.
+    """Cuts a garment out onto a transparent ground, trimmed to its box.
 
-    One pixel is taken off around it, so that no ground shines through along its edge.
+    One pixel is removed along its edge, so that no ground remains there.
 
     Args:
         rgb: uint8, shape (H, W, 3).
         garment: uint8, shape (H, W): 255 on the garment.
 
     Returns:
-        uint8, shape (h, w, 4): red, green, blue, alpha; None where the frame cuts the garment, or where it
-        is smaller than a twentieth or larger than four fifths of the picture.
+        uint8, shape (h, w, 4): red, green, blue, alpha. None if the frame cuts the garment off, or if it
+        covers less than a twentieth or more than four fifths of the picture.
     """
     cv2 = load_opencv()
     inside = garment > 127
@@ -147,13 +148,13 @@ def cut_out(rgb: np.ndarray, garment: np.ndarray) -> np.ndarray | None:
 
 
 def cut_outs(photos: Sequence[MaskedPhoto]) -> list[np.ndarray]:
-    """The garments that can be cut out of photographs; see `cut_out`."""
+    """Cuts out the garments of all photographs that allow it; see `cut_out`."""
     made = [cut_out(p.rgb, p.garment) for p in photos if p.agreement >= CUT_OUT_AGREEMENT]
     return [rgba for rgba in made if rgba is not None]
 
 
 def save(path: Path, photos: Sequence[MaskedPhoto]) -> None:
-    """Writes photographs and masks to an .npz file, packed as JPEG and PNG.
+    """Writes photographs as JPEG and masks as PNG to an .npz file.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -177,7 +178,7 @@ def load(path: Path) -> list[MaskedPhoto]:
         DataError: If the file cannot be read, is damaged or holds something else.
     """
     cv2 = load_opencv()
-    stored = read_npz(path, _PURPOSE, "remove it to have the masks made anew").arrays
+    stored = read_npz(path, _PURPOSE, "remove it to have the masks made again").arrays
     pieces = np.split(stored["content"], stored["ends"][:-1])
     pictures = [cv2.imdecode(piece, cv2.IMREAD_COLOR) for piece in pieces]
     count = len(stored["agreement"])
@@ -203,6 +204,6 @@ def _grabcut(rgb: np.ndarray, trimap: np.ndarray) -> np.ndarray:
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union; 0 where both are empty."""
+    """Computes the intersection over union of two masks, or 0 if both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 0.0

@@ -1,6 +1,6 @@
-"""A garment held up before a scene, composed of a cut-out and a background: its place, light and hands.
+"""Composes pictures of a garment that is held up, from a cut-out, a background and drawn hands or people.
 
-Used for the pictures that train the segmenter and for the clips of `benchmarks/held_garments.py`.
+The pictures that train the segmenter and the clips of `benchmarks/held_garments.py` are made with it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import numpy as np
 
 from garmentlite.edge.opencv import load_opencv
 
-# Typical colours of skin under white light, red, green, blue.
+# Typical colours of skin under white light, as red, green and blue levels.
 _SKIN_RGB = np.array([
     (240, 200, 180), (225, 180, 150), (200, 150, 120), (160, 110, 80), (110, 75, 55), (80, 55, 45)
 ])  # fmt: skip
-_SOFT_EDGE = (
-    0.007  # of the picture's height: standard deviation by which the edge of a hand is softened
-)
+# Standard deviation of the blur that softens the edge of a hand, as a share of the picture's height.
+_SOFT_EDGE = 0.007
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Placement:
     Attributes:
         centre: x and y of the middle of the garment's box.
         size: Pixels of the longer side of the garment's box.
-        angle: Degrees, counter-clockwise.
-        stretch: Width over height, 1 as it was photographed.
+        angle: Rotation in degrees, counter-clockwise.
+        stretch: Factor by which the garment is widened; with 1 its proportions are those of the photograph.
         is_mirrored: Whether left and right are exchanged.
     """
 
@@ -40,7 +39,7 @@ class Placement:
 
 
 def layer(rgba: np.ndarray, placement: Placement, size_wh: tuple[int, int]) -> np.ndarray:
-    """A garment in its place, on a transparent ground.
+    """Places a garment on a transparent layer of the size of the picture.
 
     Args:
         rgba: uint8, shape (h, w, 4); see `cut_outs.cut_out`.
@@ -54,7 +53,7 @@ def layer(rgba: np.ndarray, placement: Placement, size_wh: tuple[int, int]) -> n
     if placement.is_mirrored:
         rgba = np.ascontiguousarray(rgba[:, ::-1])
     scale = placement.size / max(rgba.shape[:2])
-    if scale < 1:  # averaged first, since a warp takes single pixels
+    if scale < 1:  # shrink by averaging first, since a warp samples single pixels
         shrunk_wh = [max(1, round(side * scale)) for side in rgba.shape[1::-1]]
         rgba = cv2.resize(rgba, shrunk_wh, interpolation=cv2.INTER_AREA)
         scale = 1.0
@@ -70,11 +69,11 @@ def layer(rgba: np.ndarray, placement: Placement, size_wh: tuple[int, int]) -> n
 
 
 def over(top: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """A layer laid on a picture: float32, shape (H, W, 3).
+    """Lays a layer over a picture: float32, shape (H, W, 3).
 
     Args:
         top: float32, shape (H, W, 4); see `layer`.
-        background: Shape (H, W, 3), levels in [0, 255].
+        background: A picture of shape (H, W, 3) with levels in [0, 255].
     """
     return top[..., :3] + background * (1 - top[..., 3:])
 
@@ -82,13 +81,15 @@ def over(top: np.ndarray, background: np.ndarray) -> np.ndarray:
 def crop(
     rgb: np.ndarray, size_wh: tuple[int, int], rng: np.random.Generator, largest_zoom: float = 2.0
 ) -> np.ndarray:
-    """A random part of a scene at the size of the picture, in its proportions, mirrored half of the time.
+    """Cuts a random part out of a scene and resizes it; half of the parts are mirrored.
+
+    The part has the proportions of the picture that is made.
 
     Args:
         rgb: uint8, shape (H, W, 3).
         size_wh: Width and height of the picture in pixels.
-        rng: Of the place and size.
-        largest_zoom: How much smaller than the scene the part is at most.
+        rng: Chooses the place and size.
+        largest_zoom: The largest factor by which the part is smaller than the scene.
 
     Returns:
         float32, shape (H, W, 3), levels in [0, 255].
@@ -112,7 +113,7 @@ def crop(
 
 
 def texture(size_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A wall, wallpaper or a pattern of patches: float32, shape (H, W, 3), levels in [0, 255]."""
+    """Draws a wall, wallpaper or a pattern of patches: float32, shape (H, W, 3), levels in [0, 255]."""
     cv2 = load_opencv()
     width, height = size_wh
     if rng.random() < 0.5:
@@ -137,16 +138,16 @@ def hand_layer(
     skin: np.ndarray | None = None,
     sleeve: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A drawn hand and the arm that leads to it.
+    """Draws a hand and the arm that leads to it.
 
     Args:
         size_wh: Width and height of the picture in pixels.
         hand: x and y of the palm in pixels.
-        elbow: x and y where the arm leaves, often outside the picture.
-        thickness: Of the arm in pixels.
-        rng: Of fingers and shading.
-        skin: Its colour, float, shape (3,); a random one otherwise.
-        sleeve: Colour of a sleeve that covers the arm up to the wrist; bare without one.
+        elbow: x and y of the other end of the arm, which is often outside the picture.
+        thickness: Thickness of the arm in pixels.
+        rng: Chooses fingers and shading.
+        skin: Colour of the skin, float, shape (3,); None chooses one.
+        sleeve: Colour of a sleeve that covers the arm up to the wrist; None leaves the arm bare.
 
     Returns:
         float32, shape (H, W, 4), as `layer` returns it.
@@ -175,7 +176,7 @@ def hand_layer(
     alpha = cv2.GaussianBlur(np.maximum(arm, fist), (0, 0), _SOFT_EDGE * height) / np.float32(255)
     colours = np.array([skin if sleeve is None else sleeve, skin], np.float32)
     colour = colours[(fist > 0).view(np.uint8)]
-    # The arm is round: darker towards one side.
+    # The arm is round, so it is darker towards one side.
     y, x = np.arange(height, dtype=np.float32)[:, np.newaxis], np.arange(width, dtype=np.float32)
     across = ((x - palm[0]) * -along[1] + (y - palm[1]) * along[0]) / max(thickness, 1)
     shade = 1 + np.clip(across, -1, 1) * np.float32(rng.uniform(-0.25, 0.25))
@@ -184,7 +185,7 @@ def hand_layer(
 
 
 def skin_colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour of skin in some light: float64, shape (3,)."""
+    """Chooses a colour of skin in some light: float64, shape (3,)."""
     colour: np.ndarray = (
         rng.choice(_SKIN_RGB) * rng.uniform(0.6, 1.1) * np.exp(rng.normal(0, 0.04, 3))
     )
@@ -194,12 +195,12 @@ def skin_colour(rng: np.random.Generator) -> np.ndarray:
 def person(
     worn: np.ndarray, size_wh: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Somebody drawn with head, hair and neck, who wears a garment that was cut out.
+    """Draws the head, hair and neck of a person who wears a garment that was cut out.
 
     Args:
         worn: uint8, shape (h, w, 4): a garment for the upper body.
         size_wh: Width and height of the picture in pixels.
-        rng: Of place, size and colours.
+        rng: Chooses place, size and colours.
 
     Returns:
         float32, shape (H, W, 4), as `layer` returns it, and the colour of the skin.

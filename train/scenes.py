@@ -1,4 +1,4 @@
-"""Rooms and people without a garment held up: what stands behind one before a camera."""
+"""Reads scenes in which nobody holds a garment up: rooms and people, used as backgrounds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.masks import reduced
 
-PEOPLE_STEP = 5  # every so many frames of a clip one is taken
-# Places and people that train no network whose figures are measured on them.
+PEOPLE_STEP = 5  # only every fifth frame of a clip is used
+# Places and people that are left out of training, so that figures can be measured on them.
 KEPT_OUT = frozenset({"lebombo", "workshop", "aws_00", "aws_02", "aws_28", "person A"})
 
 
@@ -24,7 +24,7 @@ class Scene:
 
     Attributes:
         place: Name of the room, or "person" and a letter; all views of it share the name.
-        frames: uint8, shape (H, W, 3) each, in the order of time; a single one of a still picture.
+        frames: Frames in the order of time, each uint8 of shape (H, W, 3); a still picture has one.
     """
 
     place: str
@@ -32,7 +32,7 @@ class Scene:
 
     @property
     def has_person(self) -> bool:
-        """Whether somebody stands there."""
+        """Whether a person is in the scene."""
         return self.place.startswith("person ")
 
     @property
@@ -45,10 +45,10 @@ def read_scenes(folder: Path, side: int, kept_out: Iterable[str] = ()) -> list[S
     """Reads the scenes of a folder.
 
     Args:
-        folder: With index.csv, whose columns `file` and `note` name the file and the person, and the files:
-            pictures called place_number.jpg, and clips of people.
+        folder: A folder with index.csv and the files that it names: pictures called place_number.jpg and
+            clips of people. The column `file` names the file, and the column `note` the person.
         side: Pixels of the longest side to which frames are reduced.
-        kept_out: Places that are left out.
+        kept_out: Places that are not read.
 
     Returns:
         The scenes in the order of the index.
@@ -70,7 +70,7 @@ def read_scenes(folder: Path, side: int, kept_out: Iterable[str] = ()) -> list[S
 
 
 def _place_of(path: Path, note: str) -> str:
-    """Where a picture was taken: photographs are places of their own, views of a room are one."""
+    """Finds the place of a picture: each photograph is its own, and all views of a room share one."""
     if person := re.search(r"person (\w)", note):
         return f"person {person[1]}"
     return path.stem if path.stem.startswith("aws_") else path.stem.rpartition("_")[0]

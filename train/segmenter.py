@@ -1,4 +1,4 @@
-"""The network that tells a garment from what is around it, and its training."""
+"""Builds and trains the segmentation network, which finds the pixels of a garment."""
 
 from __future__ import annotations
 
@@ -13,35 +13,40 @@ from garmentlite.edge.segmenters.network_file import SIDE
 from garmentlite.train.blocks import conv_bn_relu
 from garmentlite.train.segmenter_data import Samples, replayed
 
-LEARNING_RATE = 3e-3  # Adam's at the start of a cosine, after the warm-up
-WARM_UP_SHARE = 0.03  # of the steps, during which the learning rate rises
-STATISTICS_BATCHES, STATISTICS_MOMENTUM = 60, 0.95  # of the batch-norms of a mean of networks
-EMA_MOMENTUM = 0.998  # of the mean of the weights over the last steps
+LEARNING_RATE = 3e-3  # of Adam after the warm-up; it then falls along a cosine
+WARM_UP_SHARE = 0.03  # share of the steps during which the learning rate rises
+# Batches and momentum with which the batch-norm statistics of averaged weights are computed.
+STATISTICS_BATCHES, STATISTICS_MOMENTUM = 60, 0.95
+EMA_MOMENTUM = 0.998  # of the moving average of the weights
 
 
 class DepthToSpace(layers.Layer):
-    """Channels to pixels side by side: (N, H, W, C) to (N, block H, block W, C / block^2).
+    """Rearranges channels into blocks of pixels: (N, H, W, C) to (N, block H, block W, C / block^2).
 
-    After a convolution at the lower resolution it does what a transposed convolution does, for a third of
-    the instructions on a Cortex-A72 (`benchmarks/pi_instructions.py`).
+    With a convolution at the lower resolution before it, it replaces a transposed convolution and takes a
+    third of the instructions on a Cortex-A72 (`benchmarks/pi_instructions.py`).
     """
 
     def __init__(self, block: int) -> None:
-        """Takes the number of pixels, in height and width, that one becomes."""
+        """Sets the size of the blocks.
+
+        Args:
+            block: Height and width, in pixels, of the block that each pixel becomes.
+        """
         super().__init__()
         self._block = block
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """See the class."""
+        """Rearranges a batch as the class describes."""
         return ops.depth_to_space(x, self._block)
 
 
 def segmenter_network() -> keras.Model:
-    """An encoder to 6x6 and back to 24x24 with additive shortcuts: 188 thousand parameters, 23 MMAC.
+    """Builds an encoder to 6x6 and a decoder to 24x24: 188 thousand parameters, 23 MMAC.
 
-    After U-Net (Ronneberger et al. 2015, arXiv 1505.04597); shortcuts are added instead of joined, which
-    halves the channels that the decoder works on. All channels are multiples of 16, to which the kernels
-    pad them otherwise. Each pixel at 24x24 decides on 4x4 pixels of the mask.
+    The architecture follows U-Net (Ronneberger et al. 2015, arXiv 1505.04597). Skip connections are added and
+    not concatenated, which halves the channels of the decoder. All numbers of channels are multiples of 16,
+    since the kernels pad other numbers. Each position at 24x24 decides on 4x4 pixels of the mask.
 
     Returns:
         A network from (N, SIDE, SIDE, 3) in [0, 1] to logits (N, SIDE, SIDE, 1), above 0 on the garment.
@@ -70,18 +75,21 @@ def train_segmenter(
     begin_with: keras.Model | None = None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> keras.Model:
-    """A trained segmentation network; its weights are averages over the last steps.
+    """Trains a segmentation network.
 
     Args:
-        samples: What to learn from.
-        steps: Batches that are learnt from.
-        batch: Samples of a batch.
-        seed: Of the first weights, and of which batches are learnt from again.
-        learning_rate: Adam's at the start of a cosine, after the warm-up.
-        repeats: How often each batch is learnt from; see `segmenter_data.replayed`.
-        workers: Processes that make the samples; 0 for this one alone.
-        begin_with: A trained network whose weights are the first ones; they stay as they are there.
-        on_step: Called with every step's number, from 1, and its loss.
+        samples: The training data.
+        steps: Number of batches to train on.
+        batch: Number of samples in a batch.
+        seed: Seed of the first weights, and of the choice of the batches that are used again.
+        learning_rate: Learning rate of Adam after the warm-up; it then falls along a cosine.
+        repeats: How often each batch is used on average; see `segmenter_data.replayed`.
+        workers: Number of processes that make samples; with 0 this process makes them.
+        begin_with: A trained network whose weights are copied as the first weights. It is not changed.
+        on_step: Called with the number of each step, from 1, and its loss.
+
+    Returns:
+        The network, whose weights are a moving average over the last steps.
     """
     keras.utils.set_random_seed(seed)
     network = segmenter_network()
@@ -96,16 +104,17 @@ def train_segmenter(
 
 
 def mean_of(first: keras.Model, second: keras.Model, samples: Samples, batch: int) -> keras.Model:
-    """A network whose weights are the means of two trained one after the other.
+    """Averages the weights of two networks, the second of which was trained from the first.
 
-    It keeps more of what the first has learnt, after Wortsman et al. 2021 (arXiv 2109.01903). The
-    statistics of the batch-norms are taken anew, since the mean of two is not right for it.
+    The average keeps more of what the first has learnt (Wortsman et al. 2021, arXiv 2109.01903). The
+    batch-norm statistics are computed again, since the mean of two sets of statistics does not fit the
+    averaged weights.
 
     Args:
         first: A trained network.
-        second: A network that went on from it.
-        samples: For the statistics.
-        batch: Samples of a batch.
+        second: A network whose training began with the weights of `first`.
+        samples: The data for the batch-norm statistics.
+        batch: Number of samples in a batch.
     """
     network = segmenter_network()
     pairs = zip(first.get_weights(), second.get_weights(), strict=True)
@@ -120,12 +129,12 @@ def mean_of(first: keras.Model, second: keras.Model, samples: Samples, batch: in
 
 
 def with_optimizer(network: keras.Model, steps: int, learning_rate: float) -> keras.Model:
-    """The network in a model that is trained on the bytes of `Samples.batch`.
+    """Wraps a network in a compiled model that is trained on the uint8 arrays of `Samples.batch`.
 
     Args:
-        network: Shares its weights with the model returned.
-        steps: Of the training, for the schedule of the learning rate.
-        learning_rate: After the warm-up.
+        network: The network; the model that is returned shares its weights.
+        steps: Number of training steps, for the schedule of the learning rate.
+        learning_rate: Learning rate after the warm-up.
     """
     pixels = keras.Input((SIDE, SIDE, 3), dtype="uint8")
     model = keras.Model(pixels, network(layers.Rescaling(1 / 255)(pixels)))
@@ -139,10 +148,10 @@ def with_optimizer(network: keras.Model, steps: int, learning_rate: float) -> ke
 
 
 def overlap_loss(target: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Cross-entropy plus what the soft masks lack of full overlap (Dice), of pixels that count.
+    """Computes the sum of cross-entropy and Dice loss, with a weight for each pixel.
 
     Args:
-        target: Shape (N, H, W, 2): garment in [0, 1], and how much the pixel counts.
+        target: Shape (N, H, W, 2): the share of the pixel that is garment, and its weight, both in [0, 1].
         logits: Shape (N, H, W, 1).
 
     Returns:
@@ -154,6 +163,6 @@ def overlap_loss(target: keras.KerasTensor, logits: keras.KerasTensor) -> keras.
     found = ops.sigmoid(logits) * counts
     common = ops.sum(found * garment, axes)
     total = ops.sum(found, axes) + ops.sum(counts * garment, axes)
-    # The constant makes an empty mask over an empty scene a full overlap.
+    # With the constant, an empty mask of an empty scene has no loss.
     dice = 1 - (2 * common + 20) / (total + 20)
     return ops.mean(entropy * counts, axes) + dice

@@ -1,6 +1,7 @@
-"""What the segmenter learns from: photographs, garments held up before rooms and people, empty scenes.
+"""Makes training data for the segmenter: photographs, garments held up before rooms and people, empty scenes.
 
-Nobody has outlined the photographs (see `cut_outs`). What is learnt is composed anew for every batch.
+The photographs have no outlines drawn by hand; `cut_outs` finds their garments. Every batch is composed of
+them and of the scenes by random choices.
 """
 
 from __future__ import annotations
@@ -21,30 +22,31 @@ from garmentlite.train.cut_outs import MaskedPhoto, cut_outs
 from garmentlite.train.held_up import Placement
 from garmentlite.train.scenes import Scene
 
-# Shares of the kinds of samples; the rest are garments held up.
+# Shares of the kinds of samples. The remaining samples are garments that are held up.
 PHOTO_SHARE = 0.28  # a photograph as it is, turned and cropped
 LAID_SHARE = 0.12  # a garment that lies on the ground of another photograph
 GROUND_SHARE = 0.04  # the ground of a photograph alone
 EMPTY_SHARE = 0.20  # a room or a person, with nothing held up
-# Sizes of what a camera sees, reduced as on the device: 4:3 mostly.
+# Sizes of camera frames, reduced as on the device; most are 4:3.
 CANVASES_WH = ((128, 96), (128, 96), (128, 96), (128, 72), (96, 128), (112, 112))
-HELD_SIZES = (0.2, 1.15)  # of the picture's height: the longer side of a garment that is held up
-SCENE_SIDE = 256  # pixels, the longest side of scenes
-_NOISE_SIDE = 512  # pixels of the noise that samples share
-REMEMBERED = 1000  # batches from which some are taken again
-_AHEAD = 3  # batches that each worker may be ahead of the training
+# Smallest and largest longer side of a garment that is held up, as shares of the picture's height.
+HELD_SIZES = (0.2, 1.15)
+SCENE_SIDE = 256  # pixels; longest side of scenes
+_NOISE_SIDE = 512  # pixels; side of the square of noise from which samples take pieces
+REMEMBERED = 1000  # number of earlier batches that may be used again
+_AHEAD = 3  # number of batches that each worker may make in advance
 
 
 class Samples:
-    """Pictures with their masks. A batch depends on the seed and its number alone."""
+    """Makes pictures with their masks; a batch depends only on the seed and the number of the batch."""
 
     def __init__(self, photos: Sequence[MaskedPhoto], scenes: Sequence[Scene], seed: int) -> None:
-        """Takes what samples are composed of.
+        """Takes the photographs and scenes of which samples are composed.
 
         Args:
             photos: Photographs with their garments.
-            scenes: Rooms and people; without any, walls are drawn.
-            seed: Of everything random.
+            scenes: Rooms and people; if there are none, walls are drawn in their place.
+            seed: Seed of all random choices.
 
         Raises:
             ValueError: If no garment of the photographs can be cut out.
@@ -52,21 +54,23 @@ class Samples:
         self._photos = list(photos)
         self._cut_outs = cut_outs(photos)
         if not self._cut_outs:
-            raise ValueError("no garment can be cut out: on no photograph the methods agree enough")
+            raise ValueError(
+                "no garment can be cut out: the methods agree enough on none of the photographs"
+            )
         self._rooms = [frame for scene in scenes if not scene.has_person for frame in scene.frames]
         self._people = [frame for scene in scenes if scene.has_person for frame in scene.frames]
         self._seed = seed
 
     def batch(self, count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Some samples.
+        """Makes a batch of samples.
 
         Args:
-            count: How many.
-            number: Of the batch; every number has other samples.
+            count: Number of samples.
+            number: Number of the batch; each number gives other samples.
 
         Returns:
-            uint8 pictures, shape (count, SIDE, SIDE, 3), and uint8 of shape (count, SIDE, SIDE, 2): how
-            much of a pixel is garment, and how much it counts, 255 for all of it.
+            Pictures, uint8, shape (count, SIDE, SIDE, 3), and targets, uint8, shape (count, SIDE, SIDE, 2):
+            the share of the pixel that is garment, and its weight in the loss; 255 stands for 1.
         """
         rng = np.random.default_rng([self._seed, number])
         cv2 = load_opencv()
@@ -79,7 +83,7 @@ class Samples:
         for row, kind in enumerate(kinds):
             picture, garment, sure = makers[kind](rng)
             planes = np.rint(np.clip(np.dstack((garment, sure)), 0, 1) * 255).astype(np.uint8)
-            # As on the device, where a picture is reduced and then squeezed.
+            # On the device too, a picture is reduced and then resized to a square.
             shrinks = min(planes.shape[:2]) >= SIDE
             interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
             for made, given in ((pictures, _relit(picture, rng)), (targets, planes)):
@@ -89,17 +93,18 @@ class Samples:
     def batches(
         self, count: int, steps: int, workers: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The batches 0 to `steps` - 1 in order, made by other processes.
+        """Yields the batches 0 to `steps` - 1 in order.
 
         Args:
-            count: Samples of a batch.
-            steps: How many batches.
-            workers: Processes that make them; 0 for none but this one. The samples are the same.
+            count: Number of samples in a batch.
+            steps: Number of batches.
+            workers: Number of processes that make samples; with 0 this process makes them. The samples do
+                not depend on it.
         """
         if not workers:
             yield from (self.batch(count, number) for number in range(steps))
             return
-        # A child of a process that runs a framework's threads must not be a fork of it.
+        # A process in which a framework runs threads must not be forked.
         context = get_context("spawn")
         with ProcessPoolExecutor(workers, context, _take, (self,)) as pool:
             numbers = iter(range(steps))
@@ -112,7 +117,12 @@ class Samples:
                 yield made
 
     def _photo(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A photograph turned, scaled and shifted: levels, garment and sureness in [0, 1]."""
+        """Turns, scales and shifts a photograph.
+
+        Returns:
+            Like the methods below: the picture with levels in [0, 255], the share of each pixel that is
+            garment, and the weight of each pixel, both in [0, 1].
+        """
         cv2, photo = load_opencv(), self._photos[rng.integers(len(self._photos))]
         matrix = _turned(photo.rgb.shape, rng, np.exp(rng.uniform(-0.25, 0.45)))
         picture, garment, sure = (
@@ -122,7 +132,7 @@ class Samples:
         return picture.astype(np.float32), garment / np.float32(255), sure / np.float32(255)
 
     def _laid(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A garment on the ground of another photograph, often with a shadow."""
+        """Lays a garment on the ground of another photograph, often with a shadow."""
         cv2 = load_opencv()
         ground = self._ground(rng)
         rgba = _one_of(self._cut_outs, rng)
@@ -144,17 +154,17 @@ class Samples:
         return held_up.over(top, ground), garment, np.ones_like(garment)
 
     def _bare_ground(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A ground without a garment."""
+        """Takes the ground of a photograph without a garment."""
         nothing = np.zeros((SIDE, SIDE), np.float32)
         return self._ground(rng), nothing, nothing + 1
 
     def _held(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A garment held up before a room, a person or a wall."""
+        """Composes a garment that is held up before a room, a person or a wall."""
         size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
         background, skin = self._background(size_wh, rng)
         width, height = size_wh
         size = height * np.exp(rng.uniform(*np.log(HELD_SIZES)))
-        reach = 0.13 if rng.random() < 0.75 else 0.28  # some are cut by the frame
+        reach = 0.13 if rng.random() < 0.75 else 0.28  # with 0.28 the frame cuts some off
         placement = Placement(
             tuple(np.array(size_wh) * np.clip(0.5 + rng.normal(0, reach, 2), 0.03, 0.97)),
             size,
@@ -165,7 +175,7 @@ class Samples:
         rgba = _one_of(self._cut_outs, rng)
         top = held_up.layer(rgba, placement, size_wh)
         top[..., :3] *= np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.05, 3)).astype(np.float32)
-        if rng.random() < 0.3:  # light that falls on the garment from one side
+        if rng.random() < 0.3:  # light falls on the garment from one side
             slope = np.linspace(-1, 1, width, dtype=np.float32) * rng.normal(0, 0.3)
             top[..., :3] *= np.clip(1 + slope, 0.3, 1.7)[np.newaxis, :, np.newaxis]
         top[..., :3] = np.minimum(top[..., :3], 255 * top[..., 3:])
@@ -178,7 +188,7 @@ class Samples:
         return picture, garment, np.ones_like(garment)
 
     def _empty(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A scene in which nothing is held up, sometimes with an empty hand."""
+        """Composes a scene in which nothing is held up, sometimes with an empty hand."""
         size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
         picture, skin = self._background(size_wh, rng)
         nothing = np.zeros(picture.shape[:2], np.float32)
@@ -193,7 +203,7 @@ class Samples:
     def _background(
         self, size_wh: tuple[int, int], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """What stands behind a garment, float32 (H, W, 3), and the colour of the skin if it was drawn."""
+        """Makes a background, float32 (H, W, 3); also returns the colour of the skin of a drawn person."""
         kind, skin = rng.random(), None
         if kind < 0.24 and self._people:
             background = held_up.crop(_one_of(self._people, rng), size_wh, rng, 1.6)
@@ -217,7 +227,7 @@ class Samples:
 
     @staticmethod
     def _with_thing(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A box, a ball or another thing of simple shape in the scene."""
+        """Draws a thing of a simple shape, such as a box or a ball, into the scene."""
         cv2 = load_opencv()
         height, width = background.shape[:2]
         mask = np.zeros((height, width), np.uint8)
@@ -238,7 +248,7 @@ class Samples:
     def _hands(
         garment: np.ndarray, size: float, skin: np.ndarray | None, rng: np.random.Generator
     ) -> Iterator[np.ndarray]:
-        """Hands that hold a garment, mostly at its upper edge, as layers."""
+        """Yields layers of hands that hold a garment, mostly at its upper edge."""
         height, width = garment.shape
         ys, xs = np.nonzero(garment > 0.5)
         if not len(ys):
@@ -261,10 +271,11 @@ class Samples:
             )
 
     def _ground(self, rng: np.random.Generator) -> np.ndarray:
-        """A piece of some photograph's ground, or of a garment's cloth, enlarged and mirrored."""
+        """Enlarges a piece of the ground of a photograph, or of the cloth of a garment, and mirrors it."""
         cv2 = load_opencv()
         cloth = rng.random() < 0.2
-        largest = 0.65  # of the photograph's sides; less after each piece that is not free
+        # Largest piece as a share of the photograph's sides. It is reduced after each piece that is not free.
+        largest = 0.65
         while True:
             photo = self._photos[rng.integers(len(self._photos))]
             height, width = (
@@ -287,14 +298,14 @@ class Samples:
 def replayed(
     batches: Iterable[tuple[np.ndarray, np.ndarray]], repeats: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each batch, and after it `repeats` - 1 earlier ones, mirrored half of the time.
+    """Yields each batch and, after it, `repeats` - 1 earlier ones, half of which are mirrored.
 
-    Making samples takes longer than learning from them where there is a GPU.
+    It is meant for training on a GPU, where making samples takes longer than training on them.
 
     Args:
         batches: What `Samples.batches` yields.
-        repeats: How often each batch is learnt from on average.
-        seed: Of which batches are taken again.
+        repeats: How often each batch is used on average.
+        seed: Seed of the choice of the earlier batches.
     """
     rng = np.random.default_rng(seed)
     earlier: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=REMEMBERED)
@@ -307,7 +318,7 @@ def replayed(
             yield pictures[:, :, ::step], targets[:, :, ::step]
 
 
-_samples: Samples  # of a worker process
+_samples: Samples  # set in each worker process
 
 
 def _take(samples: Samples) -> None:
@@ -326,14 +337,14 @@ def _one_of(pictures: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
 def _turned(
     shape: tuple[int, ...], rng: np.random.Generator, scale: float, *, covers: bool = True
 ) -> np.ndarray:
-    """How a picture is squeezed to the square, turned, mirrored, stretched and shifted.
+    """Makes a random transform of a picture to the square: it turns, mirrors, stretches and shifts.
 
     Args:
-        shape: Of the picture.
-        rng: Of everything random.
-        scale: By which it is enlarged.
-        covers: Whether a picture of this shape fills the square at scale 1; its pixels stay as they are
-            otherwise.
+        shape: Shape of the picture.
+        rng: Makes the random choices.
+        scale: Factor by which the picture is enlarged.
+        covers: Whether the picture is first resized to fill the square. Otherwise `scale` applies to its own
+            pixels.
 
     Returns:
         float32, shape (2, 3), for `cv2.warpAffine`.
@@ -351,7 +362,7 @@ def _turned(
 
 
 def _moved(top: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A layer blurred by its motion, 40% of the time."""
+    """Blurs 40% of all layers as motion does."""
     if rng.random() > 0.4:
         return top
     length = int(rng.integers(2, 6))
@@ -361,7 +372,7 @@ def _moved(top: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Other light, colours, sharpness, noise and compression: uint8, shape (H, W, 3)."""
+    """Changes light, colours, sharpness, noise and compression: uint8, shape (H, W, 3)."""
     cv2 = load_opencv()
     height, width = picture.shape[:2]
     if rng.random() < 0.15:
@@ -369,7 +380,7 @@ def _relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     picture = np.ascontiguousarray(picture, np.float32)
     if rng.random() < 0.25:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.2))
-    if rng.random() < 0.4:  # light from one side
+    if rng.random() < 0.4:  # light falls from one side
         along_y, along_x = (
             np.linspace(-1, 1, side, dtype=np.float32) * np.float32(rng.normal(0, 0.2))
             for side in (height, width)
@@ -394,6 +405,6 @@ def _relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @cache
 def _noise() -> np.ndarray:
-    """Noise from which pieces are taken, since drawing it anew takes a third of a sample's time."""
+    """Draws noise once for all samples; new noise for each would take a third of the time of a sample."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
