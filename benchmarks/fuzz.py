@@ -1,12 +1,13 @@
-"""Opens many damaged files of every kind that is read, and counts the outcomes.
+"""Opens many damaged files of every kind that garmentlite reads, and counts the outcomes.
 
     python benchmarks/fuzz.py [KIND ...] [--count 1000] [--seed 0] [--jobs 1]
 
-Every file is a sound one with a few bytes, words or fields changed. It is opened in a worker process as the
-program would open it. A good outcome is an answer, or an error with a sentence. The others are counted: an
-exception of any other kind, a file that takes longer than 60 s, and a death of the worker, which is then
-started again with the next file. A line for each kind is printed, as JSON with --json; the status is 1 if
-there was a death, a hang or an unexpected exception. `--show N` repeats one case with its traceback.
+Every file is a valid one in which a few bytes, words or fields were changed. A worker process opens it as a
+command would. The outcome is good if the file is opened, or refused with an error of one sentence. The other
+outcomes are failures: another exception (unexpected), a file that takes longer than 60 s (a hang), and the
+end of the worker process (a death), after which a new worker goes on with the next file. The script prints
+one row for each kind, or JSON with --json. Its exit status is 1 if there was a failure. `--show N` opens file
+N again and shows the traceback.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ from garmentlite.train.recipe import Recipe
 MODELS = ("garment-net-photo_int8", "segmenter", "garment-net_int8", "weighted-cnn_int8")
 LABELS = ("hat", "sock")
 SLOWEST_S = 60
-MEMORY_LIMIT = 3 << 30  # bytes of address space of a worker; more counts as an unexpected exception
+# Bytes of address space of a worker. If a file needs more, that counts as an unexpected exception.
+MEMORY_LIMIT = 3 << 30
 ODD_WORDS = (
     0,
     1,
@@ -81,7 +83,7 @@ ODD_VALUES: tuple[Any, ...] = (
 
 @dataclass
 class Counts:
-    """What became of the files of one kind."""
+    """Counts of the outcomes for one kind of file."""
 
     kind: str
     opened: int = 0
@@ -93,7 +95,7 @@ class Counts:
 
     @property
     def failures(self) -> int:
-        """How many files did not end well."""
+        """The number of files with a failure."""
         return len(self.deaths) + len(self.hangs) + len(self.unexpected)
 
     def add(self, other: Counts) -> None:
@@ -110,7 +112,7 @@ class Counts:
 
 
 def changed_bytes(content: bytes, rng: random.Random, places: list[range] | None = None) -> bytes:
-    """Changes, cuts out, doubles or cuts off a few bytes or words, mostly within `places`."""
+    """Changes, removes, repeats or cuts off a few bytes or words, mostly within `places`."""
     changed = bytearray(content)
     within = places or [range(len(content))]
     for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
@@ -142,7 +144,7 @@ def changed_bytes(content: bytes, rng: random.Random, places: list[range] | None
 
 
 def structure_of(flatbuffer: bytes) -> list[range]:
-    """Finds the parts of a flatbuffer outside of its large constants, in pieces of 64 bytes."""
+    """Finds the parts of a flatbuffer outside its large constants, in pieces of 64 bytes."""
     constants = []
     for buffer in unpack(flatbuffer).buffers:
         if buffer.data is not None and len(buffer.data) > 256:
@@ -156,7 +158,7 @@ def structure_of(flatbuffer: bytes) -> list[range]:
 
 
 def changed_fields(flatbuffer: bytes, rng: random.Random) -> bytes:
-    """Changes one to three numbers of a model that its format has a place for."""
+    """Changes one to three fields of a model."""
     model = unpack(flatbuffer)
     graph = model.subgraphs[0]
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -210,13 +212,15 @@ def changed_fields(flatbuffer: bytes, rng: random.Random) -> bytes:
 
 
 def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Makes shipped models without their metadata, as from another program, and some with it."""
+    """Makes damaged copies of shipped models, most of them without metadata as if from another program."""
     whole = {name: (FOLDER / f"{name}.tflite").read_bytes() for name in MODELS}
     bare = {name: split(content)[0] for name, content in whole.items()}
     structures = {name: structure_of(content) for name, content in bare.items()}
     path = folder / "model.tflite"
     foreign_model.cache_root = lambda: folder / "none" / "none"  # type: ignore[assignment]
-    (folder / "none").write_bytes(b"")  # nothing can be remembered there
+    (folder / "none").write_bytes(
+        b""
+    )  # a file where the cache's folder would be, so nothing is cached
     run_a_child = foreign_model._try
 
     def one(rng: random.Random) -> Callable[[], object]:
@@ -227,11 +231,17 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
         elif way < 0.9:
             try:
                 content = changed_fields(bare[name], rng)
-            except (ValueError, TypeError, struct.error, OverflowError):  # no place for that value
+            except (
+                ValueError,
+                TypeError,
+                struct.error,
+                OverflowError,
+            ):  # a value that does not fit
                 content = changed_bytes(bare[name], rng, structures[name])
         else:
             content = changed_bytes(whole[name], rng)
-        # A process of its own for each takes 0.4 s; a fork of this one is as good, and some take the former.
+        # A new process for each file takes 0.4 s. A fork of this process tests the same and is faster, so
+        # only a few files get a new process.
         foreign_model._try = run_a_child if rng.random() < 0.002 else fork_and_try
         foreign_model._made_here.clear()
 
@@ -251,7 +261,7 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
 
 
 def fork_and_try(flatbuffer: bytes) -> None:
-    """Does in a fork of this process what `foreign_model` does in a child process."""
+    """Tries a model in a fork of this process, as `foreign_model` does in a new process."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -274,7 +284,7 @@ def fork_and_try(flatbuffer: bytes) -> None:
 
 
 def make_metadata(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Makes model files whose flatbuffer is sound and whose metadata is not."""
+    """Makes model files with a valid flatbuffer and damaged metadata."""
     content = (FOLDER / "garment-net-photo_int8.tflite").read_bytes()
     flatbuffer, _ = split(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -310,7 +320,7 @@ def make_metadata(folder: Path) -> Callable[[random.Random], Callable[[], object
 
 
 def make_pictures(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Makes pictures of every format that is read."""
+    """Makes damaged pictures of every format that garmentlite reads."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
     smooth = Image.fromarray(pixels).resize((64, 56))
     sound = []
@@ -333,7 +343,7 @@ def make_pictures(folder: Path) -> Callable[[random.Random], Callable[[], object
 
 
 def make_idx(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Makes the four files of a data set that is taken for Fashion-MNIST, compressed or not."""
+    """Makes the four files of a small data set in place of Fashion-MNIST and damages one of them."""
     rng_images = np.random.default_rng(0)
     content = {}
     for part, count in (("train", 20), ("t10k", 10)):
@@ -363,7 +373,7 @@ def make_idx(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
 
 
 def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Makes tables of photographs."""
+    """Makes damaged tables of photographs."""
     text = io.StringIO()
     csv.writer(text).writerows(
         [
@@ -372,7 +382,7 @@ def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]
         ]
     )
     for i in range(8):
-        (folder / f"{i}.jpg").write_bytes(bytes([i]))  # is not opened as a picture
+        (folder / f"{i}.jpg").write_bytes(bytes([i]))  # never opened as a picture
     path = folder / "labels.csv"
 
     def one(rng: random.Random) -> Callable[[], object]:
@@ -390,7 +400,7 @@ def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]
 
 
 def make_npz(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Archives as checkpoints, stored outputs and tiles are written."""
+    """Makes damaged .npz archives such as those of checkpoints, stored outputs and tiles."""
     path = folder / "archive.npz"
     sound = []
     for compress in (False, True):
@@ -407,17 +417,17 @@ def make_npz(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
 
 @dataclass
 class Variable:
-    """Stands for a variable of Keras, which takes seconds to load."""
+    """Takes the place of a Keras variable, because importing Keras takes seconds."""
 
     array: np.ndarray
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """The shape of its values."""
         return self.array.shape
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        """Its values."""
+        """Returns its values."""
         return self.array
 
     def assign(self, array: np.ndarray) -> None:
@@ -426,7 +436,7 @@ class Variable:
 
 
 def make_checkpoints(folder: Path) -> Callable[[random.Random], Callable[[], object]]:
-    """Checkpoints of a run, of this version and of 0.1.0."""
+    """Makes damaged checkpoints of this version and of version 0.1.0."""
     variables = [Variable(np.ones((3, 4), np.float32)), Variable(np.zeros(4, np.float32))]
     model: Any = SimpleNamespace(
         variables=variables, optimizer=SimpleNamespace(variables=variables)
@@ -484,7 +494,7 @@ KINDS = {
 
 
 def work(kind: str, numbers: range, seed: int, show: bool = False) -> None:
-    """Opens files in this process; before each its number is written, at the end the counts."""
+    """Opens files in this process; writes the number of each file before it, and the counts at the end."""
     counts = Counts(kind)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     with tempfile.TemporaryDirectory() as folder:
@@ -506,7 +516,7 @@ def work(kind: str, numbers: range, seed: int, show: bool = False) -> None:
                 sentence = str(error)
                 if "\n" in sentence or not sentence.isprintable():
                     counts.unexpected.append(f"{number}: not one line: {sentence!r:.200}")
-            except Exception as error:  # every kind of exception is what is looked for
+            except Exception as error:  # any other exception is a failure
                 if show:
                     raise
                 counts.unexpected.append(f"{number}: {type(error).__name__}: {str(error)[:200]!r}")
@@ -516,10 +526,10 @@ def work(kind: str, numbers: range, seed: int, show: bool = False) -> None:
 
 
 def supervise(kind: str, numbers: range, seed: int) -> Counts:
-    """Has files opened by worker processes, one after the other; each death ends one."""
+    """Runs worker processes one after the other until all files were opened; a death ends a worker."""
     counts, at = Counts(kind), numbers.start
     while at < numbers.stop:
-        # A worker is replaced now and then, so that its memory tells of some files and not of all.
+        # A worker opens no more than 2000 files, so that its peak memory does not grow with their number.
         stop = min(numbers.stop, at + 2000)
         command = [sys.executable, "-P", __file__, "--worker", kind, str(at), str(stop), str(seed)]
         with tempfile.TemporaryFile() as words:
@@ -536,7 +546,7 @@ def supervise(kind: str, numbers: range, seed: int) -> Counts:
         if not lines:
             raise RuntimeError(f"a worker did not start: {last}")
         number = int(lines[-1])
-        # What was opened before is not counted by its outcome, only as opened or refused together.
+        # The worker ended before it wrote its counts, so all files before this one are counted as refused.
         counts.refused += number - at
         is_hang = ended.returncode == -signal.SIGALRM
         (counts.hangs if is_hang else counts.deaths).append(
@@ -553,11 +563,13 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
-    parser.add_argument("--count", type=int, default=1000, help="files of each kind")
+    parser.add_argument("--count", type=int, default=1000, help="number of files of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="workers side by side")
+    parser.add_argument("--jobs", type=int, default=1, help="number of workers at the same time")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=int, metavar="N", help="open only this file, here")
+    parser.add_argument(
+        "--show", type=int, metavar="N", help="open only file N, without a worker process"
+    )
     arguments = parser.parse_args()
     kinds = arguments.kinds or list(KINDS)
     if arguments.show is not None:

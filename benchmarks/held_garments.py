@@ -1,20 +1,26 @@
-"""How a garment held up before a camera is answered: on a plain wall, in rooms, before a person.
+"""Measures the answers to a garment that is held up before a plain wall, a room or a person.
 
     python benchmarks/held_garments.py --photos DIR --scenes DIR [--segmenter FILE.tflite] [--sheet FILE.png]
 
-DIR of the photographs holds images.csv (columns image, seen_label, seen_also, seen_flags) and, in
-DIR/images, the files that benchmarks/outlines.json names. DIR of the scenes holds index.csv (columns file,
-note), pictures of rooms and clips of people. Clips are composed of garments and scenes that train no
-segmenter (benchmarks/held_clips.py) and go through the loop of 'cli webcam'.
+DIR of the photographs holds images.csv (columns image, seen_label, seen_also, seen_flags) and, in DIR/images,
+the files that benchmarks/outlines.json names. DIR of the scenes holds index.csv (columns file, note),
+pictures of rooms and clips of people. Clips are composed of garments and scenes on which no segmenter is
+trained (benchmarks/held_clips.py), and are answered by the loop of 'cli webcam'.
 
-Prints tables in Markdown and a line of JSON, by scene and size and by class: the share of frames with a
-garment in view whose steady answer is right; the same of single frames; the same of the steady answer where
-the loop gets the true mask; the number of clips that are never right; the median overlap (intersection over
-union) of the mask with the true one; the share of frames of the empty scene that are named as a garment. The
-sheet shows the last frame of every clip with the mask that was found.
+It prints two tables in Markdown, by scene and size and by class, and then a line of JSON with the same
+figures:
 
-The shipped classifier was trained on these photographs. The share with the true mask is therefore too high
-for new garments; the loss against it that a segmenter causes is not affected.
+- steady: the share of frames with a garment in view whose steady answer is right
+- single: the same share if every frame is answered by itself
+- true mask: the share of right steady answers if the loop gets the true masks
+- never right: the number of clips in which no steady answer is right
+- median IoU: the median intersection over union of the mask and the true mask
+- empty named: the share of frames of the empty scene that are named as a garment
+
+The sheet shows the last frame of every clip with the mask that was found.
+
+The shipped classifier was trained on these photographs, so the share with the true mask is too high for new
+garments. The difference between the two shares, which the segmenter causes, is not affected.
 """
 
 from __future__ import annotations
@@ -54,23 +60,23 @@ from garmentlite.edge.sources.interface import Frame
 from garmentlite.edge.stream import GarmentStream
 from garmentlite.train.scenes import Scene
 
-CELL = 160  # pixels of a cell of the sheet
+CELL = 160  # pixels; longest side of a cell of the sheet
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one clip.
+    """The results of one clip.
 
     Attributes:
-        kind: Of the scene.
-        size: Of the garment, in shares of the frame's height.
-        label: Of the garment.
-        steady: bool for each frame with the garment: whether the steady answer is right.
-        single: The same of the frame alone, without the frames before it.
-        true_mask: The same of the steady answer where the loop gets the true mask.
-        overlaps: Intersection over union of each of these frames.
-        empty_named: bool for each frame of the empty scene: whether it is named as a garment.
-        picture: uint8, shape (h, w, 3): the last frame in red, green, blue with the mask that was found.
+        kind: The kind of scene.
+        size: Height of the garment as a share of the frame's height.
+        label: The label of the garment.
+        steady: For each frame with the garment, whether the steady answer is right.
+        single: For each frame with the garment, whether the answer to this frame alone is right.
+        true_mask: Like `steady`, if the loop gets the true masks.
+        overlaps: For each frame with the garment, the intersection over union of its mask.
+        empty_named: For each frame of the empty scene, whether it is named as a garment.
+        picture: uint8, shape (h, w, 3), RGB: the last frame with the mask that was found.
     """
 
     kind: str
@@ -85,7 +91,7 @@ class Outcome:
 
 
 class ClipSource:
-    """The frames of a clip as a source of the app's loop."""
+    """A source for the loop of the app that gives the frames of a clip."""
 
     is_live = False
 
@@ -108,7 +114,7 @@ class ClipSource:
 
 
 class TrueMasks:
-    """A segmenter that gives the true masks of a clip, one frame after the other."""
+    """A segmenter that returns the true masks of a clip, one after the other."""
 
     name = "true mask"
     version = 1
@@ -117,19 +123,19 @@ class TrueMasks:
         self._frames = iter(frames)
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """The mask of the next frame."""
+        """Returns the mask of the next frame."""
         mask = next(self._frames).mask
         return np.zeros(rgb.shape[:2], bool) if mask is None else mask
 
 
 def answers_of_loop(frames: Sequence[ClipFrame], recognizer: Recognizer) -> list[Recognition]:
-    """What 'cli webcam --headless' answers to every frame; all here that depends on the app's loop."""
+    """Answers every frame as 'cli webcam --headless' does; only this function depends on the app's loop."""
     with GarmentStream(ClipSource(frames), recognizer) as stream:
         return [sighting.recognition for sighting in stream]
 
 
 def outcome_of(clip: Clip, frames: Sequence[ClipFrame], recognizer: Recognizer) -> Outcome:
-    """Puts a clip through the loop, with the segmenter and with the true masks."""
+    """Answers a clip by the loop, with the segmenter and with the true masks."""
     accepted = clip.garment.accepted
     answers = answers_of_loop(frames, recognizer)
     ideal = answers_of_loop(frames, Recognizer(recognizer.classifier, TrueMasks(frames)))
@@ -173,7 +179,7 @@ def _outcomes_of(
     garment_number: int, photos: Path, scenes_folder: Path, segmenter_file: Path | None, a_class: int,
     sizes: tuple[float, ...],
 ) -> list[Outcome]:  # fmt: skip
-    """The outcomes of one garment's clips; run in a process of its own."""
+    """Computes the outcomes of one garment's clips; it runs in a worker process."""
     cv2.setNumThreads(1)
     garment = read_garments(photos, a_class)[garment_number]
     scenes = _scenes(scenes_folder)
@@ -188,14 +194,14 @@ _read: dict[Path, dict[str, list[Scene]]] = {}
 
 
 def _scenes(folder: Path) -> dict[str, list[Scene]]:
-    """The scenes, read once in a process."""
+    """Reads the scenes, once in each process."""
     if folder not in _read:
         _read[folder] = read_kept_out(folder)
     return _read[folder]
 
 
 def print_tables(outcomes: Sequence[Outcome]) -> list[dict]:
-    """The tables by scene and size, and by class."""
+    """Prints the tables by scene and size and by class; returns their rows for JSON."""
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         groups[outcome.kind, f"{outcome.size:g}"].append(outcome)
@@ -220,7 +226,7 @@ def print_tables(outcomes: Sequence[Outcome]) -> list[dict]:
 
 
 def _printed(name: str, part: str, group: Sequence[Outcome]) -> dict:
-    """One row of a table, printed, and as JSON."""
+    """Prints one row of a table and returns it for JSON."""
 
     def share(field: str) -> float | None:
         values = [value for outcome in group for value in getattr(outcome, field)]
@@ -241,7 +247,7 @@ def _printed(name: str, part: str, group: Sequence[Outcome]) -> dict:
 
 
 def write_sheet(path: Path, outcomes: Sequence[Outcome], columns: int = 12) -> None:
-    """A frame of every clip, a garment's clips side by side."""
+    """Writes a contact sheet with a frame of every clip; clips of one garment are side by side."""
     cells = [outcome.picture for outcome in outcomes]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
     rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
@@ -254,7 +260,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--segmenter", type=Path, help="a .tflite file in place of the shipped one")
     parser.add_argument("--sheet", type=Path, help="a .png file for the contact sheet")
-    parser.add_argument("--garments", type=int, default=4, help="garments of a class at most")
+    parser.add_argument(
+        "--garments", type=int, default=4, help="largest number of garments of a class"
+    )
     parser.add_argument("--sizes", type=float, nargs="+", default=list(SIZES))
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()

@@ -3,16 +3,17 @@
     python benchmarks/killed_trainings.py [--count 20] [--epochs 4] [--images 1500] [--seed 0]
         [--data-dir DIR]
 
-First a small network is trained without a disturbance. It has all that a resumed training must restore:
-batch normalization, dropout and augmentation. Then the same training is started again and again. Each is
-killed (kill -9) at a random moment between its start and the time that the first one took, and is resumed.
-The table counts the trainings by what the kill left behind. A training is equal if its weights are those of
-the undisturbed training to the last bit, and so are its metrics and the validation figures of every epoch.
-(The mean loss of the training images is not compared: it is rounded differently if an epoch is trained in
-two parts.) The status is 1 if a training differs or leaves a temporary file.
+First a small network is trained without interruption. It has batch normalization, dropout and augmentation,
+whose state a resumed training must restore. Then the same training is started again and again. Each one is
+killed (kill -9) at a random moment within the time that the first one took, and is resumed.
 
-Checkpoints within an epoch are written every 0.1 s instead of every minute, so that many kills find one. The
-children are forked from a process that has imported TensorFlow, which would take each of them seconds.
+The table counts the trainings by what the kill left behind. A training counts as equal if its weights, its
+metrics and the validation figures of every epoch are those of the uninterrupted training to the last bit. The
+mean loss of the training images is not compared, because it is rounded differently if an epoch is trained in
+two parts. The exit status is 1 if a training differs or leaves a temporary file.
+
+Checkpoints within an epoch are written every 0.1 s instead of every minute, so that many kills leave one. The
+child processes are forked from a process that has imported TensorFlow, because the import takes seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from garmentlite.edge.text_table import text_table
 from garmentlite.train import data, runs
 
 NETWORK, SAVE_EVERY_S = "killed", 0.1
-# Resuming a training sweeps the temporary files of the killed one, but none that is younger than a second.
+# Seconds between a kill and the resumed training, which removes only temporary files older than a second.
 PAUSE_S = 1.5
 MODULES = ["garmentlite.train.fit", "garmentlite.train.session", "garmentlite.train.plots"]
 LEFT_BEHIND = (
@@ -92,7 +93,7 @@ def build_network(num_classes: int) -> Any:
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    """Reads what a finished run must have in common with another one."""
+    """Reads what must be equal in two finished runs."""
     found: dict[str, Any] = {}
     with (
         zipfile.ZipFile(folder / runs.MODEL) as archive,
@@ -121,15 +122,14 @@ def left_behind(folder: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=20, help="trainings that are killed")
+    parser.add_argument("--count", type=int, default=20, help="number of trainings that are killed")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--images", type=int, default=1500, help="images to train on, and to test")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = (
-        "2"  # keeps the announcements of TensorFlow off the terminal
-    )
+    # Keeps the announcements of TensorFlow off the terminal.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     given = (arguments.epochs, arguments.images, arguments.data_dir)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(MODULES)

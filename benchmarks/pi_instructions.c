@@ -1,6 +1,6 @@
-// A plugin of QEMU 7.2 (plugin API version 1): counts the guest's instructions, and prints the count at each
-// call of umask(0x7e0) or umask(0x7e1), with which benchmarks/pi_instructions.py marks what is counted. The
-// prototypes are those of qemu-plugin.h, which Debian does not package.
+// This plugin of QEMU 7.2 (plugin API version 1) counts the instructions of the guest. It prints the count at
+// each call of umask(0x7e0) or umask(0x7e1), which benchmarks/pi_instructions.py makes before and after an
+// inference. The prototypes are copied from qemu-plugin.h, which Debian does not package.
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ EXPORTED int qemu_plugin_version = 1;
 
 static uint64_t instructions;
 
-// Each block of code adds its length to the count whenever it runs.
+// Makes each block of code add its length to the count whenever it runs.
 static void on_translation(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
     uint64_t length = qemu_plugin_tb_n_insns(block);

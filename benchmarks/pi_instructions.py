@@ -1,14 +1,16 @@
-r"""How many instructions a Raspberry Pi's processor takes for one inference, counted by an emulator.
+r"""Counts the instructions that the processor of a Raspberry Pi takes for one inference, in an emulator.
 
     python benchmarks/pi_instructions.py models/segmenter.tflite --qemu qemu-aarch64 --site DIR \
         --python ROOT/usr/bin/python3.11 --root cortex-a72=ROOT4 --root cortex-a76=ROOT5
 
-The emulator is QEMU's qemu-aarch64, version 7.2, built with plugins (Debian's package qemu-user; the static
-one has none); gcc compiles the plugin. Each root is a folder that holds a 64-bit Arm system with Python (-L
-of qemu-aarch64) and, in proc/cpuinfo, what that board's kernel reports: XNNPACK chooses its kernels by it.
-DIR holds the aarch64 wheels of ai-edge-litert and numpy, unpacked. Prints a table in Markdown and a line of
-JSON. The counts are those of the third inference with random inputs; they are equal to the digit from run to
-run. Instructions are not time.
+The emulator is qemu-aarch64 of QEMU 7.2. It must be built with plugins, as in Debian's package qemu-user, but
+not in qemu-user-static. gcc compiles the plugin. Each root is a folder with a 64-bit Arm system and its
+Python; it is passed to qemu-aarch64 with -L. Its proc/cpuinfo must be a copy of that file from the board,
+since XNNPACK chooses kernels by it. DIR is a folder with the unpacked aarch64 wheels of ai-edge-litert and
+numpy.
+
+The script prints a table in Markdown and a line of JSON. It counts the third inference with random inputs.
+The counts do not change from run to run. They say nothing exact about time.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 PLUGIN = Path(__file__).with_suffix(".c")
-RUNS = 3  # the first inferences take more, while the runtime packs weights
-# What runs in the guest; a marked part begins with umask(0x7e0) and ends with umask(0x7e1).
+RUNS = 3  # number of inferences; the first ones take more, because the runtime packs weights
+# The script that runs in the guest. It calls umask(0x7e0) before and umask(0x7e1) after each inference.
 GUEST = f"""
 import os, sys
 import numpy as np
@@ -46,7 +48,7 @@ for path in sys.argv[1:]:
 
 
 def compiled_plugin(folder: Path) -> Path:
-    """The plugin, compiled into a folder."""
+    """Compiles the plugin into a folder and returns its path."""
     library = folder / "pi_instructions.so"
     command = [
         "gcc",
@@ -66,7 +68,7 @@ def compiled_plugin(folder: Path) -> Path:
 def counts(
     models: list[Path], core: str, root: Path, arguments: argparse.Namespace, plugin: Path
 ) -> list[int]:
-    """Instructions of the last inference of each model on one core."""
+    """Counts the instructions of the last inference of each model on one core."""
     command = [
         arguments.qemu, "-plugin", str(plugin), "-cpu", core, "-L", str(root), "-U", "LD_LIBRARY_PATH",
         "-U", "PYTHONHOME", "-U", "VIRTUAL_ENV", "-E", f"PYTHONPATH={arguments.site}",
