@@ -1,4 +1,4 @@
-"""garmentlite: garment classifiers from training to an int8 file on a Raspberry Pi, proved class by class.
+"""garmentlite trains garment classifiers, converts them to int8, checks each class and runs them on a device.
 
     from garmentlite import Recognizer
 

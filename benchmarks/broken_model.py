@@ -1,8 +1,8 @@
-"""What `cli verify` says of a file that was broken on purpose: the shipped one, Shirt's last weights scaled.
+"""Breaks a shipped file on purpose, by scaling Shirt's last weights, and runs `cli verify` on it.
 
     python benchmarks/broken_model.py [--factor 0.93]
 
-Writes the broken file, then runs the command on it; ends with the command's status, 1.
+The exit status is that of the command, 1.
 """
 
 from __future__ import annotations

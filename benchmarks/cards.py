@@ -1,8 +1,8 @@
-"""The tables of README and docs that come from the files in models/ and their cards.
+"""Prints the tables of README and docs that come from the files in models/ and their cards.
 
     python benchmarks/cards.py
 
-Prints them in Markdown, and a JSON line of what the files hold; nothing is measured here.
+The tables are in Markdown; a JSON line of what the files hold follows. Nothing is measured here.
 """
 
 from __future__ import annotations

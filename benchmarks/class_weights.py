@@ -1,4 +1,4 @@
-"""What class weights buy and what they cost: finished runs side by side, on the test set.
+"""Shows what class weights gain and what they cost: finished runs side by side, on the test set.
 
     cli train --network weighted-cnn -o runs/weighted-cnn
     cli train --network weighted-cnn --class-weight none -o runs/unweighted-cnn

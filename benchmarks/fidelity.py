@@ -1,11 +1,11 @@
-"""How like Fashion-MNIST's training images photographs come out of the preparation.
+"""Measures how similar prepared photographs are to Fashion-MNIST's training images.
 
     python benchmarks/fidelity.py --photos DIR [--segment network] [--plot FILE.png] [--limit N]
 
 DIR holds images.csv (columns image, fashion_mnist_label) and, in DIR/images, the photographs; "footwear" is
 any of Sandal, Sneaker and Ankle boot, "other" is left out. Every photograph in which a garment is found is
-prepared as the device does, and resized naively. What both measure stands beside the training images of the
-same labels, which are weighted so that each label has its share of the photographs. Prints two tables in
+prepared as the device does, and also only resized. Both are compared with the training images of the same
+labels, which are weighted so that each label has its share of the photographs. Prints two tables in
 Markdown (median with the 5% and 95% points, and the Kolmogorov-Smirnov distance to the training images; how
 often each property of `edge.preparation.acceptance` holds) and a line of JSON. The plot has a histogram of
 each quantity.

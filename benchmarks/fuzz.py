@@ -1,12 +1,12 @@
-"""Opens many damaged files of every kind that is read, and counts what becomes of them.
+"""Opens many damaged files of every kind that is read, and counts the outcomes.
 
     python benchmarks/fuzz.py [KIND ...] [--count 1000] [--seed 0] [--jobs 1]
 
 Every file is a sound one with a few bytes, words or fields changed. It is opened in a worker process as the
-program would open it. A good end is an answer, or an error with a sentence. Counted are the others: an
+program would open it. A good outcome is an answer, or an error with a sentence. The others are counted: an
 exception of any other kind, a file that takes longer than 60 s, and a death of the worker, which is then
-started again behind that file. A line for each kind is printed, as JSON with --json; the status is 1 if there
-was a death, a hang or an unexpected exception. `--show N` repeats one case with its traceback.
+started again with the next file. A line for each kind is printed, as JSON with --json; the status is 1 if
+there was a death, a hang or an unexpected exception. `--show N` repeats one case with its traceback.
 """
 
 from __future__ import annotations

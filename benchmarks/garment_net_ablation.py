@@ -1,4 +1,4 @@
-"""What helps `garment-net`: its recipe with one thing changed, a short run each, on validation images.
+"""Measures what helps `garment-net`: short runs of its recipe, each with one change, on validation images.
 
     python benchmarks/garment_net_ablation.py               # some five minutes a line on two cores
     python benchmarks/garment_net_ablation.py recipe sgd --images 54000 --epochs 80
@@ -40,7 +40,7 @@ class Line:
 
     Attributes:
         words: What is changed.
-        changes: Of the recipe.
+        changes: Changes of the recipe.
         augmentation: Changes of the recipe's augmentation.
         taught: Whether it learns the teachers' mean answer too.
     """

@@ -1,4 +1,4 @@
-"""Ways to int8 for one network, side by side: which answers does each one change?
+"""Compares ways to int8 for one network by the answers that each one changes.
 
     python benchmarks/int8_ablation.py runs/weighted-cnn
 

@@ -1,9 +1,9 @@
-"""Size and latency of model files, side by side in one run.
+"""Measures size and latency of model files, side by side in one run.
 
     python benchmarks/latency.py models/*_float32.tflite models/*_int8.tflite
 
-Files take turns, so that whatever else the machine does hits all of them alike. Prints a table in Markdown,
-then one line of JSON. A PC's figures are not a Raspberry Pi's.
+The files take turns, so that other work on the machine affects all of them equally. Prints a table in
+Markdown, then one line of JSON. A PC's figures are not a Raspberry Pi's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A shipped file on TFLite Micro, run on this computer: the same answers, and how much memory.
+"""Runs a shipped file with TFLite Micro on this computer: are the answers the same, and how much memory?
 
     pip install tflite-micro        # Python 3.10 to 3.12
     python benchmarks/microcontroller.py models/weighted-cnn_int8.tflite

@@ -1,10 +1,10 @@
-"""Time that the checks before a model is run add to opening it, for each shipped file.
+"""Measures how much time the checks before a model is run add to opening it, for each shipped file.
 
     python benchmarks/model_checks.py [--rounds 50]
 
 "read" is reading the bytes and the metadata; "checks" are the checksums and what else is done before a file
-of ours is run. "from bytes" is the check in Python and "child" the trial in a process of its own, which a
-file of another program meets once.
+of garmentlite is run. "from bytes" is the check in Python and "child" the trial in a process of its own,
+which a file of another program meets once.
 """
 
 from __future__ import annotations

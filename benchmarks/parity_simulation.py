@@ -1,10 +1,10 @@
-"""How often the parity check errs and how much it sees, simulated and, where it can be, computed.
+"""Simulates, and computes where possible, how often the parity check errs and what it detects.
 
     python benchmarks/parity_simulation.py
 
 Ten classes of 1,000 images each. Of the images of a class a share changes sides, half of it lost and half
 gained; a class with a true loss loses that beside it. Every round draws the counts of all ten classes and
-judges them with the functions of the product. Prints tables in Markdown, then one line of JSON.
+judges them with the functions of garmentlite. Prints tables in Markdown, then one line of JSON.
 """
 
 from __future__ import annotations

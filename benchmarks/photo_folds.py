@@ -3,9 +3,9 @@
     python benchmarks/photo_folds.py --photos DIR [--folds 5] [-o runs/photo-fold] [--seed 0]
         [--data-dir DIR] [--init FILE] [--network NAME] [--label-column NAME] [--split-by NAME] [--group ...]
 
-The last five are those of 'cli train'; by default they are what models/garment-net-photo was made with. Makes
-runs/photo-fold-1 to -5, each with an int8 file by calibration alone; finished runs are left as they are, and
-one that was interrupted is continued. benchmarks/real_garments.py measures with them, and
+The last five options are those of 'cli train'; by default they are what models/garment-net-photo was made
+with. Makes runs/photo-fold-1 to -5, each with an int8 file by calibration alone; finished runs are left as
+they are, and one that was interrupted is continued. benchmarks/real_garments.py measures with them, and
 'cli convert --held-out' finds temperature and threshold with them.
 """
 

@@ -1,4 +1,4 @@
-"""How a model fares on pictures: naive resize against segmentation and the data set's own preparation.
+"""Compares a model's answers to pictures that were only resized with those to prepared pictures.
 
     python benchmarks/pictures.py                       pictures drawn by the project
     python benchmarks/pictures.py --photos DIR          and photographs: DIR/images.csv with the columns

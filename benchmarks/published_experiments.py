@@ -1,10 +1,10 @@
-"""The published experiments, trained with our protocol: what their authors report and what was measured.
+"""Trains the published experiments with our protocol and compares them with what their authors report.
 
     python benchmarks/published_experiments.py              # hours on two cores
     python benchmarks/published_experiments.py lenet-bn shallow
 
 Each is trained (6,000 images of the training set select, the test set is read once at the end) and
-converted by calibration; a run that is finished is not repeated, one that was interrupted is continued. At
+converted by post-training quantization. A finished run is not repeated, an interrupted one is continued. At
 the end all int8 files are timed side by side, taking turns. The published figures mostly are of the best
 epoch on the test set. Prints a table in Markdown, then one line of JSON.
 """

@@ -1,4 +1,4 @@
-"""Ways to int8 of this project beside Google's ai-edge-quantizer, on the same network and images.
+"""Compares this project's ways to int8 with Google's ai-edge-quantizer, on the same network and images.
 
     pip install ai-edge-quantizer
     python benchmarks/quantizers.py runs/weighted-cnn
@@ -43,7 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run's folder or a .keras file")
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--label", default="Shirt", help="the class that is looked at (Shirt)")
+    parser.add_argument(
+        "--label", default="Shirt", help="the class whose images are counted (Shirt)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without-fine-tuning", action="store_true", help="saves minutes")
     arguments = parser.parse_args()
@@ -97,7 +99,9 @@ def main() -> None:
     }
     if arguments.without_fine_tuning:
         del ways["the same, fine-tuned (QAT)"]
-    print(f"| way | border | changed | accuracy | {arguments.label} lost/gained | kB | seconds |")
+    print(
+        f"| way | input type | changed | accuracy | {arguments.label} lost/gained | kB | seconds |"
+    )
     print("|---|---|---|---|---|---|---|")
     results = []
     for way, make in ways.items():
@@ -105,15 +109,15 @@ def main() -> None:
         flatbuffer = make()
         seconds = time.perf_counter() - start
         one = compare(way, flatbuffer, logits, validation)
-        border = read_contents(flatbuffer).input_type
+        input_type = read_contents(flatbuffer).input_type
         print(
-            f"| {way} | {border} | {one.changed} | {one.accuracy_change * 100:+.2f} | "
+            f"| {way} | {input_type} | {one.changed} | {one.accuracy_change * 100:+.2f} | "
             f"{one.lost[class_id]}/{one.gained[class_id]} | {len(flatbuffer) / 1000:,.0f} | "
             f"{seconds:.0f} |",
             flush=True,
         )
         results.append(
-            one.as_document(images.labels) | {"border": border, "bytes": len(flatbuffer)}
+            one.as_document(images.labels) | {"input_type": input_type, "bytes": len(flatbuffer)}
         )
     print(f"\nchanged: answers unlike the float network's, of {one.images:,} validation images.")
     print(json.dumps({"run": str(arguments.run), "ways": results}))

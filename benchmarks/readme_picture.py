@@ -1,10 +1,10 @@
-"""Draws the two pictures of the README: what preparation is worth, and the camera app.
+"""Draws the two pictures of the README: the effect of preparation, and the camera app.
 
     python benchmarks/readme_picture.py docs
 
 Writes `preparation.png` and `camera-app.png` into that folder. All garments are drawn by the project. In
 `preparation.png` both rows of answers are given by the same network, the default one, which sees each
-28x28 image once: only the way from picture to 28x28 differs.
+28x28 image once. Only the way from the picture to the 28x28 image differs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Cell:
     Attributes:
         image: uint8, shape (H, W) or (H, W, 3); None if no garment was found.
         text: The label, with the confidence where a network gave it.
-        colour: Of the text.
+        colour: Colour of the text.
     """
 
     image: np.ndarray | None

@@ -1,13 +1,13 @@
-"""Photographs of clothes, the naive ways and ours side by side, on contributors never trained on.
+"""Measures accuracy on photographs of clothes by contributors that were not trained on, for several ways.
 
     python benchmarks/real_garments.py --photos DIR [--runs 'runs/photo-fold-*'] [--sheet FILE.png]
 
 DIR holds images.csv (columns image, sender_id, fashion_mnist_label) and, in DIR/images, the files. The runs
 are those of benchmarks/photo_folds.py: every photograph is answered by the int8 file of the network that has
-seen none of its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
+not seen its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
 tables in Markdown and a line of JSON: accuracy and macro recall over the labels ("footwear" is any of Sandal,
-Sneaker and Ankle boot), folds with their spread, CPU time of one thread in turns; what is said of other
-clothes, and of ground without a garment; the parity of the shipped int8 file with its float32 file on the
+Sneaker and Ankle boot), folds with their spread, CPU time of one thread in turns; how other clothes and
+background without a garment are answered; the parity of the shipped int8 file with its float32 file on the
 same photographs; and what the command costs a photograph as it is installed. The sheet shows photograph,
 mask, 28x28 and verdict.
 """

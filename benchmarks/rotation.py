@@ -1,4 +1,4 @@
-"""Whether turning helps: garments upright by their principal axis, or shown at right angles when unsure.
+"""Measures whether turning garments helps, by their principal axis or by right angles when unsure.
 
     python benchmarks/rotation.py --photos DIR [--runs 'runs/photo-fold-*']
 

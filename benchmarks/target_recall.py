@@ -1,4 +1,4 @@
-"""What reaches a wanted recall at the least price: offsets of which outputs, or class weights.
+"""Compares ways to reach a wanted recall at the smallest loss: offsets of outputs, or class weights.
 
     python benchmarks/target_recall.py runs/unweighted-cnn [RUN...]
 

@@ -1,4 +1,4 @@
-"""How long a training step takes: our loop beside others', and one backend beside another.
+"""Measures how long a training step takes, with our loop and others', and with several backends.
 
     python benchmarks/training_speed.py
 

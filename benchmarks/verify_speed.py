@@ -1,4 +1,4 @@
-"""Time of the whole parity check beside the bare time of its inferences, in turns in one run.
+"""Compares the time of the whole parity check with that of its bare inferences, in turns in one run.
 
     python benchmarks/verify_speed.py
 

@@ -1,4 +1,4 @@
-"""A model as C++ source for microcontrollers: the flatbuffer without its metadata, labels and constants.
+"""Writes a model as C++ source for microcontrollers: the flatbuffer, its labels and its constants.
 
 NAME.cc   the bytes, 16-byte aligned, and the labels
 NAME.h    their declarations and the constants of input and output, for C and C++
@@ -110,7 +110,7 @@ def to_c_array(name: str, flatbuffer: bytes, labels: Sequence[str]) -> CArray:
     lacking = [operator for operator in contents.operators if resolver_method(operator) is None]
     if lacking:
         raise ModelError(
-            f"{name} needs {', '.join(lacking)}, which TFLite Micro does not have; take a network "
+            f"{name} needs {', '.join(lacking)}, which TFLite Micro does not have; use a network "
             "without it."
         )
     methods = [str(resolver_method(operator)) for operator in contents.operators]

@@ -1,4 +1,4 @@
-"""`cli card`: the content of a model file and its metadata, and whether the two match."""
+"""Shows the content of a model file and its metadata for `cli card`, and checks that they match."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_LIST = 12  # entries shown of a list; some lists of indices have thousa
 
 @dataclass(frozen=True)
 class Card:
-    """A model file, read.
+    """The content of a model file.
 
     Attributes:
         path: The file.
@@ -124,7 +124,7 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
             compared; None to look where it usually is. Nothing is downloaded.
 
     Raises:
-        ModelError: If the file cannot be read, or is no model.
+        ModelError: If the file cannot be read, or is not a model.
         DataError: If `data_dir` does not hold the data set.
     """
     file = read_model_file(path, "name a .tflite file")

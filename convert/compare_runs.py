@@ -1,7 +1,7 @@
-"""`cli compare -o`: the pictures, the JSON document and the page of runs side by side.
+"""Writes the pictures, the JSON document and the page of `cli compare -o`.
 
-The stored figures are of the test set, which is not read again. Here the networks of the runs are asked
-about the validation images, which shows the trade-off of a class and the images on which two networks differ.
+The stored figures are those of the test set, which is not read again. Here the networks of the runs classify
+the validation images. This shows the trade-off of a class and the images on which two networks differ.
 """
 
 from __future__ import annotations

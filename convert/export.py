@@ -52,7 +52,7 @@ def to_int16x8(model: Any, x_range: np.ndarray, *, allow_float: bool = False) ->
         allow_float: Whether operators without such a kernel may stay float.
 
     Raises:
-        ModelError: If the file is not what was asked for; see `require_integers`.
+        ModelError: If the file does not have the requested types; see `require_integers`.
     """
     converter = converter_for(model)
     _set_ranges(converter, x_range)
@@ -86,7 +86,7 @@ def to_int8(
         allow_float: Whether operators without an int8 kernel may stay float.
 
     Raises:
-        ModelError: If the file is not what was asked for; see `require_integers`.
+        ModelError: If the file does not have the requested types; see `require_integers`.
     """
     converter = converter_for(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -120,8 +120,8 @@ def converter_for(model: Any) -> tf.lite.TFLiteConverter:
     signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     function = tf.function(lambda x: model(x, training=False), jit_compile=False)
     concrete = function.get_concrete_function(signature)
-    # The converter freezes the variables that it is given. It finds none in a Keras 3 model by itself, and
-    # would write a file that reads variables which are never set.
+    # The converter freezes the variables that it is given. It does not find those of a Keras 3 model by
+    # itself, and would write a file that reads variables which are never set.
     owner = tf.Module()
     owner.variables_to_freeze = list(concrete.variables)
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
@@ -157,7 +157,7 @@ def require_integers(flatbuffer: bytes, io: str, *, allow_float: bool = False) -
 
     Args:
         flatbuffer: The model.
-        io: Type of input and output that was asked for.
+        io: Requested type of input and output.
         allow_float: Whether some operators may compute with real numbers.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the function of an export format gets and returns."""
+"""The argument and the result of the function that exports a format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from garmentlite.convert.source import Source
 if TYPE_CHECKING:
     import keras
 
-RANGE_IMAGES = 2000  # a few hundred find the quantization ranges; more only find rarer extremes
+RANGE_IMAGES = 2000  # a few hundred find the quantization ranges; more only add rarer extremes
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ExportTask:
     Attributes:
         source: What is known about the network.
         model: The network.
-        material: The images that set ranges, choose and measure.
+        material: The images that set quantization ranges, choose between ways, and measure.
         float_logits: The network's logits of the validation images, shape (N, C).
         fine_tune: Whether int8 is reached by quantization-aware fine-tuning too.
         epochs: Epochs of the fine-tuning.
@@ -56,7 +56,7 @@ class ExportTask:
         return self.material.training.sample(RANGE_IMAGES, self.seed)
 
     def manifest(self) -> dict[str, Any]:
-        """Records these images for the metadata: which they are, and how many of them measure too.
+        """Records these images for the metadata: which they are, and how many of them also measure.
 
         The count compares pixels, so that a copy of a measuring image is found too.
         """
@@ -81,7 +81,7 @@ class Exported:
         flatbuffer: The bytes of the model.
         quantization: How it was made, for the metadata of the file.
         candidates: The int8 models that were compared; empty if there was no choice.
-        chosen: The one that was chosen; None likewise.
+        chosen: The one that was chosen; None if there was no choice.
     """
 
     flatbuffer: bytes

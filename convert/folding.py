@@ -1,10 +1,10 @@
-"""A Keras 3 network as a list of plain operations, with batch-norm folded and dropout removed.
+"""Turns a Keras 3 network into a list of plain operations: folds batch-norm and removes dropout.
 
     conv or dense:  y = W x + b        batch-norm:  z = gamma (y - mean) / sqrt(variance + epsilon) + beta
     folded:         W' = W s,  b' = (b - mean) s + beta,  with  s = gamma / sqrt(variance + epsilon)
 
-What is left are convolutions, dense layers, additions, pooling and ReLU, which int8 kernels compute. No batch
-statistics remain that fine-tuning could change.
+The result has only convolutions, dense layers, additions, pooling and ReLU, which int8 kernels compute. It
+has no batch statistics that fine-tuning could change.
 
 An average pool before a 1x1 convolution, as in the shortcuts of residual networks, is merged with it into
 one convolution, whose kernel is repeated over the pool's window and divided by its area. The fast int8
@@ -33,7 +33,7 @@ class Operation:
         inputs: Names of the operations whose results are its inputs.
         options: The settings of the kind beside its weights: strides, padding, pool size, shape.
         kernel: float32 weights in Keras' layout; None if the kind has none.
-        bias: float32, shape (outputs,); None likewise.
+        bias: float32, shape (outputs,); None if the kind has none.
         relu: Whether the operation ends with a ReLU.
     """
 

@@ -1,4 +1,4 @@
-"""The table by which one of the formats is chosen: what each file costs, and what it changes."""
+"""Makes the table that helps to choose a format: what each file costs, and what it changes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Row:
         bytes: Its size, with metadata.
         changed: Test images to which it and the reference give different answers; None for the reference.
         accuracy: Accuracy on the test images, in [0, 1]; None if their classes are not known.
-        lowest_recall: The lowest recall of a class; None likewise.
+        lowest_recall: The lowest recall of a class; None if the classes are not known.
         lowest_recall_label: The class that has it.
-        largest_loss: The largest loss of recall of a class against the reference; None likewise, and for the
-            reference.
+        largest_loss: The largest loss of recall of a class against the reference; None for the reference, and
+            if the classes are not known.
         largest_loss_label: The class that has it.
         latency_ms: Median time of one answer on one thread of this machine.
         peak_memory_bytes: See `footprint.peak_memory_bytes`.

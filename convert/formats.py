@@ -1,4 +1,4 @@
-"""The formats that a network can be written in: one entry for each, in the order of the table.
+"""Registers the formats that a network can be written in, in the order of the table.
 
 To add a format, write its function and add its entry to `FORMATS`; its option of 'cli convert' comes from
 there. TensorFlow is imported inside the functions, because the command line reads this module.
@@ -18,13 +18,13 @@ REFERENCE = "float32"
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A format.
+    """A format that a network can be written in.
 
     Attributes:
-        name: Its name, which is part of the file's name.
+        name: Name of the format, which is part of the file's name.
         description: What it holds, for the metadata and the documentation.
         help: The help text of its option.
-        export: Makes it.
+        export: Function that makes the file.
         needs_range_images: Whether images set its quantization ranges.
     """
 
@@ -36,7 +36,7 @@ class ExportFormat:
 
     @property
     def option(self) -> str:
-        """Its option of 'cli convert'."""
+        """The option of 'cli convert' that asks for it."""
         return f"--{self.name}"
 
     @property
@@ -94,7 +94,7 @@ FORMATS: dict[str, ExportFormat] = {
         ExportFormat(
             "float32",
             "weights and arithmetic as trained: the reference",
-            "Write the float32 reference alone; it is written with each other format too.",
+            "Write only the float32 reference, which is also written with every other format.",
             _to_float32,
         ),
         ExportFormat(
@@ -105,7 +105,7 @@ FORMATS: dict[str, ExportFormat] = {
         ),
         ExportFormat(
             "int16x8",
-            "int16 activations, int8 weights; the runtime has plain kernels only, slow",
+            "int16 activations, int8 weights; the runtime has only slow kernels for it",
             "Write a file with int16 activations and int8 weights; the runtime has slow kernels for it.",
             _to_int16x8,
             needs_range_images=True,

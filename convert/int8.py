@@ -1,4 +1,4 @@
-"""The ways to int8: post-training quantization, and a cut output range with or without fine-tuning."""
+"""Converts a network to int8 by post-training quantization, or with a cut output range and fine-tuning."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def range_cut(
         class_weights: The class weights of the training, shape (C,).
         augmentation: The augmentation of the training.
         seed: Seed of the images that set the ranges, and of the order and augmentation of the fine-tuning.
-        epochs: Epochs of quantization-aware fine-tuning; 0 for none.
+        epochs: Epochs of quantization-aware fine-tuning; 0 leaves it out.
         io: Type of input and output.
         on_progress: Called with (stage, step, steps) after each step.
 

@@ -1,7 +1,7 @@
-"""Int8 models of one network, compared with the float network, and the choice between them.
+"""Compares int8 models of one network with the float network, and chooses between them.
 
-The choice counts validation images to which float and int8 give different answers. Accuracy would not do: a
-fine-tuning that shifts decision boundaries can gain accuracy overall while one class is lost.
+The choice counts validation images to which float and int8 give different answers. Accuracy would be the
+wrong measure: fine-tuning that shifts decision boundaries can raise the accuracy while one class is lost.
 """
 
 from __future__ import annotations

@@ -32,13 +32,12 @@ FOLDING_TOLERANCE = 1e-5
 def to_int8(task: ExportTask) -> Exported:
     """Converts a network to int8.
 
-    A network whose batch-norm can be folded is converted in every way; another network can only be quantized
-    as it is.
+    A network whose batch-norm can be folded is converted in every way. Any other network can only be
+    quantized as it is.
 
     Raises:
-        ModelError: If the network cannot be folded but fine-tuning was asked for, the folded twin differs
-        from
-            it, or a part of it has no int8 kernel.
+        ModelError: If the network cannot be folded but fine-tuning was requested, the folded network
+            differs from the original, or a part of it has no int8 kernel.
     """
     operations, obstacle = _folded(task.model)
     if obstacle and task.fine_tune:

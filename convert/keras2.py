@@ -1,4 +1,4 @@
-"""Everything that needs Keras 2: the folded network as a model, and its quantization-aware fine-tuning.
+"""Builds and fine-tunes quantization-aware networks, which needs Keras 2.
 
 tensorflow-model-optimization accepts only Keras 2 models (model-optimization#1119), which `tf_keras`
 provides. It is imported in this module alone.

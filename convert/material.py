@@ -1,7 +1,7 @@
-"""The images of a conversion: one part sets quantization ranges, one chooses, one measures; none does two.
+"""Divides the images of a conversion: one part sets quantization ranges, one chooses, and one measures.
 
-There is one exception. A run on the user's own photographs has no third part, so the photographs held out
-from its training both choose and measure.
+No image is in two parts, with one exception. A run on the user's own photographs has no third part, so the
+photographs held out from its training both choose and measure.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AS_THE_NETWORK_SEES = (
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a data set with their places in it, so that a manifest can name them.
+    """Images of a data set with their places in it, which a manifest lists.
 
     Attributes:
         images_u8: uint8, shape (N, H, W).
@@ -155,8 +155,8 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
 def from_folder(folder: Path, labels: Sequence[str]) -> Material:
     """Reads the user's own pictures in the form of the network's input: grey, of its size, on background 0.
 
-    Of each class a quarter measures, a quarter chooses and the rest sets the quantization ranges; the
-    division is always the same. A picture that is there twice is used once, so that no two parts share a
+    A quarter of each class measures, a quarter chooses and the rest sets the quantization ranges; the
+    division is always the same. A picture that occurs twice is used once, so that no two parts share a
     picture.
 
     Args:
@@ -168,15 +168,15 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
         The images; `indices` are places in the sorted list of files.
 
     Raises:
-        OptionError: If a class is called like an answer that stands for no class, such as "unknown".
+        OptionError: If a class has a name that is reserved for an answer, such as "unknown".
         PictureError: If there are no pictures, or one cannot be read.
-        DataError: If they are not grey, differ in size, are too few, or a subfolder is not a class.
+        DataError: If they are not grey, differ in size, or are too few, or if a subfolder is not a class.
     """
     for label in labels:
         if is_reserved(label):
             raise OptionError(
-                f"A class cannot be called '{label}', because this is the answer for a picture of no class; "
-                "give it another name with --labels."
+                f"A class cannot be called '{label}', because this name is reserved for an answer; give "
+                "the class another name with --labels."
             )
     paths = find_pictures([folder])
     class_ids = _class_ids(folder, paths, labels)
@@ -219,7 +219,7 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
 
 
 def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> list[int]:
-    """Class number of each picture by its subfolder; -1 for all pictures where there are no subfolders."""
+    """Finds each picture's class number by its subfolder; -1 for all pictures if there are no subfolders."""
     if all(path.parent == folder for path in paths):
         return [-1] * len(paths)
     known = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}

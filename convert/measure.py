@@ -1,4 +1,4 @@
-"""What a converted file measures on images: logits, figures, and the temperature of its confidence."""
+"""Measures a converted file on images: its logits, its figures, and the temperature of its confidence."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The whole of `cli convert`: from a trained network to the files that are shipped.
+"""Converts a trained network to the files for a device, as `cli convert` does.
 
 NAME_float32.tflite   the reference: the Keras 3 network as it was trained, before any fine-tuning
 NAME_int8.tflite      the file for the device
-NAME_FORMAT.tflite    other formats that were asked for, see `convert.formats`
+NAME_FORMAT.tflite    other requested formats, see `convert.formats`
 NAME.keras            the network itself, without optimizer
-NAME.json             the card: where it comes from, how int8 was reached, what it measures
+NAME.json             the card: the origin of the files, how they were made, and how well they do
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 # LiteRT add in another order.
 EXPORT_TOLERANCE = 1e-4
 
-# The preparation of networks that take other images than those that `edge.preparation` makes.
+# The preparation of networks whose images `edge.preparation` does not make.
 AS_GIVEN = {"name": "as given", "version": 1}
 
 
@@ -82,7 +82,9 @@ class Request:
         """Raises OptionError for an unknown format or type, and if no format is named."""
         unknown = [name for name in self.formats if name not in formats.FORMATS]
         if unknown or not self.formats:
-            raise OptionError(f"Say what to make, one or several of {formats.options()}.")
+            raise OptionError(
+                f"No known format is named; give one or several of {formats.options()}."
+            )
         if self.io not in ("int8", "uint8", "float32"):
             raise OptionError(f"--io is int8, uint8 or float32, got '{self.io}'.")
 
@@ -95,8 +97,8 @@ class Converted:
         paths: The model files by format.
         card: The document of the card.
         table: A row for each file.
-        candidates: The int8 models that were compared; empty if no int8 file was asked for.
-        chosen: The int8 model that was chosen; None likewise.
+        candidates: The int8 models that were compared; empty if no int8 file was requested.
+        chosen: The int8 model that was chosen; None if no int8 file was requested.
         material: The images that were used.
     """
 
@@ -139,9 +141,9 @@ class Job:
         source: The network.
         folder: The folder of the files.
         request: What is to be made.
-        pictures: Images of the user's own; None to use those that the network was trained on.
+        pictures: The user's own images; None to use those that the network was trained on.
         held_out: Runs whose held-out photographs fit the "unknown" threshold; empty for the source's own.
-        data_dir: Folder of Fashion-MNIST; None to look where it usually is, or to download it.
+        data_dir: Folder of Fashion-MNIST; None to find or download it.
     """
 
     source: Source
@@ -154,7 +156,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a conversion takes beside the network.
+    """What a conversion needs beside the network.
 
     Attributes:
         pictures: Folder of pictures in place of Fashion-MNIST.
@@ -248,7 +250,7 @@ def convert(
     Args:
         source: The network.
         folder: The folder of the files.
-        images: The images that set ranges, choose and measure.
+        images: The images that set quantization ranges, choose between ways, and measure.
         request: What is to be made.
         confidence: Temperature and threshold for photographs, see `find_confidence`. Without them the
             temperature is fitted on the validation images, and no answer is ever "unknown".
@@ -410,7 +412,7 @@ def _test_set_read(source: Source) -> list[str]:
 
 
 def _require_no_loop(model: keras.Model) -> None:
-    """Refuses the loop of a recurrent layer, for which TensorFlow 2.21 ends the process."""
+    """Refuses the loop of a recurrent layer, which makes TensorFlow 2.21 end the process."""
     import keras
 
     for layer in model._flatten_layers():

@@ -38,7 +38,7 @@ def check_alone(manifest: Any) -> RangeImagesCheck | None:
         return RangeImagesCheck(
             False, f"{counted} of the images were test images too when the file was made"
         )
-    # A file without this count is older than conversions with other images than Fashion-MNIST's.
+    # A file without this count was made when only Fashion-MNIST's images could set the ranges.
     if manifest.get("data", FASHION_MNIST if counted is None else None) != FASHION_MNIST:
         counting = (
             "none was a test image when the file was made" if counted == 0 else "nothing is known"

@@ -1,4 +1,4 @@
-"""Everything that the page about a run shows: its files are read, verified, and asked about pictures."""
+"""Collects what the page about a run shows: reads its files, verifies them, and classifies pictures."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class RecognizedPicture:
         thumbnail_rgb: The picture, reduced to `THUMBNAIL_SIDE`, uint8, shape (H, W, 3).
         truth: Its label; None if it is not known.
         prepared: The answer with this project's preparation.
-        naive: The answer if the whole picture is resized to 28x28.
+        naive: The answer when the whole picture is only resized to 28x28.
     """
 
     path: Path
@@ -104,7 +104,7 @@ class RecognizedPicture:
 
 @dataclass(frozen=True)
 class RunResults:
-    """What was found about a run.
+    """The results of a run for its page.
 
     Attributes:
         run: The run.
@@ -138,8 +138,8 @@ def collect(
     Args:
         run: Folder of a finished run that was converted to int8.
         data: Fashion-MNIST; its test images go through both files.
-        pictures: Folder of pictures to recognize, or one picture; None for none. A `labels.csv` in the
-            folder, as 'cli draw' writes it, marks them as drawn and names what they show.
+        pictures: Folder of pictures to recognize, or one picture; None to leave them out. A
+            `labels.csv` in the folder, as 'cli draw' writes it, marks them as drawn and names what they show.
         segmenter: Separates the garment from its background.
         criteria: Margin and error rate of the parity check.
         on_progress: Called with (stage, done, total).
@@ -148,7 +148,7 @@ def collect(
     Raises:
         DataError: If the folder does not hold a finished run, or `labels.csv` lacks its columns.
         ModelError: If the run was not converted, or its two files do not fit each other.
-        PictureError: If `pictures` does not hold a picture at all.
+        PictureError: If `pictures` holds no picture.
     """
     found = read_run(run)
     recognized = _recognize_all(pictures, Classifier(found.int8), segmenter, on_progress, warn)

@@ -1,4 +1,4 @@
-"""The network that is to be converted, and what is known about it."""
+"""Finds the network that is to be converted, and what is known about it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Source:
             known.
         labels: Its classes in the order of the outputs; empty if they are not known.
         views: The versions of an image that a device asks it about: ("plain",) or ("plain", "mirrored").
-        confidence: Temperature and "unknown" threshold from the card of a `.keras` file; None if there
-            are none.
+        confidence: Temperature and "unknown" threshold from the card of a `.keras` file; None if it
+            has none.
     """
 
     keras_path: Path
@@ -117,7 +117,7 @@ def _card_of(path: Path, checksum: str) -> dict[str, Any] | None:
         card = parse(read_bytes(path.with_suffix(".json"), LARGEST_BYTES)).fields
         if card["files"]["keras"]["sha256"] != checksum:
             return None
-        # What is used of it; a card that lacks one of these is none of ours.
+        # These parts of a card are used; a file that lacks one is not a card of garmentlite.
         known = {one: card[one] for one in ("labels", "training", "temperature")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

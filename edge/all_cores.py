@@ -1,4 +1,4 @@
-"""Work shared out to all cores, with an interpreter for each thread.
+"""Shares work out to all cores, with an interpreter for each thread.
 
 The runtime lets go of Python's lock while it computes, so threads use the cores. One interpreter must never
 run in two threads at a time.
@@ -17,11 +17,9 @@ import numpy as np
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 
-CHUNK = (
-    250  # images between two reports of progress: about a tenth of a second on a desktop computer
-)
+CHUNK = 250  # images between two progress reports: about a tenth of a second on a desktop computer
 
-# Called with the number of tasks (or images) done and their total, from the thread that called.
+# Called with the number of tasks (or images) done and their total, from the caller's thread.
 OnProgress = Callable[[int, int], None]
 Worker = TypeVar("Worker")
 Task = TypeVar("Task")
@@ -83,8 +81,7 @@ def copies_of(classifiers: Sequence[Classifier], count: int) -> list[list[Classi
         count: How many workers are wanted.
 
     Returns:
-        At most `count` lists of K classifiers, the given ones first; fewer where a file is no longer the one
-        that was read.
+        `count` lists of K classifiers, the given ones first; fewer if a file has changed since it was read.
     """
     workers = [list(classifiers)]
     while len(workers) < count:

@@ -44,8 +44,8 @@ def recognize_files(
         force: Whether existing files in this folder are replaced.
 
     Yields:
-        First an error for each of `paths` that stands for no picture, and for each folder that cannot be
-        read, then an answer or an error for each picture. No picture is recognized twice.
+        First an error for each of `paths` that names no picture, and for each folder that cannot be read,
+        then an answer or an error for each picture. No picture is recognized twice.
 
     Raises:
         OutputError: If an image cannot be saved, or would replace a file without `force`.

@@ -1,4 +1,4 @@
-"""A `.tflite` classifier, which reads all that it needs from the model file."""
+"""Runs a `.tflite` classifier; everything that it needs is read from the model file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Classifier:
         path: The model file.
         name: Name of the model in its metadata; without metadata, the name of the file without suffix.
         labels: Class names in the order of the outputs.
-        metadata: The metadata inside the file; None for a file of another program.
+        metadata: The metadata inside the file; None for a file that another program made.
         warnings: Sentences that a user should read, such as that the file was changed.
         image_size: (height, width) of an input image in pixels.
         num_outputs: Number of classes.
@@ -207,9 +207,9 @@ class Classifier:
         self._pixel_table = self.input.quantize(np.arange(256, dtype=np.float32) / np.float32(255))
 
     def _ends_in_softmax(self) -> bool:
-        """Whether a file of another program gives probabilities.
+        """Whether a file without metadata gives probabilities.
 
-        Outputs that are not negative and sum to 1 are no logits, so the answer to one image decides.
+        Logits are hardly ever non-negative with the sum 1, so the outputs for one image decide.
         """
         blank = np.zeros((1, *self.image_size), np.uint8)
         outputs = self.output.dequantize(self.raw_outputs(blank))
@@ -229,8 +229,8 @@ class Classifier:
         for label in settled:
             if is_reserved(label):
                 raise ModelError(
-                    f"{self.path} has a class called '{label}', which is the answer for a picture of no "
-                    "class; give this class another name."
+                    f"{self.path} has a class called '{label}', but this name is reserved for an answer; "
+                    "give the class another name."
                 )
         return settled
 

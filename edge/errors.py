@@ -10,8 +10,8 @@ import zlib
 
 from garmentlite.edge.documents import printable
 
-# What zipfile, zlib, NumPy, Pillow and json raise for a damaged or hostile file, depending on the format
-# and the place. A reader turns them into one of the errors below.
+# What zipfile, zlib, NumPy, Pillow and json raise for a damaged or hostile file. Code that reads files turns
+# these into one of the errors below.
 READ_ERRORS = (
     OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError,
     MemoryError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error,
@@ -55,7 +55,7 @@ class MissingPartError(GarmentliteError):
 
 
 class OptionError(GarmentliteError):
-    """A value that the user gave is not possible."""
+    """A value of an option is not possible, or options do not fit together."""
 
 
 class TrainingError(GarmentliteError):

@@ -1,4 +1,4 @@
-"""Reading the tables of a flatbuffer from anybody: no offset in it is followed before it is checked.
+"""Reads the tables of a flatbuffer that may be hostile: every offset is checked before it is followed.
 
 The format (flatbuffers.dev, "Internals"): a table begins with the distance to its vtable, which states the
 size of the table and where in it each field lies, by the number of the field. Vectors, texts and inner
@@ -21,7 +21,7 @@ Integer = Literal["i1", "u1", "i4", "u4", "i8", "u8"]
 
 
 class Flatbuffer:
-    """The bytes, and how much has been read from them."""
+    """The bytes of a flatbuffer, with a limit to the number of tables that are read from them."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content

@@ -21,8 +21,8 @@ WARMUP_RUNS, TIMED_RUNS = 10, 50
 _PROCESS_STATUS = Path("/proc/self/status")  # Linux only
 _PROCESS_CLEAR_REFS = Path("/proc/self/clear_refs")
 
-# XNNPACK: the fast kernels compute the whole network. in part: some operators run in the runtime's plain
-# kernels. built-in: all operators do, which is often a hundred times slower.
+# "XNNPACK": the fast kernels compute the whole network. "in part": some operators run in the runtime's
+# built-in kernels. "built-in": all operators do, which is often a hundred times slower.
 KernelsUsed = Literal["XNNPACK", "in part", "built-in"]
 
 

@@ -22,14 +22,14 @@ FASHION_MNIST_LABELS: tuple[str, ...] = (
     "Ankle boot",
 )
 
-# Answers that stand for no class, so no class may be called like them.
+# Answers that do not name a class, so no class may have one of these names.
 UNKNOWN = "unknown"  # the network is not sure enough
 NO_GARMENT = "no garment"  # there is nothing in the picture to ask the network about
 RESERVED = (UNKNOWN, NO_GARMENT)
 
 
 def is_reserved(label: str) -> bool:
-    """Whether a class name could be mistaken for one of the answers that stand for no class."""
+    """Whether a class name is reserved for an answer: "unknown" or "no garment"."""
     return " ".join(label.split()).casefold() in RESERVED
 
 
@@ -42,7 +42,7 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def folder_name_of(label: str) -> str:
-    """Turns a label into a folder's name, such as "t-shirt-top"; all spellings of a label give the same."""
+    """Turns a label into a folder's name, such as "t-shirt-top", whatever its case and punctuation."""
     return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")
 
 

@@ -1,4 +1,4 @@
-"""The metadata inside a model file: a small zip behind the flatbuffer, in the same file.
+"""Reads and writes the metadata inside a model file, a small zip archive behind the flatbuffer.
 
 The zip holds `metadata.json` and `labels.txt`; `unzip model.tflite` reads it, and the LiteRT runtime
 ignores it, because a flatbuffer is addressed from its start and a zip from its end. Dates in the zip are
@@ -29,18 +29,18 @@ _FIRST_ENTRY = b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00\x21\x00"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels inside a model file.
+    """What is known about a model, stored inside its file.
 
     Attributes:
         name: Name of the model, such as "weighted-cnn".
         labels: The class names in the order of the outputs; all different.
         preparation: Name and version of the picture preparation it was made for.
         temperature: Logits are divided by this before softmax; above 0, fitted on validation data.
-        unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; None for never.
+        unknown_threshold: Confidence in [0, 1] below which the answer is "unknown"; None if it never is.
         reference_sha256: Checksum of the float `.keras` file the model came from.
         flatbuffer_sha256: Checksum of the flatbuffer in front of the zip.
         training: How the float model was trained: network, seed, protocol, class weights, versions.
-        quantization: How the integers were found: way, calibration manifest, changed images of each way.
+        quantization: How it was quantized: the way, the images that set the ranges, what each way changed.
         measured: Recall and precision per class and accuracy, by data set.
         views: The versions of an image that the network is asked about; their probabilities are averaged.
             "plain" is the image itself and comes first, "mirrored" is it mirrored left for right.
@@ -91,7 +91,7 @@ def attach(flatbuffer: bytes, metadata: Metadata) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             entry.create_system = (
-                3  # Unix, whatever wrote it: the bytes must not depend on the machine
+                3  # Unix on every system, because the bytes must not depend on the machine
             )
             archive.writestr(entry, content)
     return buffer.getvalue()
@@ -104,7 +104,7 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         content: The bytes of a `.tflite` file from any program.
 
     Returns:
-        The flatbuffer, and the metadata behind it; None if there is none of garmentlite.
+        The flatbuffer, and the metadata behind it; None if garmentlite wrote none.
 
     Raises:
         ModelError: If there is metadata but it is broken, cut off or of a newer format.
@@ -178,7 +178,9 @@ def _labels_of(document: Document) -> list[str]:
         raise DocumentError(f"labels must be different, got {twice!r:.40} twice")
     reserved = next((label for label in labels if is_reserved(label)), None)
     if reserved is not None:
-        raise DocumentError(f"no class may be called {reserved!r:.40}, which stands for no class")
+        raise DocumentError(
+            f"no class may be called {reserved!r:.40}, a name reserved for an answer"
+        )
     return labels
 
 

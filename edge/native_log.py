@@ -1,4 +1,4 @@
-"""Keeping the chatter of native libraries off the terminal, without losing their last words."""
+"""Keeps messages of native libraries off the terminal, without losing those before a crash."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LONGEST_WORDS = 2000  # characters of what C++ code wrote that an exception car
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Holds back what C++ code writes to file descriptor 2 while the block runs.
+    """Holds back what C++ code writes to standard error (file descriptor 2) while the block runs.
 
     LiteRT announces its delegate on every start ("INFO: Created TensorFlow Lite XNNPACK delegate for
-    CPU.") and TensorFlow the accelerators it did not find, before any switch of theirs takes effect; so
-    the descriptor itself is diverted. If the block raises, what was held back becomes a note of the
-    exception, which a traceback shows. If native code ends the process, Python's own last words, which
-    name the signal and the place, still reach the terminal.
+    CPU.") and TensorFlow lists the accelerators that it did not find. Both do so before their own settings
+    take effect, so the descriptor itself is redirected. If the block raises, what was held back becomes a
+    note of the exception, which a traceback shows. If native code ends the process, Python's own message,
+    which names the signal and the place, still reaches the terminal.
     """
     try:
         sys.stderr.flush()

@@ -41,7 +41,7 @@ def load_opencv() -> Any:
 def load_silent_opencv() -> Any:
     """Imports `cv2` and turns its own warnings off, where our errors already say what a user must know.
 
-    Without this, a camera that is not there prints five lines on standard error.
+    Without this, OpenCV prints five lines on standard error when a camera does not exist.
 
     Returns:
         The module `cv2`.
@@ -60,8 +60,8 @@ def load_silent_opencv() -> Any:
 def use_one_thread() -> None:
     """Makes OpenCV compute in one thread in this process; does nothing where OpenCV is missing.
 
-    Segmentation works on 128 pixels, which is too little to share out: OpenCV's other threads wait by
-    spinning, which takes a fifth more CPU for each photograph and saves no time.
+    Segmentation works on pictures of 128 pixels, which are too small to share out: OpenCV's other threads
+    wait by spinning, which takes a fifth more CPU time for each photograph and saves nothing.
     """
     with suppress(MissingPartError):  # the code that needs OpenCV reports that it is missing
         load_opencv().setNumThreads(1)

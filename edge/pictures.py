@@ -1,4 +1,4 @@
-"""Pictures as RGB arrays: every common file format is read, anything else is refused in one sentence."""
+"""Reads pictures of every common file format as RGB arrays; refuses anything else in one sentence."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Picture:
 def find_pictures(
     paths: Iterable[str | Path], warn: Callable[[str], None] | None = None
 ) -> list[Path]:
-    """Lists the picture files that files, folders and patterns stand for.
+    """Lists the picture files that files, folders and patterns name.
 
     Args:
         paths: Files with any suffix; folders, which are searched with their subfolders for known suffixes
@@ -141,7 +141,7 @@ def find_pictures(
         Files in the order of the arguments, sorted within each; no file is listed twice.
 
     Raises:
-        PictureError: If one of `paths` stands for nothing.
+        PictureError: If one of `paths` names no picture.
     """
 
     def cannot_read(error: OSError) -> None:
@@ -184,7 +184,7 @@ def _errors_named(path: str | Path) -> Iterator[None]:
     except READ_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
-            f"{path} is damaged or incomplete ({reason}); copy it again or save it anew."
+            f"{path} is damaged or incomplete ({reason}); copy it again or save it again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""From a picture to the 28x28 image of the network, by the steps with which Fashion-MNIST was made.
+"""Turns a picture into the 28x28 image of the network, by the steps with which Fashion-MNIST was made.
 
 Section 2 of the data set's paper (Xiao, Rasul, Vollgraf, arXiv 1708.07747) lists the steps: trim, reduce the
 longest side to 28 by skipping rows and columns, sharpen, extend around the centre, negate, convert to 8-bit
@@ -22,10 +22,10 @@ from garmentlite.edge.segmenters.interface import SecondOpinion, Segmenter
 from garmentlite.edge.segmenters.masks import WORKING_SIDE
 
 # How the garment is told from the background: a segmenter finds it in a "photo", the picture's own
-# transparency shows it, or the picture has the form of the training images and nothing is to be done.
+# transparency shows it, or the picture already has the form of the training images.
 Form = Literal["photo", "transparent", "fashion-mnist"]
 
-# The version is raised whenever the same picture gives another image: models and kept tiles name it.
+# The version is raised whenever the same picture gives another image. Models and stored tiles name it.
 PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
 TILE = 28  # pixels, both sides
 # Height and width in pixels of the thumbnails that the paper reduced by skipping rows and columns.

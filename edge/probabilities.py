@@ -1,4 +1,4 @@
-"""From logits to probabilities and losses, for the device and the training alike; NumPy only."""
+"""Turns logits into probabilities and losses, for the device and for training; NumPy only."""
 
 from __future__ import annotations
 

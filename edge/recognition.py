@@ -1,4 +1,4 @@
-"""From a picture to an answer: segmentation, preparation and the network, each with its own time."""
+"""Recognizes the garment in a picture: segments it, prepares it, and asks the network."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def scores_of(probabilities: np.ndarray, labels: Sequence[str]) -> list[Score]:
 def views(images_u8: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
     """Makes the versions of images that a network is asked about.
 
-    The mean answer to an image and its mirror image is better than either: on photographs by more than a
-    point (see the README).
+    The mean answer to an image and its mirror image is better than either (docs/photographs.md has the
+    figures).
 
     Args:
         images_u8: Shape (N, H, W).

@@ -77,7 +77,7 @@ class Recognizer:
             PictureError: If the file cannot be read, or the array is not such a frame.
             ModelError: If the network computes outputs that are not finite.
             MissingPartError: If OpenCV is needed and not installed.
-            TypeError: If `picture` is none of these.
+            TypeError: If `picture` has another type.
         """
         if isinstance(picture, np.ndarray):
             picture = _from_frame(picture)

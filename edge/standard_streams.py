@@ -1,4 +1,4 @@
-"""Standard input, output and error as a shell may leave them: closed, full, or in another encoding."""
+"""Makes standard input, output and error usable if a shell left them closed, full or in another encoding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
     if is_output_closed:
         raise OutputError(
-            "Standard output is closed, so results cannot be written; leave '>&-' away, or send them to "
+            "Standard output is closed, so results cannot be written; leave out '>&-', or send them to "
             "/dev/null."
         )
 
@@ -49,17 +49,17 @@ def finish_output() -> None:
     """
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
+    except BrokenPipeError:  # the reader (`| head`) closed the pipe, which is fine
         discard_output()
     except OSError as error:
         discard_output()
         raise OutputError(
-            f"Standard output cannot be written ({error.strerror}); send it to another place."
+            f"Standard output cannot be written ({error.strerror}); redirect it to another file."
         ) from error
 
 
 def discard_output() -> None:
-    """Lets what is still buffered for standard output end nowhere, so that it does not fail at exit."""
+    """Discards what is still buffered for standard output, so that writing it does not fail at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

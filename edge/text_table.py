@@ -13,8 +13,8 @@ def text_table(
     Args:
         head: Titles of the columns, K of them.
         rows: Cells, K in each row.
-        align: "l" or "r" for each column, such as "lrrl". Beyond its end, the first column is set to the left
-            and the others to the right.
+        align: "l" or "r" for each column, such as "lrrl". If it is too short, the first column is set to the
+            left and the others to the right.
         gap: Spaces between two columns.
 
     Returns:

@@ -1,7 +1,8 @@
-"""The program of a child process: loads a model and runs it, so that a model that kills kills only this.
+"""Loads and runs a model in a child process, so that a model that crashes ends only this process.
 
-It reads a flatbuffer from standard input. It ends with 0 where the model ran, and with `REFUSED` and a part
-of a sentence on standard output where the runtime refused it. Any other end is the model's doing.
+It reads a flatbuffer from standard input. The exit status is 0 if the model ran. It is `REFUSED`, with a part
+of a sentence on standard output, if the runtime refused the model. Any other status means that the model
+ended the process.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def limit_resources() -> None:
     """Bounds memory and CPU time of this process, and keeps it from writing a core file."""
     try:
         import resource
-    except ImportError:  # Windows: the parent's time limit is all there is
+    except ImportError:  # Windows has only the parent's time limit
         return
     for limit, value in (
         (resource.RLIMIT_AS, MEMORY_LIMIT),
@@ -47,7 +48,7 @@ def run(flatbuffer: bytes, kernels: Sequence[Kernels] = ALL_KERNELS) -> None:
         ModelError: If the runtime refuses the model; the message is a part of a sentence.
     """
     for name in kernels:
-        # The reference kernels lack some operators, which is no fault of the model.
+        # The reference kernels lack some operators, which is not the model's fault.
         with suppress(ModelError) if name == "reference" else nullcontext():
             _run_with(flatbuffer, name)
 
@@ -64,7 +65,7 @@ def main() -> int:
 
 
 def _run_with(flatbuffer: bytes, kernels: Kernels) -> None:
-    # What native code writes is left on standard error, where the parent looks for its last words.
+    # What native code writes stays on standard error, where the parent reads the last lines.
     interpreter = make_interpreter(flatbuffer, kernels=kernels, hold_back=False)
     rng = np.random.default_rng(0)
     try:

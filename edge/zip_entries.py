@@ -1,4 +1,4 @@
-"""Entries of zip files from anybody: unpacked by a stream, whose true size and checksum are found out."""
+"""Unpacks entries of zip files that may be hostile, with limits on their true size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnpackError(ValueError):
 
 
 def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
-    """Opens a zip whose directory has a size that is sane, since Python reads all of it at once.
+    """Opens a zip archive after checking the size of its directory, which Python reads all at once.
 
     Raises:
         UnpackError: If the directory is too large or in the 64-bit form, which only files of more than
@@ -49,9 +49,9 @@ def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
 def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
     """Opens a stream of the unpacked bytes of an entry, to be read by amounts that fit into memory.
 
-    Python's `ZipFile.read` unpacks first and cuts off at the stated size afterwards, so that an entry that
-    lies about its size takes any amount of memory. Here the stated size plays no part: every `read(n)`
-    unpacks about n bytes, and the end of the stream checks the checksum of all that there was.
+    Python's `ZipFile.read` unpacks first and cuts off at the stated size afterwards, so an entry that states
+    a wrong size takes any amount of memory. Here the stated size is not used: every `read(n)` unpacks about
+    n bytes, and the checksum of all bytes is checked at the end of the stream.
 
     Raises:
         UnpackError: If the entry is encrypted, or packed with another method than deflate (Python unpacks
@@ -81,7 +81,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, largest: int) -
 
 
 def require_honest_sizes(archive: zipfile.ZipFile, largest: int) -> None:
-    """Unpacks every entry once, a megabyte at a time, before somebody else reads the archive whole.
+    """Unpacks every entry once, a megabyte at a time, before another library reads the whole archive.
 
     Raises:
         UnpackError: See `open_entry`; also if all entries together have more than `largest` bytes, or one

@@ -1,4 +1,4 @@
-"""What several test files share: programs, model files made byte by byte, made data sets, TensorFlow."""
+"""Fixtures for several test files: commands, model files built byte by byte, small data sets, TensorFlow."""
 
 from __future__ import annotations
 

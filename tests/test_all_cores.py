@@ -1,4 +1,4 @@
-"""Work on all cores: the same results on any number of them, and no interpreter in two threads."""
+"""Work on all cores gives the same results on any number of them; no interpreter runs in two threads."""
 
 import numpy as np
 import pytest

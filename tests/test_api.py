@@ -1,4 +1,4 @@
-"""The public API: what `import garmentlite` offers, what it costs, and the programs of its users."""
+"""Tests of the public API: its names, the cost of `import garmentlite`, and programs that use it."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""Random changes of training images."""
+"""Tests of the random changes of training images."""
 
 import numpy as np
 import pytest

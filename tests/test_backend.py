@@ -1,4 +1,4 @@
-"""The training backend: what is said about it, and what is said where it is missing."""
+"""Tests of the training backend: its description, and the error if it is missing."""
 
 import sys
 

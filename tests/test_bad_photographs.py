@@ -1,4 +1,4 @@
-"""Photographs that are none, or not of one garment: each has one answer or one sentence, the rest goes on."""
+"""Files that are not photographs of one garment each give an answer or an error; the others are answered."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Many files at once: order, errors in between, and the images that are saved."""
+"""Tests of many files at once: their order, errors in between, and the images that are saved."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The batches of an epoch, without and with photographs."""
+"""Tests of the batches of an epoch, without and with photographs."""
 
 from collections import Counter
 from dataclasses import replace

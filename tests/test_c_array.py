@@ -1,4 +1,4 @@
-"""A model as C++ source: compiled, run, and compared with the bytes it was made from."""
+"""A model written as C++ source is compiled, run, and compared with the bytes it was made from."""
 
 import re
 import shutil
@@ -302,7 +302,7 @@ def test_convert_to_a_c_array_overwrites_nothing_without_force(run, model_file, 
 @pytest.mark.parametrize("options", [[], ["--int8"], ["--int8", "--c-array"]])
 def test_convert_of_a_tflite_file_to_anything_else_says_what_can_be_made(run, model_file, options):
     error = run("convert", model_file, *options, expect=2).stderr
-    assert "the only option that applies is --c-array" in error
+    assert "is already a .tflite file, so the only option that applies is --c-array" in error
 
 
 def test_convert_to_a_c_array_of_a_changed_file_is_refused(run, model_file, flatbuffer):

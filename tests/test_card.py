@@ -1,4 +1,4 @@
-"""`cli card`: what a file holds and says, and every way in which the two can fail to fit, seen."""
+"""Tests of `cli card`: the content of a file, its metadata, and every way in which the two can differ."""
 
 import json
 from dataclasses import replace

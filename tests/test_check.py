@@ -1,4 +1,4 @@
-"""The parity check on real model files, small ones built here without TensorFlow."""
+"""Tests of the parity check on real model files, small ones built here without TensorFlow."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_verify_of_the_same_classifier_twice_passes_and_says_so(reference, image
     report = verify(reference, reference, images_u8, y_true)
     assert report.passed
     assert report.agreement == 1.0
-    assert "the same, byte for byte" in report.notes[0]
+    assert "identical, byte for byte" in report.notes[0]
 
 
 def test_verify_of_a_damaged_class_names_it(

@@ -1,4 +1,4 @@
-"""Checkpoints: a resumed run takes the same steps; another configuration or a broken file is refused."""
+"""Tests of checkpoints: a resumed run takes the same steps; other configurations and broken files fail."""
 
 import json
 from dataclasses import asdict, replace
@@ -125,7 +125,7 @@ def test_resume_with_another_configuration_names_what_differs(
 def test_resume_of_a_broken_checkpoint_is_one_sentence(fit, config, images, checkpoint, damage):
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     with pytest.raises(
-        DataError, match=r"cannot be read as a checkpoint .* start anew with --force"
+        DataError, match=r"cannot be read as a checkpoint .* start again with --force"
     ):
         fit.train(config, *images, checkpoint=checkpoint)
 
@@ -158,7 +158,7 @@ def test_resume_of_a_checkpoint_with_other_contents_is_one_sentence(
 ):
     rewrite(arrays, **about)
     with pytest.raises(
-        DataError, match=r"cannot be read as a checkpoint .* start anew with --force"
+        DataError, match=r"cannot be read as a checkpoint .* start again with --force"
     ):
         fit.train(config, *images, checkpoint=checkpoint)
 

@@ -1,4 +1,4 @@
-"""Class weights as they are typed."""
+"""Tests of class weights as they are typed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The classifier on real model files of every type, and on files that are none."""
+"""Tests of the classifier on real model files of every type, and on files that are not models."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The command line: exit status, one sentence for each error, documents that parse, nothing lost."""
+"""Tests of the command line: exit status, one sentence for each error, valid JSON, and no lost results."""
 
 import csv
 import json
@@ -63,6 +63,7 @@ def test_help_lists_every_command(run):
     stdout = run("--help").stdout
     assert all(f"  {name} " in stdout for name in COMMANDS)
     assert "exit status is 0" in stdout
+    assert "..." not in stdout.split("Commands:")[1]  # no sentence is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -713,7 +714,7 @@ def test_road_from_data_to_card(run, tiny, made_data_dir, tmp_path):
     assert "nothing to resume" in run("train", "--network", tiny, "-o", folder, "--resume").stdout
     assert (folder / "model.keras").read_bytes() == before
 
-    assert "Say what to make" in error_of(run("convert", folder, expect=2))
+    assert "No known format is named" in error_of(run("convert", folder, expect=2))
     converted = run("convert", folder, "--int8", "--ptq", *data)
     assert "* chosen." in converted.stdout
     assert "Next: cli verify" in converted.stdout
@@ -900,7 +901,7 @@ def test_train_broken_off_keeps_the_best_and_resumes_where_it_was(
     monkeypatch.setattr(fit, "train", interrupted)
     stopped = run(*arguments, "-o", folder, expect=2)
     assert "Interrupted: the best weights so far" in stopped.stderr
-    assert "--resume goes on" in stopped.stderr
+    assert "--resume continues the run" in stopped.stderr
     assert (folder / "model.keras").exists()
     assert not (folder / "metrics.json").exists()
     assert "not a finished run" in error_of(run("convert", folder, "--int8", expect=2))
@@ -1055,7 +1056,7 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     assert "gone.png, which cannot be read" in result.stderr
     assert "10 photographs have a label that is none of the classes (Umbrella 10)" in result.stderr
     assert "the network learns to be unsure of them" in result.stderr
-    assert "no sender on both sides" in result.stderr
+    assert "no sender is both trained on and held out" in result.stderr
     assert re.search(r"accuracy [\d.]+%, photographs [\d.]+, [\d.]+%", result.stderr)
     assert "legwear" in result.stdout
     assert not (folder / "tiles.npz").exists()
@@ -1172,7 +1173,9 @@ def test_convert_into_a_place_that_takes_no_files_is_said_before_the_work(
     ("options", "message"),
     [
         pytest.param(
-            (), "Say what to make, one or several of --int8, --int8-weights", id="nothing"
+            (),
+            "No known format is named; give one or several of --int8, --int8-weights",
+            id="nothing",
         ),
         pytest.param(
             ("--float16", "--ptq"), "--ptq applies to the int8 file; give --int8", id="ptq"

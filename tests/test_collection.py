@@ -1,4 +1,4 @@
-"""Collections of labelled photographs: read from folders and tables, a part of them held out."""
+"""Collections of labelled photographs are read from folders and tables, and a part of them is held out."""
 
 import os
 
@@ -56,7 +56,7 @@ def test_read_with_a_column_that_is_not_there_proposes_the_nearest(write):
     folder = write("a.jpg")
     (folder / "labels.csv").write_text("file,sender_id,label\na.jpg,7,Hat\n")
     with pytest.raises(
-        OptionError, match=r"--split-by sender is no column .*did you mean 'sender_id'"
+        OptionError, match=r"--split-by sender is not a column .*did you mean 'sender_id'"
     ):
         collection.read(folder, contributor_column="sender")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Runs side by side: figures as stored, gains and who pays, chance, curves, and the page."""
+"""Tests of comparing runs: stored figures, classes that gain or lose, chance, curves, and the page."""
 
 import json
 
@@ -234,7 +234,7 @@ def page(run_of):
 
 def test_page_says_who_gained_and_who_paid_with_names_escaped(page):
     text = page(FIRST, TRADED)
-    assert "run-1: Shirt gained, T-shirt/top paid" in text
+    assert "run-1: Shirt gained, T-shirt/top lost recall" in text
     assert "&lt;Coat&gt;" in text
     assert "<Coat>" not in text
     assert "data:image/png;base64,YSBwaWN0dXJl" in text
@@ -246,13 +246,15 @@ def test_page_says_who_gained_and_who_paid_with_names_escaped(page):
 @pytest.mark.parametrize(
     ("other", "heading"),
     [
-        pytest.param(FIRST, "No class differs beyond chance", id="equal"),
+        pytest.param(FIRST, "No class differs by more than chance", id="equal"),
         pytest.param(
             [FIRST[0], [120, 860, 20], FIRST[2]],
-            "Shirt gained, no class paid beyond chance",
+            "Shirt gained, no class lost more than chance explains",
             id="gain",
         ),
-        pytest.param([[800, 100, 100], *FIRST[1:]], "T-shirt/top lost, nothing gained", id="loss"),
+        pytest.param(
+            [[800, 100, 100], *FIRST[1:]], "T-shirt/top lost recall, no class gained", id="loss"
+        ),
     ],
 )
 def test_page_heading_fits_what_happened(page, other, heading):

@@ -1,4 +1,4 @@
-"""Temperature and threshold on made answers whose truth is known, and photographs held out of runs."""
+"""Tests of temperature and threshold on invented answers, and on photographs held out of runs."""
 
 import json
 from itertools import product

@@ -1,4 +1,4 @@
-"""What a TFLite file holds, against numbers worked out by hand."""
+"""The content of a TFLite file is compared with numbers worked out by hand."""
 
 import json
 import warnings

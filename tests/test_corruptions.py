@@ -1,4 +1,4 @@
-"""Reference and candidate on corrupted images: what is proved, what is not, and a file that breaks."""
+"""Tests of the comparison on corrupted images: the three verdicts, and a file that fails."""
 
 import json
 

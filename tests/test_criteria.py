@@ -1,4 +1,4 @@
-"""What a parity check can ask for, and images that cannot show it."""
+"""Tests of the criteria of a parity check, and of images that are too few for them."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
-"""What can go wrong in a conversion, and the verdict or guard that sees it: a table, on the shipped model.
+"""For each fault that a conversion can have, a verdict or guard detects it on the shipped model.
 
-Every damage is done to the bytes of the shipped files, and both files are run on real images: validation
-images, since the test set is for the last measurement only. No TensorFlow but for the calibration on noise.
+Each test damages the bytes of a shipped file and runs both files on real images. These are validation images,
+because the test set is for the last measurement only. TensorFlow is needed only to set ranges on noise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fashion-MNIST found, obtained, checked and split, on small made files; the real ones where they lie."""
+"""Fashion-MNIST is found, downloaded, checked and split, with small files and with the real ones."""
 
 import gzip
 import http.server

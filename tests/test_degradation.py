@@ -1,4 +1,4 @@
-"""Corrupted images: by hand where it can be done by hand, repeatable, never out of range."""
+"""Tests of corrupted images: values worked out by hand, the same each time, and never out of range."""
 
 import io
 

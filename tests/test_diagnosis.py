@@ -1,4 +1,4 @@
-"""What is wrong with a training run is seen and named; a sound one passes in silence."""
+"""A fault of a training run is detected and named; a sound run gives no message."""
 
 import math
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A teacher's answers: softened, averaged over networks and mirror images, mixed with the labels, kept."""
+"""Predictions of teachers are softened, averaged over networks and mirror images, and mixed with labels."""
 
 import numpy as np
 import pytest

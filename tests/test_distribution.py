@@ -1,4 +1,4 @@
-"""Two devices, or two machines, take the steps of one: on the CPU, in processes of their own."""
+"""Two devices, or two machines, take the same steps as one; tested on the CPU in separate processes."""
 
 import json
 import os

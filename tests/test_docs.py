@@ -1,4 +1,4 @@
-"""README and docs: links lead somewhere, commands and options exist, examples run."""
+"""Tests of README and docs: links have a target, commands and options exist, and examples run."""
 
 import ast
 import re

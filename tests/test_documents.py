@@ -1,4 +1,4 @@
-"""JSON documents whose size, depth, types and ranges are checked."""
+"""Tests of JSON documents whose size, depth, types and ranges are checked."""
 
 import pytest
 

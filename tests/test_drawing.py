@@ -1,4 +1,4 @@
-"""Drawn garments: that they are what the other tests and the demo take them for."""
+"""Drawn garments have the properties that the other tests and the demo rely on."""
 
 import numpy as np
 import pytest

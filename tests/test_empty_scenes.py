@@ -1,4 +1,4 @@
-"""Pieces of the ground around a garment: free of it, and the same for one state of the generator."""
+"""Pieces of background show no part of the garment, and are the same for the same random state."""
 
 import numpy as np
 import pytest

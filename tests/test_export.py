@@ -1,4 +1,4 @@
-"""Networks as bytes, and the check of what those bytes hold, seen failing for every reason it has."""
+"""Networks are converted to bytes, and the check of these bytes fails for each of its reasons."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Results are written whole or not at all, and an older one is never lost on the way."""
+"""Results are written completely or not at all, and an older result is never lost."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""The training loop: it learns, it keeps the best, and a resumed run takes the same steps."""
+"""The training loop learns and keeps the best weights, and a resumed run takes the same steps."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Batch-norm folded away: the twin is the same network, and what cannot be folded is named."""
+"""A network with folded batch-norm computes the same; a layer that cannot be folded is named."""
 
 import numpy as np
 import pytest

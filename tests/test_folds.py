@@ -1,4 +1,4 @@
-"""Folds: every label is spread evenly, and what belongs together stays together."""
+"""Folds spread every label evenly and keep related photographs together."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Time, memory and kernels of a file, on files that differ in them by construction."""
+"""Time, memory and kernels are measured on files that differ in them by construction."""
 
 import numpy as np
 import pytest

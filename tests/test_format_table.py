@@ -1,4 +1,4 @@
-"""The table by which a format is chosen: figures from the logits, verdicts from the parity check."""
+"""Tests of the table of formats: figures come from the logits, verdicts from the parity check."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The registry of export formats and the options of 'cli convert' that come from it."""
+"""Tests of the registry of export formats, and of the options of 'cli convert' that come from it."""
 
 import pytest
 import typer

@@ -1,4 +1,4 @@
-"""A few hundred damaged files of every kind end in an answer or a sentence; `make fuzz` opens many more."""
+"""A few hundred damaged files of every kind give an answer or an error; `make fuzz` opens many more."""
 
 import io
 import json

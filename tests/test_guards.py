@@ -1,4 +1,4 @@
-"""Guards: one class each, with limit, measurement and sentence."""
+"""Tests of the guards, each of which has a limit, a measurement and a sentence."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The history of a run."""
+"""Tests of the history of a run."""
 
 import pytest
 

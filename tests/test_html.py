@@ -1,4 +1,4 @@
-"""Building blocks of the reports: well-formed, escaped, drawn where they should be."""
+"""The parts of HTML reports are well-formed, escaped, and drawn at the right places."""
 
 import base64
 import io

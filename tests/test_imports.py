@@ -1,4 +1,4 @@
-"""What may import what: layers, circles, and parts that must load nothing heavy."""
+"""Tests of imports: layers, circles, and modules that must not load heavy packages."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""The ways to int8, their comparison, and what is fitted beside them."""
+"""Tests of the ways to int8, of their comparison, and of the fitted temperature."""
 
 import json
 

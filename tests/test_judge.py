@@ -1,4 +1,4 @@
-"""Answers made up for the parity check, and every gate seen failing."""
+"""Tests of the parity check on invented answers; every verdict and guard fails in one of them."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""JUnit XML as CI systems read it: a case for each class and guard, failures in a sentence, any label."""
+"""JUnit XML has a test case for each class and guard, a sentence for each failure, and allows any label."""
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The quantization-aware twin: where its ranges come from, and what fine-tuning moves."""
+"""Tests of the quantization-aware network: the source of its ranges, and what fine-tuning changes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A `.keras` file is read in safe mode; what is none is one sentence."""
+"""A `.keras` file is read in safe mode; any other file gives an error of one sentence."""
 
 import io
 import json

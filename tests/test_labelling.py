@@ -1,4 +1,4 @@
-"""The labels of photographs: found among classes and groups, or made the classes."""
+"""Labels of photographs are found among classes and groups, or become the classes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Names of classes as they are typed."""
+"""Tests of class names as they are typed."""
 
 import pytest
 

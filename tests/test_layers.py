@@ -1,4 +1,4 @@
-"""Errors of layers: the damaged one is named, the others keep their own error, odd files are matched."""
+"""Tests of layer errors: a damaged layer is named, the others keep theirs, and unusual files are matched."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The losses of training beside the same in NumPy and Keras."""
+"""The losses of training are compared with the same losses in NumPy and Keras."""
 
 import numpy as np
 

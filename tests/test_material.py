@@ -1,4 +1,4 @@
-"""The images of a conversion: three parts that share none, read from pictures of any size and classes."""
+"""The images of a conversion form three parts without common images, for any size and classes."""
 
 from dataclasses import replace
 

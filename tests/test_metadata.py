@@ -1,4 +1,4 @@
-"""What a model file carries behind its flatbuffer."""
+"""Tests of the metadata behind the flatbuffer of a model file."""
 
 import io
 import json

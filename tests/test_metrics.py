@@ -1,4 +1,4 @@
-"""What is read off a confusion matrix, against hand-made counts and against scikit-learn."""
+"""Metrics are compared with values worked out by hand and with scikit-learn."""
 
 import json
 import math

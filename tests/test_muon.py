@@ -1,4 +1,4 @@
-"""Muon for convolutions: orthogonal steps of the kernels, and a run that can be broken off."""
+"""Muon makes orthogonal steps of convolution kernels, and its runs can be resumed."""
 
 import numpy as np
 import pytest

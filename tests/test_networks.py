@@ -1,4 +1,4 @@
-"""The registry of networks, and the form that folding and int8 rely on."""
+"""Tests of the registry of networks, and of the form of network that folding and int8 need."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""NumPy archives: what is written is read again, and anything else is refused in one sentence."""
+"""NumPy archives are read as they were written, and anything else is refused in one sentence."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Loading OpenCV: what is said where it is missing or was built for another NumPy, and its threads."""
+"""Tests of loading OpenCV: errors if it is missing or was built for another NumPy, and its threads."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Figures on held-out photographs, whose labels may stand for several classes."""
+"""Tests of figures on held-out photographs, whose labels may stand for several classes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The photographs that a network is trained and validated on, and training with them."""
+"""Tests of the photographs that a network is trained and validated on, and of training with them."""
 
 from dataclasses import replace
 

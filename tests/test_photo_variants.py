@@ -1,4 +1,4 @@
-"""Variants of a photograph: as another take would have it, and always one that the device can prepare."""
+"""Variants of a photograph differ as other photographs of the garment would, and can always be prepared."""
 
 import numpy as np
 import pytest

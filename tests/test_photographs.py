@@ -1,5 +1,6 @@
-"""Real photographs, from the folder that GARMENT_PHOTOS names: images.csv with the columns `image` and
-`fashion_mnist_label`, and the files in images/."""
+"""Tests with real photographs. GARMENT_PHOTOS names their folder.
+
+It holds images.csv with the columns `image` and `fashion_mnist_label`, and the files in images/."""
 
 from __future__ import annotations
 

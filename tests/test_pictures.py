@@ -1,4 +1,4 @@
-"""Reading pictures: every common kind, and everything that is not one."""
+"""Tests of reading pictures of every common kind, and of files that are not pictures."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""`cli convert` as a whole, on a small network and a made data set."""
+"""Tests of the whole of `cli convert`, with a small network and an invented data set."""
 
 import json
 import os
@@ -222,8 +222,10 @@ def test_convert_with_another_border_answers_as_int8_does(convert, in_every_form
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"formats": ()}, "Say what to make.*--int8, --int8-weights", id="nothing"),
-        pytest.param({"formats": ("int4",)}, "Say what to make", id="unknown"),
+        pytest.param(
+            {"formats": ()}, "No known format is named.*--int8, --int8-weights", id="nothing"
+        ),
+        pytest.param({"formats": ("int4",)}, "No known format is named", id="unknown"),
         pytest.param({"io": "int16"}, "--io is int8, uint8 or float32, got 'int16'", id="io"),
     ],
 )

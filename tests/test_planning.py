@@ -1,4 +1,4 @@
-"""Planning: the chances are those of simulation and of SciPy, and the numbers of images reach them."""
+"""Planned probabilities agree with simulation and SciPy, and the numbers of images reach them."""
 
 import json
 

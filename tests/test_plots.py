@@ -1,4 +1,4 @@
-"""The pictures of a run: that they are drawn, the same each time, and hide nothing."""
+"""The diagrams of a run are drawn, are the same each time, and hide nothing."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""The answers of a Keras network to images."""
+"""Tests of the answers of a Keras network to images."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Preparation: the paper's steps one by one, and the properties of the data set on what comes out."""
+"""Tests of preparation: the paper's steps one by one, and the data set's properties on the results."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Softmax and cross entropy against values worked out by hand."""
+"""Softmax and cross entropy are compared with values worked out by hand."""
 
 import numpy as np
 import pytest

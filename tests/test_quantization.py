@@ -1,4 +1,4 @@
-"""The arithmetic at the border of a quantized network, against integers computed by hand."""
+"""Quantizing inputs and dequantizing outputs is compared with integers computed by hand."""
 
 from fractions import Fraction
 

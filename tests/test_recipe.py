@@ -1,4 +1,4 @@
-"""Recipes: refused where they cannot be trained with, and adapted to photographs."""
+"""Recipes that cannot be trained with are refused, and recipes are adapted to photographs."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""From a picture to an answer, with the real parts."""
+"""Tests of recognition, from a picture to an answer, with the real parts."""
 
 import json
 

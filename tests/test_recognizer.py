@@ -1,4 +1,4 @@
-"""The recognizer: paths, arrays and Pillow images, and what is refused."""
+"""Tests of the recognizer with paths, arrays and Pillow images, and of what it refuses."""
 
 import numpy as np
 import pytest

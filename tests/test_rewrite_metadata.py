@@ -1,4 +1,4 @@
-"""The script that rewrites metadata, on copies of the shipped files."""
+"""Tests of the script that rewrites metadata, on copies of the shipped files."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The page about a run: every part is there, right, and said in the words that fit what happened."""
+"""The page about a run has every part, with correct figures and sentences that fit the results."""
 
 import base64
 import io

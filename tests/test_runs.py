@@ -1,4 +1,4 @@
-"""The folder of a run."""
+"""Tests of the folder of a run."""
 
 import csv
 import json
@@ -238,7 +238,7 @@ def test_write_photos_keeps_tiles_labels_and_names_and_lists_those_held_out(
 def test_read_photos_of_a_run_without_is_one_sentence(tmp_path, content):
     if content is not None:
         (tmp_path / "photos.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"photos\.npz cannot be read .* train the run anew"):
+    with pytest.raises(DataError, match=r"photos\.npz cannot be read .* train the run again"):
         runs.read_photos(tmp_path)
 
 

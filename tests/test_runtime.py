@@ -1,4 +1,4 @@
-"""The border to the LiteRT runtime."""
+"""Tests of the interface to the LiteRT runtime."""
 
 import builtins
 

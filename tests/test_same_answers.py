@@ -1,4 +1,4 @@
-"""benchmarks/same_answers.py: snapshots of two versions are equal, or what differs is named."""
+"""benchmarks/same_answers.py finds that snapshots of two versions are equal, or names what differs."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Schedules: the learning rate of an epoch, the epoch that is kept, and early stopping."""
+"""Tests of schedules: the learning rate of an epoch, the epoch that is kept, and early stopping."""
 
 import pytest
 

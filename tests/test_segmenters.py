@@ -1,4 +1,4 @@
-"""Segmenters: how well they find drawn garments, and what they must never do."""
+"""Tests of segmenters: how well they find drawn garments, and what they must never do."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A whole training from a request: its folder, a run that is replaced, shifted decision boundaries."""
+"""Tests of whole trainings: the folder of a run, a run that is replaced, shifted decision boundaries."""
 
 import json
 import shutil
@@ -159,7 +159,9 @@ def test_run_by_force_interrupted_later_keeps_both_until_the_new_one_is_finished
     monkeypatch.setattr(fit, "train", interrupted)
     outcome = session.run(request_of(force=True, epochs=2), say=said.append)
     assert (outcome.is_finished, outcome.metrics) == (False, {})
-    assert said[-1] == f"The run that it replaces stays in {folder / 'replaced'} until then."
+    assert (
+        said[-1] == f"The run that it replaces stays in {folder / 'replaced'} until it is finished."
+    )
     assert contents_of(folder / runs.REPLACED) == before
     assert not (folder / runs.METRICS).exists()
     monkeypatch.setattr(fit, "train", train)

@@ -1,4 +1,4 @@
-"""The models that come along."""
+"""Tests of the shipped models: where they are found, and which one is the default."""
 
 import shutil
 import zipfile

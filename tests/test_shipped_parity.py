@@ -1,4 +1,4 @@
-"""The claim the project ships with: the int8 file does what the float file does, class by class."""
+"""Each shipped int8 file recognises every class as well as its float file."""
 
 from __future__ import annotations
 

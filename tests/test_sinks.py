@@ -1,4 +1,4 @@
-"""Windows: whether one can be opened, and how it is left. The JSON lines are tested with the stream."""
+"""Tests of the window: whether it can be opened, and how it is closed. The stream's tests cover JSON."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""What is known about a network that is to be converted: from its run, its card, or its int8 file."""
+"""Tests of what is known about a network before conversion: from its run, its card, or its int8 file."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The command in shells that leave its three streams closed, full or interrupted."""
+"""Tests of commands whose three streams are closed, full or interrupted."""
 
 import os
 import signal

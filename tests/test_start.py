@@ -1,4 +1,4 @@
-"""Weights to begin with."""
+"""Tests of trained weights that a run begins with."""
 
 import json
 
@@ -71,7 +71,7 @@ def test_start_from_a_network_of_other_classes_leaves_out_its_last_layer(start_f
 
 def test_start_from_what_does_not_fit_is_one_sentence(start_from, named, tmp_path):
     path, _ = named(10, name="somebody-s")
-    with pytest.raises(OptionError, match=r"called 'somebody-s'.*tell its network with --network"):
+    with pytest.raises(OptionError, match=r"called 'somebody-s'.*name its network with --network"):
         start_from(path, None, FASHION_MNIST_LABELS)
     assert start_from(path, "tiny", FASHION_MNIST_LABELS).network == "tiny"
     with pytest.raises(ModelError, match="does not have the layers of compact-cnn"):

@@ -1,4 +1,4 @@
-"""The statistics of the parity check against independent implementations."""
+"""The statistics of the parity check are compared with independent implementations."""
 
 import math
 

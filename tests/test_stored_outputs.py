@@ -1,4 +1,4 @@
-"""Outputs stored on one machine and compared on another; files of version 0.1.0; broken files."""
+"""Tests of stored outputs: compared on another machine, from version 0.1.0, and broken."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Streams of answers: steadiness, scenes, limits, and that the source is always closed."""
+"""Tests of streams of answers: smoothing, scenes, limits, and a source that is always closed."""
 
 import io
 import json

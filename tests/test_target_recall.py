@@ -1,4 +1,4 @@
-"""Recall targets: as typed, reached by the least offsets, lowered together where they contradict."""
+"""Recall targets are read as typed, reached by the smallest offsets, and lowered if they contradict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of plain text."""
+"""Tests of tables of plain text."""
 
 from garmentlite.edge.text_table import text_table
 

@@ -1,4 +1,4 @@
-"""Photographs as 28x28 images: as the device makes them, as other takes, and pieces of their ground."""
+"""Tests of the 28x28 images of photographs, of their variants, and of pieces of background."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The copy that is trained computes what the network computes, only faster or in another precision."""
+"""The copy that is trained computes what the network computes, but faster or in another precision."""
 
 import numpy as np
 import pytest

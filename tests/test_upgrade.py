@@ -1,4 +1,4 @@
-"""What garmentlite 0.1.0 left behind is read, and gives the answers that 0.1.0 gave.
+"""Files made by garmentlite 0.1.0 are read, and give the answers that 0.1.0 gave.
 
 The files were made by 0.1.0 itself; `upgrade_0_1_0/make.py` says what each of them is.
 """

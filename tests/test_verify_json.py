@@ -1,4 +1,4 @@
-"""The documented JSON beside real reports: no key is missing on either side, values are of their types."""
+"""The documented JSON agrees with real reports: no key is missing on either side, and all types are right."""
 
 import json
 import re

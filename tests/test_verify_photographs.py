@@ -1,4 +1,4 @@
-"""Photographs for the parity check: prepared as on the device, counted where nothing is found."""
+"""Photographs for the parity check are prepared as on the device; those without a garment are counted."""
 
 import re
 

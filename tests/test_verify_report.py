@@ -1,4 +1,4 @@
-"""The parity report in words: text and page."""
+"""Tests of the parity report as text and as a page."""
 
 import json
 from dataclasses import replace

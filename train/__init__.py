@@ -1,1 +1,1 @@
-"""Training: data sets, networks, class weights, augmentation, the fit loop, runs and their plots."""
+"""Training: data sets, networks, class weights, augmentation, the training loop, runs and their plots."""

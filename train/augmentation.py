@@ -1,4 +1,4 @@
-"""Augmentation: random changes of the training images, made anew for every batch.
+"""Augmentation: random changes of the training images, drawn again for every batch.
 
 It uses Pillow and NumPy on uint8 images and is never part of a saved network. So the same seed gives the same
 images under every Keras backend, and a run that was interrupted continues with the images it would have seen.
@@ -36,7 +36,7 @@ class Augmentation:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views of an image that a network trained with it can be asked about.
+        """The views of an image that a network trained with this augmentation can be asked about.
 
         A network that saw mirrored images in training answers better when the mean of its answers to the
         image itself, "plain", and to the "mirrored" image is taken.

@@ -1,4 +1,4 @@
-"""The training backend: starting Keras quietly, repeatable results, and what a run's files say about it."""
+"""Starts the training backend quietly, makes its results repeatable, and describes it for a run's files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def start(
     """Imports Keras and its backend without the messages that they print while they start.
 
     Args:
-        more: Further modules that the work will need; a missing one is reported before the work begins.
+        more: Further modules that are needed; a missing one is reported before the work begins.
         distribute: Whether to join the other machines of a distributed training, which must be done before
             any device is used.
         say: Called with a sentence before the start, which takes some seconds.

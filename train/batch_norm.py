@@ -1,4 +1,4 @@
-"""Recalibration of batch-norm: its statistics are measured again as inference will meet them."""
+"""Measures the statistics of batch-norm again on clean images, as in inference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batches of an epoch: shuffled, augmented and weighted."""
+"""Makes the batches of an epoch: shuffles, augments and weights the images."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         order: Numbers of the images of this epoch in the order in which they are shown; photographs are
             numbered after the images.
-        images: Number of images that the epoch stands for, with those that rest.
+        images: Number of images that the epoch counts for, including easy images that rest.
         targets: Target of every image: class numbers, int32, shape (N,), or float32, shape (N, C).
-        counts_for: Factor of the loss by which an image makes up for easy ones that rest, shape (N,).
+        counts_for: Factor of each image's loss that makes up for easy images that rest, shape (N,).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Batches(keras.utils.PyDataset):
             y: Their class numbers, shape (N,).
             teacher: Soft targets in place of the labels, float32, shape (N, C).
             devices: The devices that share a batch.
-            photos: Photographs to show together with the images; where they are alone, in their place.
+            photos: Photographs to show together with the images, or in their place if they are alone.
         """
         super().__init__()
         self.config, self.x, self.devices = config, x, devices
@@ -63,7 +63,7 @@ class Batches(keras.utils.PyDataset):
         self.start_epoch(0)
 
     def _add(self, photos: PhotoSet) -> None:
-        """Puts photographs after the images, or, where they are alone, in their place."""
+        """Puts photographs after the images, or in their place if they are alone."""
         if photos.alone:
             self.x, self.rows = self.x[:0], self.rows[:0]
             self.factors, self.targets = self.factors[:0], self.targets[:0]
@@ -75,7 +75,7 @@ class Batches(keras.utils.PyDataset):
         self.rows = np.concatenate([self.rows, more])
         self.targets = np.concatenate([self.targets, members[photos.y]])
         self.factors = np.concatenate([self.factors, factors[photos.y]])
-        if photos.outliers_shown:  # one number stands for all outliers; their target is no class
+        if photos.outliers_shown:  # one number stands for all outliers; no class is their target
             rows = np.full(photos.outliers_shown, len(self.targets))
             nothing = np.full((1, len(self.weights)), 1 / len(self.weights), np.float32)
             self.rows = np.concatenate([self.rows, rows])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 PURPOSE = "checkpoint"
-_WAY_OUT = "delete the run's folder or start anew with --force"
+_WAY_OUT = "delete the run's folder or start again with --force"
 
 
 @dataclass
@@ -53,7 +53,7 @@ class State:
         config: Configuration of the run.
         model: The network in training, compiled.
         history: The epochs that are finished.
-        best: The weights to keep so far; None before the first epoch is finished.
+        best: The best weights so far; None before the first epoch is finished.
         losses: Loss of every training image, where easy images rest.
         partial: The current epoch as far as it is done.
     """
@@ -129,7 +129,7 @@ def _read(path: Path, config: TrainConfig) -> Archive:
         different = [name for name in ours if ours[name] != theirs.get(name)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(_cannot_resume(path, error)) from error
-    # More epochs than before are welcome: that is a way to continue a run.
+    # More epochs than before are allowed: that is a way to continue a run.
     for name in different:
         if name != "epochs":
             raise DataError(

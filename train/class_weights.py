@@ -1,4 +1,4 @@
-"""Class weights: the factor of each class in the loss, as typed, or the network's own."""
+"""Reads class weights, the factor of each class in the loss, from options or from the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse(
 
     Args:
         options: Values of `--class-weight`: "NAME=FACTOR" any number of times, or "none", or "balanced".
-            Empty for the network's own factors.
+            Empty to use the network's own factors.
         defaults: The network's own factors by label.
         labels: All labels in the order of their numbers.
         y: Class numbers of the training images, shape (N,); "balanced" counts them.

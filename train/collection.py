@@ -1,4 +1,4 @@
-"""Collections of labelled photographs: read from folders or a table, a part of them held out."""
+"""Reads collections of labelled photographs from folders or a table, and holds a part of them out."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_collection(
             all held out, or none of them.
         groups: Values of `--group`, see `labelling.find_labelling`.
         own_classes: Whether the labels become the classes in any case.
-        folds: Number of parts that the photographs are dealt to.
+        folds: Number of parts that the photographs are split into.
         fold: The part that is held out, from 1; None to hold none out.
         say: Called with a sentence about photographs that are used or left out.
 
@@ -147,7 +147,7 @@ def read(
             such a table itself. A table has a column `file` (or `image`, or `path`; relative to the table,
             or to the folder `images` beside it) and a column of the label.
         label_column: Name of the label's column in a table.
-        contributor_column: Name of the column that says who took a photograph; None for none.
+        contributor_column: Name of the column that says who took a photograph; None if there is none.
         warn: Called with a sentence for a subfolder without pictures and for a line without file or label;
             if it is None, these are errors.
 
@@ -251,7 +251,7 @@ def _from_table(
                 guess = nearest(contributor_column, columns)
                 hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(columns)}."
                 raise OptionError(
-                    f"--split-by {contributor_column} is no column of {table}; {hint}"
+                    f"--split-by {contributor_column} is not a column of {table}; {hint}"
                 )
             found = [
                 LabelledPhoto(

@@ -1,9 +1,10 @@
-"""Comparison of runs: which class gains, which pays for it, and which difference may be chance.
+"""Compares runs: which classes gain, which lose, and which differences may be chance.
 
-The stored figures are those of the test set, which is not read again here. Two runs differ in a figure if the
-difference is above two standard errors. These are the standard errors of two independent samples; since the
-runs saw the same images, the true error is smaller, and the rule is cautious. If both networks are at hand,
-the validation images on which one is right and the other wrong are counted: that shows smaller differences.
+The stored figures are those of the test set, which is not read again here. Two runs differ in a figure if
+the difference is above two standard errors. These are the standard errors of two independent samples. Since
+the runs were measured on the same images, the true error is smaller, and the rule is cautious. If both
+networks are at hand, the validation images on which one is right and the other wrong are counted, which
+shows smaller differences.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """One run against the first.
+    """The difference between one run and the first.
 
     Attributes:
         first: The baseline.
@@ -153,14 +154,14 @@ class Difference:
 
     @property
     def gains(self) -> list[int]:
-        """Classes whose recall rose beyond chance; the largest gain first."""
+        """Classes whose recall rose by more than chance; the largest gain first."""
         gained = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(gained, key=lambda i: -self.recall[i].difference)
         return [i for i in order if self.recall[i].difference > 0]
 
     @property
     def losses(self) -> list[int]:
-        """Classes whose recall fell beyond chance; the largest loss first."""
+        """Classes whose recall fell by more than chance; the largest loss first."""
         lost = [i for i, change in enumerate(self.recall) if not change.may_be_chance]
         order = sorted(lost, key=lambda i: self.recall[i].difference)
         return [i for i in order if self.recall[i].difference < 0]
@@ -250,7 +251,7 @@ class Comparison:
         }
 
     def as_text(self) -> str:
-        """Writes a table, in which * marks a difference beyond chance, and the differences in sentences."""
+        """Writes a table, in which * marks a difference that is more than chance, and sentences about it."""
         first, differences = self.runs[0], self.differences
         head = ["", first.name]
         macro = ["macro recall", _percent(first.macro_recall)]
@@ -311,7 +312,7 @@ class TradeOff:
     Attributes:
         recall: Every value that the recall of the class can have, float64, shape (M,), rising.
         accuracy: The highest accuracy with that recall, float64, shape (M,).
-        here: Recall and accuracy of the network as it is.
+        here: Recall and accuracy of the network without an offset.
     """
 
     recall: np.ndarray
@@ -327,7 +328,7 @@ def read(paths: Sequence[Path]) -> list[Measured]:
             taken. Runs are named by the last part of the path, or by all of it if two names were alike.
 
     Raises:
-        DataError: If a run is not finished, or a file is no card.
+        DataError: If a run is not finished, or a file is not a card.
         OptionError: If they do not have the same classes.
     """
     short = [
@@ -371,7 +372,7 @@ def compare_runs(paths: Sequence[Path], class_name: str) -> Comparison:
         class_name: Name of the class whose precision and trade-off are shown.
 
     Raises:
-        OptionError: If there are fewer than two runs, they have other classes, or none is called so.
+        OptionError: If there are fewer than two runs, their classes differ, or no class has this name.
         DataError: If one is not finished.
     """
     if len(paths) < 2:

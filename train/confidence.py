@@ -1,7 +1,7 @@
-"""Confidence calibration on photographs: the temperature, and the threshold of the answer "unknown".
+"""Calibrates the confidence on photographs: fits the temperature and the threshold of the answer "unknown".
 
 Both are fitted on photographs that the network was not trained on. For a network that was trained on all
-photographs, the networks of the folds stand in: each answers for the photographs that it has not seen.
+photographs, the networks of the folds are used: each answers for the photographs that it has not seen.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ Predict = Callable[[Path, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The answers of networks to photographs that they were not trained on, all folds together.
+    """The answers of networks to photographs that they were not trained on, for all folds together.
 
     Attributes:
         logits: float32, shape (2, V, N, C): the logits of V views (see `edge.recognition.views`) of every
             photograph, first as the first mask of the segmenter gives it, then by its second mask.
             Without a second mask they are the same; where it finds no garment, they are all 0.
-        members: The right classes of each photograph, bool, shape (N, C); none if it shows something else.
+        members: The right classes of each photograph, bool, shape (N, C); all False if it shows none.
         groups: The classes that each group stands for, bool, shape (G, C).
         labels: Names of the groups.
-        is_empty: Whether it is a piece of ground, bool, shape (N,).
+        is_empty: Whether it is a piece of background, bool, shape (N,).
         runs: Number of networks.
     """
 
@@ -125,7 +125,7 @@ def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str
             )
         y, groups = stored.y, stored.members
         shown = held & tiles.found
-        # Pieces of ground are judged once, without a second mask.
+        # Pieces of background are judged once, without a second mask.
         grounds = tiles.grounds_taken_for_garments(held)
         images = np.concatenate([tiles.tiles_u8[shown, 0], grounds])
         second = np.concatenate([tiles.second_u8[shown], grounds])
@@ -153,7 +153,7 @@ def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str
 
 
 def fit(held_out: HeldOut) -> Confidence:
-    """Chooses temperature and threshold, and measures what they are worth.
+    """Chooses temperature and threshold, and measures their effect.
 
     Args:
         held_out: At least `FEWEST` photographs of garments.

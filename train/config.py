@@ -17,7 +17,7 @@ class TrainConfig(Recipe):
     Attributes:
         network: Name of the network in the registry.
         labels: Class names in the order of the outputs.
-        class_weights: Factor of the loss by label; a label that is missing has 1. Its order means nothing.
+        class_weights: Factor of the loss by label, in any order; a label that is missing has 1.
         seed: Seed of the initial weights, the order of the images, augmentation and dropout.
         teacher: SHA-256 of each network whose answers are learned together with the labels.
         mixed_precision: Whether to compute in bfloat16; the weights stay float32.
@@ -35,10 +35,10 @@ class TrainConfig(Recipe):
     photos_sha256: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a class weight of a label that is none of the labels."""
+        """Raises ValueError if a class weight names an unknown label."""
         super().__post_init__()
         if unknown := set(self.class_weights) - set(self.labels):
-            raise ValueError(f"class_weights has {sorted(unknown)}, which are none of the labels")
+            raise ValueError(f"class_weights has {sorted(unknown)},which are not among the labels")
 
     @property
     def loss_weights(self) -> np.ndarray:

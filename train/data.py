@@ -1,4 +1,4 @@
-"""Fashion-MNIST: found or downloaded, checked and split; with NumPy and the standard library alone."""
+"""Finds or downloads Fashion-MNIST, checks it and splits it; needs only NumPy and the standard library."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
     for folder in (DEBIAN_FOLDER, cache_folder()):
         if all(_file_in(folder, name) for name in MD5):
             return folder
-    require_writable(cache_folder())  # before 30 MB are downloaded for nothing
+    require_writable(cache_folder())  # checked before 30 MB are downloaded
     _obtain(cache_folder(), say)
     return cache_folder()
 
@@ -178,7 +178,7 @@ def as_input(images_u8: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The content of Fashion-MNIST, as `cli data` reports it.
+    """What Fashion-MNIST contains, as `cli data` reports it.
 
     Attributes:
         folder: The folder of the files.
@@ -186,7 +186,7 @@ class DataReport:
         counts: Number of training and of test images by label.
         duplicates_train: Number of training images that repeat an earlier training image bit for bit.
         duplicates_test: The same number within the test set.
-        overlap: Number of test images that are in the training set, too.
+        overlap: Number of test images that are also in the training set.
     """
 
     folder: str

@@ -1,4 +1,4 @@
-"""Diagnosis of a training run that cannot succeed, with its likely cause.
+"""Stops a training run that cannot succeed, and names the likely cause.
 
 A network that stays at chance looks the same whatever the reason. Two cheap measurements tell the reasons
 apart: the loss before the first step, and the accuracy of a classifier that compares an image with the mean

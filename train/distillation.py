@@ -1,4 +1,4 @@
-"""Distillation: learning from the answers of larger networks, or of several."""
+"""Distillation: makes training targets from the predictions of larger networks, or of several."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Teacher:
-    """Networks whose mean answer is learned.
+    """Networks whose mean prediction is learned.
 
     Attributes:
         models: Networks from (N, 28, 28, 1) in [0, 1] to logits (N, C).

@@ -1,4 +1,4 @@
-"""Training on several devices: Keras' own distribution on JAX, tf.distribute on TensorFlow.
+"""Trains on several devices, by Keras' own distribution on JAX and by tf.distribute on TensorFlow.
 
 Each batch is split among the devices and every device holds all weights, so a step is the same as on one
 device, except for the order of sums. On JAX the devices may belong to several machines: the same command
@@ -51,7 +51,7 @@ ONE_DEVICE = Devices(1, nullcontext)
 
 
 def join_machines() -> None:
-    """Waits for the other machines, if the environment names any; must come before any use of a device.
+    """Waits for the other machines, if the environment names any; call it before any use of a device.
 
     Raises:
         OptionError: If they cannot be reached, or the backend is not JAX.

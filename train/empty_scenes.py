@@ -1,4 +1,4 @@
-"""Pictures without a garment: pieces of the ground around one, enlarged to pictures of their own."""
+"""Makes pictures without a garment from pieces of background around a garment."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def piece_of_ground(
     Args:
         rgb: uint8, shape (H, W, 3).
         mask: bool, shape (H, W), True on the garment.
-        rng: Chooses the size among those there are, and the place; without it, the largest and first is
-            taken.
+        rng: Chooses the size among those that fit, and the place; without it, the largest and first piece
+            is taken.
 
     Returns:
         uint8, shape (H, W, 3); None if no piece of `SMALLEST` is free of garment.
@@ -50,8 +50,8 @@ def around(
     Args:
         rgb: uint8, shape (H, W, 3).
         mask: bool, shape (H, W), True on the garment.
-        rng: Of their sizes and places.
-        count: How many at most.
+        rng: Chooses their sizes and places.
+        count: Maximum number of pieces.
     """
     pieces = [piece_of_ground(rgb, mask, rng) for _ in range(count)]
     return [Picture(piece) for piece in pieces if piece is not None]

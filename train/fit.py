@@ -1,4 +1,4 @@
-"""The training loop: early stopping by weighted validation loss, exact resume, a clean Ctrl-C.
+"""Trains a network: early stopping by weighted validation loss, exact resume, and a clean end by Ctrl-C.
 
 The images of an epoch depend on (seed, epoch, step) alone, and everything that changes during a run is in one
 checkpoint file. So a run that was interrupted and resumed takes the same steps as one that was not.
@@ -82,7 +82,7 @@ def train(
         y_validation: Their class numbers, shape (M,).
         teacher: Probabilities that are learned in place of the labels, float32, shape (N, C); see
             `distillation.soft_targets`.
-        photos: Photographs to train on together with the images. Where they are alone, `x` and `y` are
+        photos: Photographs to train on together with the images. If they are alone, `x` and `y` are
             the training photographs themselves, and `x_validation` and `y_validation` the held-out ones, as
             the device prepares them. Without held-out photographs the last epoch is kept.
         init: Weights to begin with, those of the first layers; the other weights are random.
@@ -101,15 +101,15 @@ def train(
 
     Raises:
         DataError: If images and labels do not match, or the checkpoint belongs to another configuration.
-        OptionError: If images are to rest while there are photographs.
+        OptionError: If easy images should rest although there are photographs.
         TrainingError: If the loss is NaN or the accuracy stays at chance; with the likely cause.
         KeyboardInterrupt: If Ctrl-C comes before the first epoch is finished.
     """
     classes = len(config.labels)
     diagnosis.require_trainable(x, y, x_validation, y_validation, classes)
     if photos and config.rest:
-        raise OptionError("Easy images rest only where there are no photographs; set rest to 0.")
-    alone = photos is not None and photos.alone  # then there are too few images to tell chance by
+        raise OptionError("Easy images cannot rest while there are photographs; set rest to 0.")
+    alone = photos is not None and photos.alone  # then there are too few images to detect chance
     make_deterministic(config.seed)
     kept = network_named(config.network).build(classes)  # the network that is validated and saved
     kept.set_weights([*init, *kept.get_weights()[len(init) :]])
@@ -164,7 +164,7 @@ def train(
 
 
 def _mixed(weights: list[np.ndarray], initial: list[np.ndarray], share: float) -> list[np.ndarray]:
-    """Mixes the weights with a share of the initial ones; batch-norm is settled afterwards."""
+    """Mixes the weights with a share of the initial ones; batch-norm is recalibrated afterwards."""
     if not share:
         return weights
     pairs = zip(weights, initial, strict=True)

@@ -1,4 +1,4 @@
-"""Dealing photographs to folds, so that a part of them can be held out."""
+"""Splits photographs into folds, so that a part of them can be held out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def assign_folds(
     checksums: Sequence[str],
     count: int,
 ) -> np.ndarray:
-    """Deals photographs to folds: related photographs stay together, every label is spread evenly.
+    """Splits photographs into folds: related ones stay together, and every label is spread evenly.
 
     The photographs of one contributor stay together, and so do files with the same bytes. The split is
     the same for every run, so that runs with different seeds are compared on the same photographs.

@@ -1,4 +1,4 @@
-"""garment-net: the small network of this project, and a wider version of it."""
+"""Builds garment-net, the small network of this project, and a wider version of it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from garmentlite.train.blocks import IMAGE_SHAPE, conv_bn_relu
 def garment_net(num_classes: int) -> keras.Model:
     """Builds a residual network of 11 convolutions, most of which work on small images.
 
-    One convolution works on all 28x28 pixels; the blocks work at 14x14 and 7x7, where a multiplication
-    costs less memory traffic on any CPU. Residual blocks after He et al. 2015 (arXiv 1512.03385); a shortcut
-    that changes size averages first and so leaves no pixel out (He et al. 2018, arXiv 1812.01187).
+    One convolution works on all 28x28 pixels. Four residual blocks of two convolutions each (He et al. 2015,
+    arXiv 1512.03385) work at 14x14 and 7x7, where a multiplication costs less memory traffic on any CPU. Two
+    shortcuts change the size and have a convolution too; they average first and so leave no pixel out (He et
+    al. 2018, arXiv 1812.01187). An image takes 25 million multiplications.
 
     Args:
         num_classes: Number of outputs.
 
     Returns:
         A network from (N, 28, 28, 1) in [0, 1] to logits (N, num_classes). Its int8 file has 296,856
-        parameters: there an average is merged into the convolution that follows, whose kernel it repeats.
+        parameters: there each average is merged into the convolution that follows, whose kernel it repeats.
     """
     return _network(num_classes, last_width=78, name="garment-net")
 

@@ -1,4 +1,4 @@
-"""Reading `.keras` files."""
+"""Reads `.keras` files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _require_sane_sizes(path: Path) -> None:
 
 
 def _require_sane_widths(config: object, weights: int) -> None:
-    """Refuses a layer that is wider than the weights in the file are many; Keras would make it first."""
+    """Refuses a layer with more units than the file has weights, which Keras would make before reading."""
     if isinstance(config, list):
         for value in config:
             _require_sane_widths(value, weights)

@@ -1,4 +1,4 @@
-"""The meaning of the labels of photographs: classes, and groups of classes.
+"""Finds the meaning of the labels of photographs: classes, and groups of classes.
 
 A group is a coarser word that stands for several classes ("footwear" for Sandal, Sneaker or Ankle boot) where
 it is not known which of them a photograph shows.
@@ -28,8 +28,8 @@ class Labelling:
         classes: Class names in the order of the outputs.
         groups: The labels that the photographs have, G names: classes, and words for several of them.
         members: The classes that each group stands for, bool, shape (G, C).
-        y: Number of each photograph's group, int64, shape (N,); -1 if its label is none of them.
-        own: Whether the classes are the labels themselves.
+        y: Number of each photograph's group, int64, shape (N,); -1 if its label is not a group.
+        own: Whether the labels themselves are the classes.
     """
 
     classes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The losses and the accuracy of training, as Keras computes them."""
+"""The losses and the accuracy of training, as tensor functions for Keras."""
 
 from __future__ import annotations
 

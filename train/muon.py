@@ -1,4 +1,4 @@
-"""The optimizer Muon for convolutions: every step of a kernel is made orthogonal."""
+"""The optimizer Muon for convolutions, which makes every step of a kernel orthogonal."""
 
 from __future__ import annotations
 

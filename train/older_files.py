@@ -1,4 +1,4 @@
-"""Archives that version 0.1.0 wrote: without a stated purpose and a checksum."""
+"""Reads archives that version 0.1.0 wrote, which state no purpose and have no checksum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_0_1_0(path: Path, key: str) -> dict[str, np.ndarray] | None:
         key: Name of an array that such an archive of this kind holds.
 
     Returns:
-        The arrays by name; None if the file is no such archive. `edge.npz.read_npz` then reads it, or
+        The arrays by name; None if the file is not such an archive. `edge.npz.read_npz` then reads it, or
         says what is wrong with it.
     """
     try:

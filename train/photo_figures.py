@@ -1,4 +1,4 @@
-"""How well a network recognises the held-out photographs, whose labels may stand for several classes."""
+"""Measures how well a network recognises held-out photographs, whose labels may be groups of classes."""
 
 from __future__ import annotations
 

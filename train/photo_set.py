@@ -1,4 +1,4 @@
-"""The photographs that a network is trained and validated on: which tiles, how often, beside what.
+"""Chooses the photographs that a network is trained and validated on, and how often each is shown.
 
 They are used together with Fashion-MNIST, or alone where their labels are other classes.
 """
@@ -27,7 +27,7 @@ IMAGES_ALONE = (
     4000  # alone, photographs are repeated to about this many images an epoch: thirty steps
 )
 
-# Images of none of the classes, as a share of the photographs of an epoch, and the factor of their loss:
+# Images that belong to no class, as a share of the photographs of an epoch, and the factor of their loss:
 # the network learns to be unsure of them (outlier exposure, Hendrycks et al. 2019, arXiv 1812.04606).
 OUTLIER_SHARE, OUTLIER_FACTOR = 0.25, 0.5
 
@@ -48,7 +48,7 @@ class PhotoSet:
         groups: The labels of the photographs, G names.
         members: The classes that each group stands for, bool, shape (G, C).
         factors: Factor of the loss by group, float32, shape (G,).
-        outliers_u8: Tiles of things that are none of the classes, uint8, shape (O, 28, 28); O may be 0.
+        outliers_u8: Tiles of things that belong to no class, uint8, shape (O, 28, 28); O may be 0.
         repeats: How often each photograph is shown in an epoch.
         beside: Maximum number of images of Fashion-MNIST in an epoch.
         alone: Whether the run uses no Fashion-MNIST.
@@ -191,13 +191,13 @@ def facts_in_words(about: dict[str, Any]) -> str:
         about: The document of `facts`, with the `folds`, the `fold` and the `split_by` of the request.
     """
     none = about["training_without_garment"] + about["held_out_without_garment"]
-    where = "none" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
+    where = "no fold" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
     if about["split_by"] and about["fold"] is not None:
-        where += f", no {about['split_by']} on both sides"
+        where += f", no {about['split_by']} is both trained on and held out"
     unseen = [group for group, count in about["training_by_group"].items() if not count]
     warning = f" No training photograph shows {', '.join(unseen)}!" if unseen else ""
     return (
         f"{about['training']:,} photographs are trained on in {about['variants'] + 1} variants, each "
         f"{about['repeats']} times an epoch; {about['held_out']:,} are held out ({where}). In {none:,} no "
-        f"garment was found: they are not trained on, and count as wrong where they are held out.{warning}"
+        f"garment was found: these are not trained on, and count as wrong if they are held out.{warning}"
     )

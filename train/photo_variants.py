@@ -1,4 +1,4 @@
-"""Variants of a photograph: how other takes, with another light, distance and mask, would have come out.
+"""Makes variants of a photograph, as if it had been taken with another light, distance and mask.
 
 A photograph shows one light and one outline. The variants are made at the photograph's own size, before the
 steps that lead to 28x28, so that they pass through these steps as real photographs do.

@@ -1,4 +1,4 @@
-"""The diagrams of a run, and of several runs side by side."""
+"""Draws the diagrams of a run, and of several runs side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers of a Keras network to images."""
+"""Computes the answers of a Keras network to images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of published experiments on Fashion-MNIST, as their authors describe them.
+"""Builds networks of published experiments on Fashion-MNIST, as their authors describe them.
 
 There is one change: batch-norm comes before the ReLU, not after it, so that it folds into the kernel. If a
 description leaves a choice open, the docstring states our choice. Each function takes the number of classes

@@ -47,9 +47,9 @@ class Recipe:
             keeps what the network had learned before (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
         rest: Share of the easy images (loss below the mean) that an epoch leaves out; the weights of the
             other easy images are raised to make up for it (InfoBatch, Qin et al. 2024, arXiv 2303.04947).
-        reduce_after: Of the schedule "plateau", see `train.schedule.Schedule`.
-        reduce_by: Of the schedule "plateau".
-        stop_after: Of the schedule "plateau".
+        reduce_after: Used by the schedule "plateau", see `train.schedule.Schedule`.
+        reduce_by: Used by the schedule "plateau".
+        stop_after: Used by the schedule "plateau".
     """
 
     epochs: int = 22

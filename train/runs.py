@@ -1,4 +1,4 @@
-"""The folder of a run: what was asked for, what happened, what came out.
+"""Reads and writes the folder of a run, which has these files.
 
 config.json      network, labels, class weights, seed, data checksums, versions, device
 history.csv      one line for each epoch; history.json holds the same with the recall of each class
@@ -6,8 +6,8 @@ model.keras      the weights that are kept, without optimizer or augmentation
 metrics.json     accuracy, recall, precision, F1, MCC, log loss, confusion matrix
 *.png            learning curves, confusion matrix, recall and precision of each class
 tensorboard/     on request: the same history for TensorBoard
-photos.npz       of a run on photographs: their tiles, for 'cli convert'
-held_out.csv     of a run on photographs: those it was not trained on, for 'cli verify --photos'
+photos.npz       only in a run on photographs: their tiles, for 'cli convert'
+held_out.csv     only in a run on photographs: those it was not trained on, for 'cli verify --photos'
 checkpoint.npz   only while the run is not finished: the state that --resume continues from
 teacher.npz      only while the run is not finished: the teachers' answers to the training images
 tiles.npz        only while the run is not finished: the photographs, prepared in all variants
@@ -102,9 +102,9 @@ def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
 
 @contextmanager
 def prepared_folder(folder: Path, *, resume: bool, force: bool) -> Iterator[None]:
-    """Prepares the folder of a run; if the block comes to nothing, a run that was to be replaced is put back.
+    """Prepares the folder of a run; if the block fails, a run that was going to be replaced is put back.
 
-    It comes to nothing if an error or Ctrl-C ends it before the new run can be resumed, or if the training
+    It fails if an error or Ctrl-C ends it before the new run can be resumed, or if the training
     itself fails. Otherwise the new run stays, and the older one stays in the folder `replaced` until the new
     one is finished.
 
@@ -216,7 +216,7 @@ class StoredPhotos:
 
     Attributes:
         tiles: Their tiles; only the first of each where the variants are not needed again.
-        y: Number of each photograph's group, int64, shape (N,); -1 if its label is none of them.
+        y: Number of each photograph's group, int64, shape (N,); -1 if its label is not a group.
         is_held_out: Whether a photograph was not trained on, bool, shape (N,).
         members: The classes that each group stands for, bool, shape (G, C).
         groups: Names of the groups.
@@ -267,7 +267,7 @@ def read_photos(folder: Path) -> StoredPhotos:
     Raises:
         DataError: If it is missing or broken.
     """
-    path, way_out = folder / PHOTOS, "train the run anew, or name pictures with --calibration"
+    path, way_out = folder / PHOTOS, "train the run again, or name pictures with --calibration"
     older = read_0_1_0(path, "tiles_u8")
     try:
         if older is not None:
@@ -289,7 +289,7 @@ def read_photos(folder: Path) -> StoredPhotos:
 def _photos_of_0_1_0(stored: dict[str, np.ndarray]) -> StoredPhotos:
     """Reads photographs that version 0.1.0 wrote, in which a tile of zeros means that there is none."""
     tiles_u8 = stored["tiles_u8"]
-    # The first runs of that version had no second masks and no pieces of ground.
+    # The first runs of that version had no second masks and no pieces of background.
     second_u8 = stored.get("second_u8", tiles_u8[:, 0])
     grounds_u8 = stored.get("grounds_u8", tiles_u8[:, :0])
     found = stored["found"]
@@ -348,7 +348,7 @@ def read_finished(folder: Path) -> FinishedRun:
     """Reads a run whose decision boundaries are to be shifted.
 
     Raises:
-        DataError: If it is not finished, its outputs are raised already, or its classes are not those of
+        DataError: If it is not finished, its boundaries were shifted already, or its classes are not those of
             Fashion-MNIST.
         ModelError: If its network cannot be read.
     """
@@ -365,7 +365,7 @@ def read_finished(folder: Path) -> FinishedRun:
             f"{folder} was trained on other classes ({', '.join(labels)}) than those of Fashion-MNIST, on "
             "whose images recall targets are reached; name a run on Fashion-MNIST."
         )
-    model = read_network(folder / MODEL, "train it anew")
+    model = read_network(folder / MODEL, "train it again")
     checksum = sha256((folder / MODEL).read_bytes())
     history = [Epoch(**epoch) for epoch in read_json(folder, HISTORY)]
     return FinishedRun(config, history, model, checksum)

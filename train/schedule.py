@@ -65,8 +65,8 @@ class Constant(Schedule):
 class Cosine(Schedule):
     """The rate warms up, then falls to nothing along a cosine; every epoch is run and the last is kept.
 
-    Before the end the validation loss may be lower. A temperature evens out the difference in
-    confidence that makes it so, while more answers are wrong.
+    Before the end the validation loss may be lower, because the network is less confident there. But more
+    answers are wrong then, and a temperature corrects the confidence.
     """
 
     keeps_last_epoch = True

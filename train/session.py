@@ -1,4 +1,4 @@
-"""A whole training from a typed request: data, photographs, recipe, teachers, fit, measurement, files.
+"""Runs a whole training from a typed request, from the data to the files of the run.
 
 This module itself imports no training backend. A request is checked as far as possible before the backend is
 started, and the folder of the run is touched after everything else has been checked.
@@ -69,7 +69,7 @@ class PhotoRequest:
         split_by: Column of the contributor in a table; no contributor is both trained on and held out.
         groups: Labels that stand for several classes, each "NAME=CLASS,CLASS".
         own_classes: Whether every label becomes a class.
-        folds: Number of parts that the photographs are dealt to.
+        folds: Number of parts that the photographs are split into.
         fold: The part that is held out, from 1; None to hold none out.
         segmenter: Name of the segmenter.
     """
@@ -95,7 +95,7 @@ class TrainRequest:
         target_recall: "NAME=RECALL" any number of times; "all=RECALL" is for the other classes.
         teachers: Runs or `.keras` files whose mean answer is learned together with the labels.
         init: Run or `.keras` file with the initial weights.
-        photos: Photographs to train on, too.
+        photos: Photographs to train on as well.
         epochs: Maximum number of epochs; None for the network's own.
         learning_rate: The highest learning rate; None for the network's own.
         seed: Seed of everything random.
@@ -104,9 +104,9 @@ class TrainRequest:
         force: Whether a run in the folder may be replaced.
         distribute: Whether to split each batch among all GPUs.
         mixed_precision: Whether to compute in bfloat16.
-        tensorboard: Whether to write the history for TensorBoard, too.
+        tensorboard: Whether to write the history for TensorBoard as well.
         data_dir: Folder with the files of Fashion-MNIST; None to find or download them.
-        command: What config.json states as the command.
+        command: The command line, which config.json states.
     """
 
     network: str | None = None
@@ -136,7 +136,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
         folder: Folder of the run.
@@ -215,7 +215,7 @@ def run(request: TrainRequest, *, say: Say = _silent, on_progress: OnProgress = 
         on_progress: Called during the long parts.
 
     Returns:
-        The result. Ctrl-C after the first epoch gives the weights that would be kept so far.
+        The result. After Ctrl-C it has the best weights so far, if an epoch was finished.
 
     Raises:
         GarmentliteError: If the request cannot be met; a run that was to be replaced is then put back.
@@ -230,13 +230,19 @@ def run(request: TrainRequest, *, say: Say = _silent, on_progress: OnProgress = 
         result = _fit(plan, data, facts, say, on_progress)
         if result.ended == "interrupted":
             finish(folder, result, plan.labels, data, is_finished=False)
-            say(f"Interrupted: the best weights so far are in {folder}; --resume goes on.")
+            say(
+                f"Interrupted: the best weights so far are in {folder}; --resume continues the run."
+            )
             if (folder / runs.REPLACED).is_dir():
-                say(f"The run that it replaces stays in {folder / runs.REPLACED} until then.")
+                say(
+                    f"The run that it replaces stays in {folder / runs.REPLACED} until it is finished."
+                )
             return Outcome(folder, False, {}, "")
         say(diagnosis.overfitting(result.history).sentence)
         once = (
-            " The test set is read once now, with the weights kept." if plan.fashion_mnist else ""
+            " The test set is now read once, to measure the weights that are kept."
+            if plan.fashion_mnist
+            else ""
         )
         say(f"Ended: {result.ended}.{once}")
         document = finish(folder, result, plan.labels, data, wanted=plan.target_recall)
@@ -261,7 +267,7 @@ def rebalance(
         output: Folder of the new run.
         force: Whether a run in it may be replaced.
         data_dir: Folder with the files of Fashion-MNIST; None to find or download them.
-        command: What config.json states as the command.
+        command: The command line, which config.json states.
         say: Called with a sentence at each stage.
 
     Raises:
@@ -290,7 +296,7 @@ def rebalance(
         runs.write_config(output, finished.config | changed)
         runs.write_history(output, finished.history, FASHION_MNIST_LABELS)
         result = TrainResult(finished.model, finished.history, f"weights of {source}")
-        say("The test set is read once now, with the outputs raised.")
+        say("The test set is now read once, to measure the shifted decision boundaries.")
         document = finish(output, result, FASHION_MNIST_LABELS, data, wanted=targets)
     return Outcome(output, True, document, _result_text(output, document))
 

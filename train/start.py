@@ -1,4 +1,4 @@
-"""Trained weights to begin with, from a run or a `.keras` file."""
+"""Reads trained weights to begin with, from a run or a `.keras` file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Start:
         network: Name of the network in the registry.
         weights: The weights of all layers, or of all but the last, in the order of the network's own.
         sha256: Checksum of the file that they are from.
-        sentence: Tells that the last layer is replaced; empty if it is kept.
+        sentence: Says that the last layer is replaced; empty if it is kept.
     """
 
     network: str
@@ -50,7 +50,7 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
     name = network or model.name
     if name not in NETWORKS and network is None:
         raise OptionError(
-            f"--init {path} holds a network called '{name}', which is not in the registry; tell its network "
+            f"--init {path} holds a network called '{name}', which is not in the registry; name its network "
             "with --network."
         )
     weights = model.get_weights()
@@ -61,7 +61,7 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
         one.shape for one in expected[: len(expected) - of_last]
     ]:
         raise ModelError(
-            f"--init {path} does not have the layers of {name}; tell its network with --network, or leave "
+            f"--init {path} does not have the layers of {name}; name its network with --network, or leave "
             "--init out to begin with random weights."
         )
     known = _labels_beside(file)

@@ -1,4 +1,4 @@
-"""Recall targets: reached by offsets of the outputs, which are chosen on validation images.
+"""Reaches recall targets by offsets of the outputs, which are chosen on validation images.
 
 The offsets are added to the last bias. They cost nothing on the device and only shift the decision boundaries
 between classes: the recall that one class gains is lost by its neighbours.

@@ -1,4 +1,4 @@
-"""The history of a run in TensorBoard's format, written without TensorFlow."""
+"""Writes the history of a run in TensorBoard's format, without TensorFlow."""
 
 from __future__ import annotations
 

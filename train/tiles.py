@@ -1,4 +1,4 @@
-"""Photographs as tiles, 28x28 images: as the device makes them, and as other takes would have come out."""
+"""Makes tiles (28x28 images) of photographs, as the device does, and variants of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
 VARIANTS = 8  # of each photograph, beside the tile that the device makes
-GROUNDS = 3  # pieces of the ground around each garment; the device finds no garment in most of them
+GROUNDS = (
+    3  # pieces of the background around each garment; the device finds no garment in most of them
+)
 GROUNDS_VERSION = 1  # of `empty_scenes.around`; raised whenever it cuts out other pieces
 
 _PURPOSE = "cache of prepared photographs"
@@ -44,14 +46,14 @@ class Tiles:
     Attributes:
         tiles_u8: uint8, shape (N, V, 28, 28); the first of each photograph is the tile that the device
             makes, the others are variants.
-        second_u8: uint8, shape (N, 28, 28), the tile that the device makes by the segmenter's second
-            opinion; the first tile again where the segmenter has no second mask.
+        second_u8: uint8, shape (N, 28, 28), the tile that the device makes with the segmenter's second
+            mask; the first tile again if the segmenter has only one mask.
         grounds_u8: uint8, shape (N, GROUNDS, 28, 28), the tiles that the device makes of pieces of the
-            ground around the garment.
+            background around the garment.
         readable: Whether the file is a picture, bool, shape (N,).
         found: Whether a garment was found in the photograph, bool, shape (N,).
-        second_found: Whether the second mask found a garment, bool, shape (N,).
-        grounds_found: Whether a garment was found in the piece of ground, bool, shape (N, GROUNDS).
+        second_found: Whether the second mask shows a garment, bool, shape (N,).
+        grounds_found: Whether a garment was found in the piece of background, bool, shape (N, GROUNDS).
     """
 
     tiles_u8: np.ndarray
@@ -66,7 +68,7 @@ class Tiles:
         """Collects tiles of background in which a garment was found by mistake.
 
         Args:
-            chosen: The photographs to look at, bool, shape (N,).
+            chosen: The photographs to use, bool, shape (N,).
 
         Returns:
             uint8, shape (K, 28, 28).
@@ -98,7 +100,7 @@ def make_tiles(
     warn: Say = lambda sentence: None,
     on_progress: OnProgress = lambda done, of: None,
 ) -> Tiles:
-    """Prepares every photograph, makes variants of it from its mask, and prepares pieces of its ground.
+    """Prepares every photograph, makes variants of it from its mask, and prepares pieces of background.
 
     The tiles of a photograph depend on its bytes, the segmenter and the seed alone, whatever else is in
     the collection.
@@ -107,10 +109,10 @@ def make_tiles(
         photos: A collection, N photographs.
         checksums: SHA-256 of each file.
         segmenter: The segmenter that the device uses.
-        seed: Seed of the variants and of the pieces of ground.
+        seed: Seed of the variants and of the pieces of background.
         variants: Number of variants of each photograph.
         cache: File in which finished tiles are kept and found again, 784 bytes for each tile.
-        warn: Called with a sentence for each file that is no picture, and for a cache that is made anew.
+        warn: Called with a sentence for each file that is not a picture, and for a cache that is out of date.
         on_progress: Called with the number of photographs that are done and their total.
 
     Raises:

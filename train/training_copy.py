@@ -1,4 +1,4 @@
-"""The copy of a network that is trained: faster, or for several devices, with the same weights."""
+"""Makes the copy of a network that is trained: faster, or on several devices, with the same weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of an epoch: settle batch-norm, validate, and keep the weights if they are the best."""
+"""Ends an epoch: recalibrates batch-norm, validates, and keeps the weights if they are the best."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Validation:
         Args:
             state: State of the run; its history, best weights and losses are updated.
             whole: The sums over all steps of the epoch.
-            images: Number of images that the epoch stands for; its images count for those that rested.
+            images: Number of images that the epoch counts for, including those that rested.
             started: When the epoch began, by `time.perf_counter`.
         """
         some = slice(0, RECALIBRATION_IMAGES)
@@ -127,7 +127,7 @@ class Validation:
 
 
 def _settling_images(config: TrainConfig, x: np.ndarray, photos: PhotoSet | None) -> np.ndarray:
-    """Takes clean training images that settle batch-norm, uint8; photographs have their share of them."""
+    """Takes clean training images that recalibrate batch-norm, uint8; photographs have their share."""
     if photos is None:
         return x
     if photos.alone:

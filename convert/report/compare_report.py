@@ -1,4 +1,4 @@
-"""Runs side by side on one self-contained HTML page."""
+"""Makes a self-contained HTML page of runs side by side."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def _conclusion(difference: Difference) -> Html:
     )
     tone: Tone
     if gains and losses:
-        heading, tone = f"{gains} gained, {losses} paid", "open"
+        heading, tone = f"{gains} gained, {losses} lost recall", "open"
     elif gains:
-        heading, tone = f"{gains} gained, no class paid beyond chance", "good"
+        heading, tone = f"{gains} gained, no class lost more than chance explains", "good"
     elif losses:
-        heading, tone = f"{losses} lost, nothing gained", "bad"
+        heading, tone = f"{losses} lost recall, no class gained", "bad"
     else:
-        heading, tone = "No class differs beyond chance", "plain"
+        heading, tone = "No class differs by more than chance", "plain"
     return html.banner(f"{difference.other.name}: {heading}", *difference.sentences(), tone=tone)
 
 

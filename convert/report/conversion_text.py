@@ -1,4 +1,4 @@
-"""The tables of 'cli convert': the ways to int8, and the files side by side."""
+"""Makes the tables of 'cli convert': the ways to int8, and the files side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison on corrupted images in words, tables and charts."""
+"""Describes the comparison on corrupted images in words, tables and charts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Building blocks of self-contained HTML reports: one file without scripts, fonts or links to other files.
+"""Builds self-contained HTML reports: one file without scripts, fonts or links to other files.
 
-Each function returns `Html`, which is text that is markup already. Plain strings are escaped and `Html` is
-not, so that labels and file names cannot inject markup into a page. Charts are inline SVG in the page's light
+Each function returns `Html`, a text that is already markup. Plain strings are escaped and `Html` is not, so
+that labels and file names cannot inject markup into a page. Charts are inline SVG in the page's light
 or dark colours.
 """
 
@@ -287,7 +287,7 @@ def line_chart(
         x_label: Name of the horizontal axis.
         y_label: Name of the vertical axis, with its unit.
         first_x: Where the horizontal axis starts.
-        marked_x: Place of a dashed vertical line, such as the epoch that was kept; None for none.
+        marked_x: Place of a dashed vertical line, such as the epoch that was kept; None for no line.
 
     Returns:
         The chart.
@@ -475,7 +475,7 @@ def photograph(rgb: np.ndarray, *, alt: str, longest: int = 200) -> Html:
     Args:
         rgb: uint8, shape (H, W, 3).
         alt: Text alternative.
-        longest: Pixels of the longest side, at most.
+        longest: Maximum length of the longest side in pixels.
 
     Returns:
         An `img` with the picture as JPEG in its address.

@@ -1,4 +1,4 @@
-"""The parity report as JUnit XML, which CI systems show as test results.
+"""Writes the parity report as JUnit XML, which CI systems show as test results.
 
 The file has one `testsuite` with a `testcase` for each class and each guard. A class that is lost or
 unresolved and a guard that failed are failures with their sentence; a class or guard that is not judged is

@@ -1,4 +1,4 @@
-"""The errors of the layers in words, a table and a chart."""
+"""Describes the errors of the layers in words, a table and a chart."""
 
 from __future__ import annotations
 

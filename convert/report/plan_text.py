@@ -1,4 +1,4 @@
-"""The table of 'cli plan'."""
+"""Makes the table of 'cli plan'."""
 
 from __future__ import annotations
 

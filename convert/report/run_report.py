@@ -1,4 +1,4 @@
-"""The page about a run, for a newcomer: training, int8, parity, mistakes, pictures, and what to do next."""
+"""Makes the page about a run: training, int8, parity, mistakes, pictures, and what to do next."""
 
 from __future__ import annotations
 

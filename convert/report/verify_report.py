@@ -1,4 +1,4 @@
-"""The parity report in words: plain text for a terminal, and one self-contained HTML page."""
+"""Writes the parity report as plain text for a terminal, and as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def _changed_lines(changed_images: Sequence[ChangedImage]) -> list[str]:
     table = text_table(("image", "class", "before", "after", "change"), rows, align="lllll")
     sentence = _count_of_changes(changed_images)
     if more:
-        sentence += f" The {len(shown)} surest are listed; --report shows all."
+        sentence += f" The {len(shown)} most confident are listed; --report shows all."
     return [*_wrapped(sentence), *table.splitlines()]
 
 
@@ -409,7 +409,7 @@ def _changed_section(changed_images: Sequence[ChangedImage], images_u8: np.ndarr
     if images_u8 is not None:
         shown = ordered[:MOST_PICTURES]
         if len(shown) < len(ordered):
-            lead += f" The first {len(shown)} are shown, the surest losses first."
+            lead += f" The first {len(shown)} are shown, the most confident losses first."
         scale = max(1, 112 // images_u8.shape[1])
         figures = (_changed_figure(change, images_u8[change.index], scale) for change in shown)
         parts.insert(0, html.gallery(figures))

@@ -1,4 +1,4 @@
-"""The answers of two model files to the same images, and what makes two files incomparable."""
+"""Computes the answers of two model files to the same images, and refuses files that cannot be compared."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def require_fitting_data(classifier: Classifier, images_u8: np.ndarray, y_true: 
 def require_same_order(reference: Answers, candidate: Answers, named: Classifier) -> None:
     """Raises ModelError if the candidate's outputs are those of the reference in another order.
 
-    They are if, for each answer of the reference, most of its images get one and the same answer of the
-    candidate, no two of these are alike, and some differ from the reference's. A damaged class does not look
-    like this, because its images would share an answer with another class.
+    The order differs if, for each answer of the reference, most of its images get one and the same answer of
+    the candidate, no two of these answers are equal, and some differ from the reference's. A damaged class
+    is another case, because its images share an answer with another class.
     """
     num_classes = reference.logits.shape[1]
     pairs = reference.class_ids * num_classes + candidate.class_ids

@@ -1,4 +1,4 @@
-"""The parity check as one function: for programs (`verify`), and for the command line (`run`)."""
+"""Runs the parity check: `verify` is for programs, `run` for the command line."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def verify(
 
     Args:
         reference: The model that is taken as right, usually the float32 file: a path or a classifier.
-        candidate: The model that is to be proved, usually the int8 file, with any input and output types.
+        candidate: The model that is checked, usually the int8 file, with any input and output types.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1), H and W those of both models.
         y_true: True class numbers, integer, shape (N,).
         criteria: Margin, error rate and the classes to judge; None for all classes at alpha 0.05.
-        margin: Largest loss of recall that is accepted, in (0, 1), where no criteria are given.
-        guards: The checks beside the recalls.
+        margin: Largest loss of recall that is accepted, in (0, 1); it is used if no criteria are given.
+        guards: The checks beside those of recall.
         compare_kernels: Whether to run the candidate on the runtime's reference kernels too, which are slow.
             The difference of its outputs is reported and not judged.
         layers: Whether to measure the error of each layer too.
@@ -148,7 +148,7 @@ class ImageSource:
     """The labelled images that models are compared on: Fashion-MNIST's test images, or photographs.
 
     Attributes:
-        data_dir: Folder of Fashion-MNIST; None to look where it usually is, or to download it.
+        data_dir: Folder of Fashion-MNIST; None to find or download it.
         limit: How many of the first test images are used; None for all.
         photos: Folder or table of photographs in place of the test images.
         segmenter: Separates the garment from its background in the photographs.
@@ -166,7 +166,7 @@ class Request:
 
     Attributes:
         reference: The file that is taken as right.
-        candidate: The file that is to be proved.
+        candidate: The file that is checked.
         images: The images to compare on.
         criteria: Margin, error rate and the classes to judge.
         labels: Class names for files that carry none.
@@ -192,7 +192,7 @@ class LabelledImages:
     Attributes:
         images_u8: uint8, shape (N, H, W).
         y_true: Class numbers, integer, shape (N,).
-        photographs: What they were made from; None for images of a data set.
+        photographs: The photographs that they were made from; None for images of a data set.
     """
 
     images_u8: np.ndarray
@@ -293,7 +293,7 @@ def _corrupted(
     most: int,
     on_progress: OnStage | None,
 ) -> CorruptionsReport:
-    # The classes that all images judge, although the sets are smaller than `min_support` asks for.
+    # The classes that are judged on all images, although they may have fewer than `min_support` in a set.
     reasons = criteria.reasons_not_judged(y_true, reference.labels)
     judged = tuple(
         label for label, reason in zip(reference.labels, reasons, strict=True) if reason is None
@@ -313,7 +313,7 @@ def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance)
     notes = [*reference.warnings, *candidate.warnings]
     if provenance.reference.sha256 == provenance.candidate.sha256:
         notes.append(
-            "Both files are the same, byte for byte: nothing was compared but the runtime."
+            "Both files are identical, byte for byte, so this check says nothing about a conversion."
         )
     silent = [
         facts.file
@@ -323,18 +323,18 @@ def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance)
     if silent:
         notes.append(
             f"{' and '.join(silent)} {'does' if len(silent) == 1 else 'do'} not say which float model "
-            f"{'it' if len(silent) == 1 else 'they'} come{'s' if len(silent) == 1 else ''} from, so that a "
+            f"{'it' if len(silent) == 1 else 'they'} come{'s' if len(silent) == 1 else ''} from, so a "
             "common origin cannot be confirmed."
         )
     elif provenance.reference.reference_sha256 != provenance.candidate.reference_sha256:
         notes.append(
             "According to their metadata the files come from different float models "
             f"({provenance.reference.reference_sha256:.12} and "
-            f"{provenance.candidate.reference_sha256:.12}): the comparison is not of a conversion alone."
+            f"{provenance.candidate.reference_sha256:.12}): the check compares more than a conversion."
         )
     if reference.outputs_probabilities != candidate.outputs_probabilities:
         notes.append(
-            "One file ends in a softmax and the other does not: their logits are compared up to a "
-            "constant, so that the logit offset is not judged."
+            "One file ends in a softmax and the other does not, so their logits are known only up to a "
+            "constant and the logit offset is not judged."
         )
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Whether reference and candidate still answer alike when images get worse: noise, blur, light, JPEG.
+"""Compares reference and candidate on corrupted images: noise, blur, light, JPEG and others.
 
 Both models may lose accuracy, but they must lose it together. Quantization can be harmless on clean images
 and harmful on others, for example through activation ranges that clean images never leave. Each kind and
@@ -38,9 +38,9 @@ CLEAN = "none"
 # The kind and strength of a corruption.
 Corruption = tuple[str, int]
 
-# apart: a class, or the accuracy, lost more than the margin, and that is more than chance.
-# together: not apart, and the loss of accuracy is shown to be below the margin.
-# unresolved: neither; more images would decide.
+# "apart": a class, or the accuracy, lost more than the margin, and that is more than chance.
+# "together": not apart, and the loss of accuracy is shown to be below the margin.
+# "unresolved": neither of the two; more images would decide.
 SetVerdict = Literal["together", "apart", "unresolved"]
 
 
@@ -50,7 +50,7 @@ class CorruptedSet:
 
     Attributes:
         kind: A name in `degradation.KINDS`, or "none".
-        strength: From 1, the weakest; 0 where nothing was done.
+        strength: From 1, the weakest; 0 for the unchanged images.
         amount: The strength in words.
         accuracy_reference: Accuracy of the reference, in [0, 1].
         accuracy_candidate: Accuracy of the candidate, in [0, 1].
@@ -92,8 +92,8 @@ class CorruptionsReport:
         margin: Largest loss that is accepted, in (0, 1).
         alpha: One-sided error rate of each bound, and of everything called lost together.
         judgements: How many losses were tested together.
-        least_images_lost: So many images of the smallest class must be lost, with none gained, for its
-            loss to be more than the margin and more than chance.
+        least_images_lost: Number of images of the smallest class that must be lost, with none gained, for
+            its loss to be more than the margin and more than chance.
         least_support: Images of the smallest class.
         sets: The sets.
     """
@@ -119,17 +119,17 @@ class CorruptionsReport:
         if apart:
             listed = "; ".join(f"{one.name} ({', '.join(one.lost)})" for one in apart)
             return (
-                f"The candidate loses what the reference keeps on {len(apart)} of {len(self.sets)} sets: "
-                f"{listed}."
+                f"On {len(apart)} of {len(self.sets)} sets the candidate recognises significantly less than "
+                f"the reference: {listed}."
             )
         sentence = (
-            f"On no set did the candidate lose more than {points(self.margin)} points beside the reference, "
-            "beyond chance."
+            f"On no set does the candidate lose more than {points(self.margin)} points against the reference "
+            "by more than chance."
         )
         if unresolved:
             sentence += (
-                f" For {', '.join(one.name for one in unresolved)} it is not shown that accuracy fell alike "
-                f"to within {points(self.margin)} points; more images (--limit) would decide."
+                f" For {', '.join(one.name for one in unresolved)} it is not shown that the loss of accuracy "
+                f"is below {points(self.margin)} points; more images (--limit) would decide."
             )
         return sentence
 
@@ -157,7 +157,7 @@ def compare_corrupted(
 
     Args:
         reference: The model that is taken as right.
-        candidate: The model that is to be proved; of the same labels and image size.
+        candidate: The model that is checked; it has the same labels and image size.
         images_u8: uint8, shape (N, H, W) or (N, H, W, 1).
         y_true: True class numbers, integer, shape (N,).
         criteria: Margin, error rate and the classes to judge; None for the defaults.

@@ -50,7 +50,7 @@ class Criteria:
             )
         if self.min_support is not None and self.min_support < 1:
             raise OptionError(
-                f"The least number of images of a class must be at least 1, got {self.min_support}."
+                f"The smallest number of images of a class must be at least 1, got {self.min_support}."
             )
 
     def reasons_not_judged(self, y_true: np.ndarray, labels: Sequence[str]) -> list[str | None]:

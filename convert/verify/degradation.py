@@ -1,4 +1,4 @@
-"""Corruptions of images, in steps of known size, as by a camera, bad light or lossy compression.
+"""Corrupts images in steps of known size, as a camera, bad light or lossy compression does.
 
 The kinds follow ImageNet-C (Hendrycks and Dietterich 2019, "Benchmarking neural network robustness to
 common corruptions"); the amounts suit small grey images on a background of 0. They serve to measure
@@ -25,7 +25,7 @@ class Kind:
     Attributes:
         apply: Corrupts images, uint8, shape (N, H, W), by an amount with a generator of random numbers.
         amounts: The amounts from weak to strong; strength 1 is the first.
-        unit: The unit of an amount, a template for a reader.
+        unit: Text with a placeholder for the amount, which states its unit.
     """
 
     apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -50,7 +50,7 @@ def degrade(images_u8: np.ndarray, kind: str, strength: int, *, seed: int = 0) -
         uint8, of the same shape.
 
     Raises:
-        OptionError: If there is no such kind or strength.
+        OptionError: If there is no corruption of this kind and strength.
     """
     if kind not in KINDS or not 1 <= strength <= len(KINDS[kind].amounts):
         raise OptionError(

@@ -1,15 +1,15 @@
-"""The guards of the parity check: what can go wrong while the recall of every class stays.
+"""Guards of the parity check: they detect faults that leave the recall of every class unchanged.
 
-A guard is one class: its limit, its measurement, its sentence. `GUARDS` lists those that are used; the JSON
-document, the text and the page take all they show of a guard from its `GuardResult`.
+A guard is one class with its limit, its measurement and its sentence. `GUARDS` lists those that are used. The
+JSON document, the text and the page show the fields of its `GuardResult`.
 
-The limits were chosen on 10,000 validation images with small convolutional networks. Int8 files beside their
-own float model had: agreement 99.0 to 99.8%, mean drift 0.003 to 0.006, 99th percentile of the drift 0.02 to
-0.03 (0.09 with logits made three times as sharp), logit offset up to 0.5%. An int8 softmax, which rounds to
-1/256, had a mean drift of 0.015. Faults that must be seen: a network of equal accuracy trained separately
-(agreement 94%, mean drift 0.05, 99th percentile 0.38, logit offset 17%); temperature 1.5 in place of 1 (mean
-drift 0.057); a softmax mistaken for logits (mean drift 0.66); a wrong zero point of the output (logit offset
-1.5 to 2.5% for each step, 1.1% where the output range was cut).
+The limits were chosen on 10,000 validation images with small convolutional networks. Int8 files, compared
+with their own float model, had: agreement 99.0 to 99.8%, mean drift 0.003 to 0.006, 99th percentile of the
+drift 0.02 to 0.03 (0.09 with logits made three times as sharp), logit offset up to 0.5%. An int8 softmax,
+which rounds to 1/256, had a mean drift of 0.015. These faults must be detected: a network of equal accuracy
+trained separately (agreement 94%, mean drift 0.05, 99th percentile 0.38, logit offset 17%); temperature 1.5
+in place of 1 (mean drift 0.057); a softmax mistaken for logits (mean drift 0.66); a wrong zero point of the
+output (logit offset 1.5 to 2.5% for each step, 1.1% where the output range was cut).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Evidence:
         agreement: Share of the images to which both models give the same answer, in [0, 1].
         confidence_drift: How far probabilities and logits moved.
         calibration: Expected calibration error of both models.
-        corruptions: The comparison on corrupted images; None if it was not asked for.
+        corruptions: The comparison on corrupted images; None if it was not requested.
     """
 
     criteria: Criteria
@@ -75,7 +75,7 @@ class GuardResult:
 
 @dataclass(frozen=True)
 class Guard(ABC):
-    """A check beside the recalls.
+    """A check beside those of recall.
 
     Attributes:
         limit: The limit of the measured value.
@@ -124,7 +124,7 @@ class PrecisionGuard(Guard):
         if not bounds:
             return (
                 False,
-                "No class is answered by both models, so that no precision can be compared.",
+                "No class is ever the answer of both models, so precision cannot be compared.",
             )
         alpha = evidence.criteria.alpha
         needed = smallest_support(self.limit, alpha)
@@ -173,7 +173,7 @@ class AccuracyGuard(Guard):
     name: ClassVar[str] = "accuracy"
 
     def measure(self, evidence: Evidence) -> float:
-        """Returns the bound."""
+        """Returns the bound of the loss of accuracy."""
         return evidence.accuracy.bound
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -200,7 +200,7 @@ class AgreementGuard(Guard):
     name: ClassVar[str] = "agreement"
 
     def measure(self, evidence: Evidence) -> float:
-        """Returns the share."""
+        """Returns the share of equal answers."""
         return evidence.agreement
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:
@@ -306,7 +306,7 @@ class CalibrationGuard(Guard):
     fewest_images: ClassVar[int] = 1000
 
     def measure(self, evidence: Evidence) -> float:
-        """Returns the rise from the reference to the candidate."""
+        """Returns the rise of the error from the reference to the candidate."""
         return evidence.calibration.candidate - evidence.calibration.reference
 
     def judge(self, evidence: Evidence) -> tuple[bool | None, str]:

@@ -50,10 +50,10 @@ def judge(
     Args:
         y_true: True class numbers, integer, shape (N,), each in [0, C).
         reference: Answers of the model that is taken as right.
-        candidate: Answers of the model that is to be proved.
+        candidate: Answers of the model that is checked.
         labels: The C class names.
         criteria: Margin, error rate and the classes to judge; None for the defaults.
-        guards: The checks beside the recalls.
+        guards: The checks beside those of recall.
         corruptions: The same models on corrupted images, for the guard that judges them.
         files: The photographs that the images were made from, N names; None for images of a data set.
 

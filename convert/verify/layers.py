@@ -1,4 +1,4 @@
-"""Where the error enters: each layer of a candidate beside the same layer of its reference.
+"""Measures where the error enters: compares each layer of a candidate with the same layer of its reference.
 
 Two errors are told apart. The *whole* error of a layer is what has accumulated up to there: both files run
 from the image on, and the outputs of the layer are compared. Its *own* error is what the layer itself adds:

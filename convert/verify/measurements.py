@@ -1,4 +1,4 @@
-"""What is measured on the answers of two models before anything is judged."""
+"""Measures the answers of two models, before anything is judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the raw outputs of one model differ between two ways of computing them."""
+"""Compares the raw outputs of one model, computed in two ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLOAT_STEP = 1e-4  # one "step" of a float output as a share of the largest: sum
 
 @dataclass(frozen=True)
 class OutputComparison:
-    """Two computations of the same outputs.
+    """How far two computations of the same outputs differ.
 
     Attributes:
         images: Number of images.

@@ -22,10 +22,10 @@ from garmentlite.convert.verify.provenance import Provenance
 
 FORMAT_VERSION = 1  # of the JSON document, see docs/verify-json.md
 
-# shown: the upper bound of the loss is below the margin.
-# lost: not shown, and the loss is more than chance after Holm's correction over the judged classes.
-# unresolved: neither; more images would decide.
-# not judged: the class was not asked for, or has fewer images than were asked for.
+# "shown": the upper bound of the loss is below the margin.
+# "lost": not shown, and the loss is more than chance after Holm's correction over the judged classes.
+# "unresolved": neither of the two; more images would decide.
+# "not judged": the criteria leave the class out, or it has fewer images than they require.
 Verdict = Literal["shown", "lost", "unresolved", "not judged"]
 
 
@@ -37,7 +37,7 @@ class ClassParity:
         label: Name of the class.
         support: Number of its images.
         recall_reference: Recall of the reference, in [0, 1]; NaN without images.
-        recall_candidate: Recall of the candidate, likewise.
+        recall_candidate: Recall of the candidate, in [0, 1]; NaN without images.
         lost: Images that only the reference recognised.
         gained: Images that only the candidate recognised.
         p_value: Exact one-sided McNemar p of "as many gained as lost".
@@ -95,7 +95,7 @@ class ChangedImage:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """All that was found about a candidate beside its reference.
+    """The result of comparing a candidate with its reference.
 
     Attributes:
         criteria: Margin, error rate and classes of the check.
@@ -106,14 +106,14 @@ class ParityReport:
         agreement: Share of images with the same answer, in [0, 1].
         confidence_drift: Change of the probabilities and logits.
         calibration: Expected calibration error of both models.
-        guards: The outcome of the checks beside the recalls.
+        guards: The outcome of the checks beside those of recall.
         changed_images: All images with different answers, in their order.
         confusion_reference: Counts, C rows (true classes) of C columns (answers).
-        confusion_candidate: Likewise.
-        notes: Sentences a reader should know, such as that the files do not share their origin.
-        kernel_comparison: Default beside reference kernels; None if it was not asked for.
-        layers: The error of each layer; None if it was not asked for.
-        corruptions: The comparison on corrupted images; None if it was not asked for.
+        confusion_candidate: The same counts of the candidate.
+        notes: Sentences that a reader should know, such as that the files do not share their origin.
+        kernel_comparison: Default kernels compared with reference kernels; None if it was not requested.
+        layers: The error of each layer; None if it was not requested.
+        corruptions: The comparison on corrupted images; None if it was not requested.
         photographs: The photographs that the images were made from; None for images of a data set.
         provenance: Files, data and machine; None for a report on bare arrays.
     """

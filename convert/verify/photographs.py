@@ -1,4 +1,4 @@
-"""Labelled photographs for the parity check, prepared as the device prepares them.
+"""Prepares labelled photographs for the parity check, as the device prepares them.
 
 Both models get the same 28x28 images. A photograph in which no garment is found is left out and counted: the
 device does not ask a model about it, so there is nothing to compare.

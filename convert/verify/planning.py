@@ -1,4 +1,4 @@
-"""How many images a margin takes, computed before anything is run; NumPy and the standard library only.
+"""Computes how many images a margin needs, before any model is run; NumPy and the standard library only.
 
 A class is shown when the bound of its loss is below the margin. Each of its `support` images is lost with one
 probability and gained with another. The chance that the class is shown is a sum over all counts of lost and

@@ -1,4 +1,4 @@
-"""On which files, images and machine a result was computed."""
+"""Records the files, images and machine with which a result was computed."""
 
 from __future__ import annotations
 

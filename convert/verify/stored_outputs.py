@@ -1,4 +1,4 @@
-"""The outputs of one file on one machine, stored to be compared with those on another."""
+"""Stores the outputs of a file on one machine, and compares them with those on another."""
 
 from __future__ import annotations
 
@@ -170,4 +170,4 @@ def _read_format_1(path: Path) -> Archive | None:
             return None
         return Archive(about, {_OUTPUTS: arrays[_OUTPUTS]})
     except (DataError, DocumentError, KeyError):
-        return None  # it is a file of this version, or none at all; `read_npz` tells which
+        return None  # a file of this version, or not an archive at all; `read_npz` tells which

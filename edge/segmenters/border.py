@@ -1,4 +1,4 @@
-"""Colours that are commoner in the middle of a picture than along its border."""
+"""Segments by colours: those commoner in the middle of a picture than along its border are the garment."""
 
 from __future__ import annotations
 

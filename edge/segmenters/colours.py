@@ -1,4 +1,4 @@
-"""How common each colour is in a part of a picture: histograms over bins of CIELAB."""
+"""Computes histograms of colours, over bins of CIELAB, in parts of a picture."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _SUREST = int(0.98 * SIDE * SIDE)  # index of that pixel in the sorted levels
 
 
 class NetworkSegmenter:
-    """A network looks at the picture reduced to a small square, and colours sharpen its outline.
+    """A network locates the garment in the picture reduced to a small square; colours sharpen its outline.
 
     The network's mask shows how common each colour is on the garment and on the background. The two
     together decide for each pixel, on a finer grid than the network's. On a plain background the paper's

@@ -15,7 +15,7 @@ from garmentlite.edge.shipped import FOLDER
 
 SIDE = 96  # pixels, both sides of the square that the network takes and gives
 FILE = "segmenter.tflite"
-WAY_OUT = "install garmentlite again, or take '--segment grabcut'"
+WAY_OUT = "install garmentlite again, or use '--segment grabcut'"
 
 
 def with_checksum(flatbuffer: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The segmenters by their names. A new segmenter is a class in a module of its own, and one line here."""
+"""Finds segmenters by their names. A new one is a class in a module of its own, and one line here."""
 
 from __future__ import annotations
 

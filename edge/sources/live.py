@@ -62,7 +62,7 @@ class LiveSource(ABC):
         self._reader.join(CLOSING_SECONDS)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields the newest frame, each frame once at most, until the camera is lost."""
+        """Yields the newest frame until the camera is lost; no frame is given twice."""
         while True:
             yield self._newest.take()
 

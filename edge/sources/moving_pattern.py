@@ -17,7 +17,7 @@ FPS = 15.0  # frames per second
 
 
 def from_text(text: str, settings: SourceSettings) -> MovingPattern | None:
-    """Makes the pattern if it is named."""
+    """Makes the pattern if the text names it."""
     return MovingPattern(settings.resolution_wh) if text == TEST_PATTERN else None
 
 
