@@ -273,7 +273,7 @@ class EmptyScene:
         self._lost_since = self._remembered = None
 
     def _follow(self, scene: _Scene, match: _Match) -> np.ndarray:
-        """Updates the recent mean of every pixel, and when it changed; returns the distance from that mean."""
+        """Updates the recent mean of every pixel, and when it changed; returns the distance from it."""
         distance = _distance(match.normalized, scene.recent, match.gain)
         limit = _CHANGED**2 * (_noise_variance(self._noise, match.gain) + scene.slack)
         changed = distance * distance > limit
@@ -283,10 +283,12 @@ class EmptyScene:
         scene.changed_at[changed] = self._time
         return distance
 
-    def _update(
-        self, scene: _Scene, match: _Match, agrees: np.ndarray, change: np.ndarray
-    ) -> None:
-        """Lets the scene follow slow changes, and measures the noise."""
+    def _update(self, scene: _Scene, match: _Match, agrees: np.ndarray, change: np.ndarray) -> None:
+        """Lets the scene follow slow changes, and measures the noise.
+
+        `change` is the distance of each pixel from its recent mean. The distance from the scene would count
+        whatever stands before the camera as noise.
+        """
         weight = (agrees * np.float32(_rate(self._elapsed, _SCENE_SECONDS)))[..., np.newaxis]
         scene.mean += weight * (match.normalized - scene.mean)
         rate = _rate(self._elapsed, _NOISE_SECONDS)

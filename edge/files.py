@@ -24,6 +24,7 @@ else:
     _HAS_LOCKS = True
 
 _UNFINISHED = ".part-"  # how the names of files begin that are being written
+_WAY_OUT = "name another place or free this one"
 _BARELY_MADE_S = 1  # a file younger than this may not be locked yet by the process that makes it
 _swept: set[Path] = set()  # folders where this process has looked for what others left
 
@@ -130,8 +131,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, way_out: str = _WAY_OUT) -> None:
     """Makes sure, before long work, that a folder takes files; it is made if it is missing.
+
+    Args:
+        folder: Where files will be written.
+        way_out: What the user can do if it takes none, for the message.
 
     Raises:
         OutputError: If it cannot be made, or takes no file.
@@ -141,7 +146,7 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:
-        raise OutputError(_cannot_write(folder, error)) from error
+        raise OutputError(_cannot_write(folder, error, way_out)) from error
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
@@ -209,6 +214,6 @@ def _sweep(folder: Path) -> None:
             os.close(handle)
 
 
-def _cannot_write(path: Path, error: OSError | ValueError) -> str:
+def _cannot_write(path: Path, error: OSError | ValueError, way_out: str = _WAY_OUT) -> str:
     reason = getattr(error, "strerror", None) or str(error)
-    return f"Cannot write {path}: {reason}; name another place with -o or free this one."
+    return f"Cannot write {path}: {reason}; {way_out}."
