@@ -3,9 +3,11 @@
 # make test-fast    runs the tests that need no TensorFlow and are not slow, in less than a minute
 # make test-device  runs the tests of a device, without TensorFlow, on each Python from 3.11 to 3.13 that is found
 # make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
+# make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
 # make lint         checks style, formatting and types
 # make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
-#                   PHOTOS=folder garment-net-photo too, see docs/photographs.md
+#                   PHOTOS=folder garment-net-photo too, see docs/photographs.md; with SCENES=folder the
+#                   segmenter too, and with SMALL=--small a segmenter of a few minutes, to see that it works
 # make clean        removes the environments and the demo's run
 #
 # PHOTOS=folder      uses these photographs in the demo's report instead of drawn pictures
@@ -28,7 +30,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device fuzz lint setup reproduce clean
+.PHONY: demo test test-fast test-device fuzz killed-trainings lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -79,9 +81,11 @@ test-device-%:
 		echo "TensorFlow got into the device's environment." >&2; exit 1; fi; \
 	.venv-device-$*/bin/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
 
-
 fuzz: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/fuzz.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)
+
+killed-trainings: $(VENV)/ready-for-tests
+	@$(BIN)/python benchmarks/killed_trainings.py --count $(or $(COUNT),20) --seed $(or $(SEED),0) $(DATA)
 
 lint: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
@@ -137,7 +141,12 @@ OPTIONS_photo := --init models/teachers/wide-muon.keras --network garment-net-wi
 FOLDS := 1 2 3 4 5
 SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),garment-net-photo)
 
-reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json)
+reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json) $(if $(SCENES),$(MADE)/segmenter.tflite)
+
+$(MADE)/segmenter.tflite: | $(VENV)/ready
+	@mkdir -p $(MADE)
+	$(BIN)/python benchmarks/train_segmenter.py --photos "$(PHOTOS)" --scenes "$(SCENES)" --all-scenes \
+		$(SMALL) -o $@
 
 $(MADE)/%/metrics.json: | $(VENV)/ready
 	@$(CLI) data $(DATA)

@@ -717,7 +717,7 @@ def plan(
     from garmentlite.convert.verify import planning
 
     shares, plans = changed or planning.CHANGED, []
-    with _progress() as show:  # a large share takes half a minute
+    with _progress() as show:  # large shares take seconds on a small computer
         for done, share in enumerate(shares):
             show("Planning", done, len(shares))
             plans.append(planning.plan(margin, alpha, share))
@@ -946,10 +946,7 @@ def _open_model(path: Path | None, labels_file: Path | None) -> Classifier:
     from garmentlite.edge.shipped import default_model
 
     labels = _read_labels(labels_file) if labels_file else None
-    classifier = Classifier(path or default_model(), labels=labels)
-    for warning in classifier.warnings:
-        _say(f"Warning: {warning}")
-    return classifier
+    return Classifier(path or default_model(), labels=labels)
 
 
 def _require_verify_options(
@@ -978,10 +975,11 @@ def _verify_one_file(
 ) -> None:
     """Stores the outputs of one file, or compares them with stored ones."""
     from garmentlite.convert.verify import check, stored_outputs
+    from garmentlite.edge.classifier import Classifier
 
     if save_reference:
         _refuse_to_overwrite(save_reference, force)
-    classifier = check.open_model(model, labels, _say)
+    classifier = Classifier(model, labels=labels)
     with _progress() as show:
         images = check.load_images(source, classifier.labels, say=_say, on_progress=show)
         asked = (classifier, images.images_u8, images.y_true)
@@ -1104,12 +1102,6 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield show
     finally:
         bar.stop()
-
-
-def _print_table(head: list[str], rows: list[list[str]]) -> None:
-    from garmentlite.edge.text_table import text_table
-
-    typer.echo(text_table(head, rows))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from garmentlite.convert.card import read_card
-from garmentlite.edge.shipped import FOLDER
+from garmentlite.edge.shipped import FOLDER, NETWORKS
 
 
 def print_files(name: str) -> None:
@@ -31,8 +31,8 @@ def print_files(name: str) -> None:
 
 
 def main() -> None:
-    for path in sorted(FOLDER.glob("*.json")):
-        card = json.loads(path.read_text(encoding="utf-8"))
+    for name in sorted(NETWORKS):
+        card = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         floating, integer = (card["measured"][kind]["test"] for kind in ("float32", "int8"))
         print(f"### {card['name']}: {card['parameters']:,} parameters\n")
         print("| class | recall float32 | recall int8 | precision float32 | precision int8 |")

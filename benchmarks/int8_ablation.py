@@ -23,7 +23,7 @@ import tensorflow_model_optimization as tfmot
 from garmentlite.convert import export, folding, int8, keras2, material
 from garmentlite.convert.int8_candidates import compare
 from garmentlite.convert.source import find_source, load_keras
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train.augmentation import augment
 from garmentlite.train.data import as_input, load

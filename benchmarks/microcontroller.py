@@ -19,7 +19,7 @@ import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.metadata import split
 from garmentlite.train import data
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from garmentlite.edge import foreign_model, model_file
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.metadata import split
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.edge.text_table import text_table

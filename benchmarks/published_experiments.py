@@ -24,7 +24,7 @@ from own_process import in_own_process
 from garmentlite.convert import pipeline
 from garmentlite.edge import footprint
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.metadata import split
 from garmentlite.train import runs, session
 

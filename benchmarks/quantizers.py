@@ -56,7 +56,7 @@ def main() -> None:
     from garmentlite.convert.export_task import RANGE_IMAGES
     from garmentlite.convert.int8_candidates import compare
     from garmentlite.convert.source import find_source, load_keras
-    from garmentlite.edge.contents import read_contents
+    from garmentlite.edge.contents_reader import read_contents
     from garmentlite.edge.labels import class_id_of
     from garmentlite.train.data import as_input, load
     from garmentlite.train.prediction import predict_logits

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import Contents, Tensor, read_contents
+from garmentlite.edge.contents import Contents, Tensor
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError, OutputError
 from garmentlite.edge.files import write_text
 from garmentlite.edge.metadata import split

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from garmentlite.convert.range_images import RangeImagesCheck, check_alone, check_manifest
-from garmentlite.edge.contents import Contents, Tensor, read_contents
+from garmentlite.edge.contents import Contents, Tensor
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.metadata import Metadata

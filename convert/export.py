@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from garmentlite.edge import native_log
-from garmentlite.edge.contents import Contents, read_contents
+from garmentlite.edge.contents import Contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError
 
 # Types of input and output of an int8 file by name.

@@ -13,7 +13,7 @@ from garmentlite.convert.export_task import RANGE_IMAGES
 from garmentlite.convert.folding import Operation
 from garmentlite.convert.material import Images
 from garmentlite.convert.measure import OnProgress, logits_of, silent
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.quantization import Quantization
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.data import as_input

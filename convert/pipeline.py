@@ -38,7 +38,7 @@ from garmentlite.convert.source import (
     load_keras,
     predict,
 )
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError, OptionError, OutputError
 from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
 from garmentlite.edge.labels import FASHION_MNIST_LABELS

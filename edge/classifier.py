@@ -46,7 +46,6 @@ class Classifier:
         name: Name of the model in its metadata; without metadata, the name of the file without suffix.
         labels: Class names in the order of the outputs.
         metadata: The metadata inside the file; None for a file that another program made.
-        warnings: Sentences that a user should read, such as that the file was changed.
         image_size: (height, width) of an input image in pixels.
         num_outputs: Number of classes.
         input: Type, scale and zero point of the input tensor.
@@ -79,7 +78,6 @@ class Classifier:
         """
         self.path = find_file(path)
         self.kernels = kernels
-        self.warnings: list[str] = []
         file = open_model_file(self.path)
         self.metadata, self.sha256 = file.metadata, file.sha256
         try:

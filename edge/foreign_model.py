@@ -1,8 +1,8 @@
 """Models of other programs: checked in Python, then tried once in a child process, before they are run here.
 
-The runtime trusts a file and ends the process over a bad one. So `edge.contents` follows every offset of the
-file first, and `edge.trial` runs it with limits in a process of its own. That it held is remembered in the
-cache by checksum.
+The runtime trusts a file, and a bad one ends the process. So `edge.contents_reader` first follows every
+offset of the file, and `edge.trial` then runs it with limits in a process of its own. The cache remembers the
+checksums of the files that passed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 from garmentlite.edge import trial
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.documents import printable
 from garmentlite.edge.errors import ModelError, OutputError
 from garmentlite.edge.files import cache_root, is_file, sha256, write_bytes

@@ -13,7 +13,8 @@ NETWORKS = ("garment-net-photo", "garment-net", "garment-net-balanced", "weighte
 _ENDINGS = (".json", ".keras", "_float32.tflite", "_int8.tflite")
 # Every file of the folder. An installed package has only those that a device needs.
 FILES = frozenset(f"{name}{ending}" for name in NETWORKS for ending in _ENDINGS) | {
-    "segmenter.tflite"
+    "segmenter.json",
+    "segmenter.tflite",
 }
 
 # The one that names photographs best comes first.

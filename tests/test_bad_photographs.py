@@ -287,7 +287,7 @@ def test_train_on_photographs_of_nothing_ends_before_the_training(
         "train", "--network", tiny, "--photos", tmp_path / "photos", "--segment", "border", expect=2
     )
     assert len(errors_of(result)) == 1
-    assert "none is left to train on" in errors_of(result)[0]
+    assert "No photograph is left to train on" in errors_of(result)[0]
     unreadable = [one for one in result.stderr.splitlines() if "is not a picture that" in one]
     assert len(unreadable) == (10 if what == "unreadable" else 0)
     assert "Training tiny" not in result.stderr

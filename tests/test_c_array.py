@@ -16,7 +16,7 @@ from garmentlite.convert.c_array import (
     to_c_array,
 )
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.metadata import attach, split
 

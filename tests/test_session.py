@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from garmentlite.edge.errors import OptionError, OutputError, TrainingError
+from garmentlite.edge.errors import DataError, OptionError, OutputError, TrainingError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train import data, runs, session
 from garmentlite.train.session import PhotoRequest, TrainRequest
@@ -136,6 +136,47 @@ def test_run_by_force_that_comes_to_nothing_leaves_the_older_run(
     folder, before = older
     monkeypatch.setattr(fit, "train", raising(error))
     with pytest.raises(type(error)):
+        session.run(request_of(force=True))
+    assert contents_of(folder) == before
+
+
+def test_run_by_force_whose_photographs_cannot_be_read_leaves_the_older_run(
+    older, request_of, tmp_path
+):
+    folder, before = older
+    for number in range(6):
+        path = tmp_path / "photos" / ("Coat", "Shirt")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not a picture %d" % number)
+    said, photos = [], PhotoRequest(source=tmp_path / "photos", segmenter="border", folds=2)
+    with pytest.raises(DataError, match="photograph"):
+        session.run(request_of(force=True, photos=photos), say=said.append)
+    # The folder had been prepared already: the photographs were read in it.
+    assert any(sentence.startswith("Photographs: ") for sentence in said)
+    assert contents_of(folder) == before
+
+
+def test_run_by_force_whose_history_cannot_be_written_leaves_the_older_run(
+    fit, older, request_of, monkeypatch
+):
+    folder, before = older
+    monkeypatch.setattr(runs, "write_history", raising(OutputError("The disk is full.")))
+    with pytest.raises(OutputError):
+        session.run(request_of(force=True))
+    assert contents_of(folder) == before
+
+
+def test_run_by_force_interrupted_in_the_first_epoch_leaves_the_older_run(
+    fit, older, request_of, interrupt_at, monkeypatch
+):
+    folder, before = older
+    train = fit.train
+
+    def interrupted(*given, **options):
+        return train(*given, **options | {"on_step": interrupt_at(1, 2)})
+
+    monkeypatch.setattr(fit, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         session.run(request_of(force=True))
     assert contents_of(folder) == before
 

@@ -67,7 +67,7 @@ _WITH_A_RUN = (
 )  # fmt: skip
 _WHILE_UNFINISHED = (CHECKPOINT, TEACHER, TILES)
 
-_PHOTOS_PURPOSE = "photographs of a run"
+_PHOTOS_PURPOSE = "set of photographs"
 
 
 def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:

@@ -1,267 +1,399 @@
-"""What the segmentation network learns from: photographs whose garment several slow methods agree on.
+"""What the segmenter learns from: photographs, garments held up before rooms and people, empty scenes.
 
-Nobody has outlined them. Three starts of GrabCut must find nearly the same garment, pixels that they
-dispute do not count, and what is learnt is varied: turned, cropped, relit, and laid on other grounds.
+Nobody has outlined the photographs (see `cut_outs`). What is learnt is composed anew for every batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import islice
+from multiprocessing import get_context
 
 import numpy as np
 
-from garmentlite.edge.drawing import draw_scene
-from garmentlite.edge.errors import PictureError
-from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.pictures import read_picture
-from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
-from garmentlite.edge.segmenters.masks import cleaned, reduced
 from garmentlite.edge.segmenters.network_file import SIDE
-from garmentlite.edge.segmenters.picture_border import frame_of
+from garmentlite.train import held_up
+from garmentlite.train.cut_outs import MaskedPhoto, cut_outs
+from garmentlite.train.held_up import Placement
+from garmentlite.train.scenes import Scene
 
-STORED_SIDE = 112  # pixels; a little more than the network sees, so that a crop stays sharp
-LOWEST_AGREEMENT = (
-    0.8  # smallest intersection over union of two methods on a photograph that is kept
-)
-CUT_OUT_AGREEMENT = 0.93  # the same for a garment that is cut out and laid elsewhere
-LAID_SHARE = 0.35  # of all samples: a cut-out garment on another ground
-EMPTY_SHARE = 0.07  # of all samples: a ground without a garment
-_SEED = 1708  # GrabCut draws from OpenCV's generator
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Photographs squeezed to a square, with what the methods agree on.
-
-    Attributes:
-        rgb: uint8, shape (N, STORED_SIDE, STORED_SIDE, 3).
-        garment: uint8, same shape without channels: 255 where all methods see the garment.
-        sure: uint8, same shape: 255 where they agree, on the garment or on the ground.
-        agreement: float32, shape (N,): smallest intersection over union of two methods.
-    """
-
-    rgb: np.ndarray
-    garment: np.ndarray
-    sure: np.ndarray
-    agreement: np.ndarray
-
-
-def collect(
-    paths: Iterable[Path], on_progress: Callable[[int], None] = lambda done: None
-) -> Photos:
-    """Reads photographs and keeps those whose garment is beyond doubt.
-
-    Args:
-        paths: Picture files; what cannot be read is left out.
-        on_progress: Called with the number of pictures looked at.
-    """
-    cv2 = load_opencv()
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]] = []
-    for done, path in enumerate(paths, 1):
-        on_progress(done)
-        try:
-            rgb = reduced(read_picture(path, 320).rgb, STORED_SIDE)
-        except PictureError:
-            continue
-        masks = masks_of(rgb)
-        agreement = min(_overlap(a, b) for a, b in combinations(masks, 2))
-        if agreement < LOWEST_AGREEMENT:
-            continue
-        garment = np.logical_and.reduce(masks)
-        sure = garment | ~np.logical_or.reduce(masks)
-        size_wh, area = (STORED_SIDE, STORED_SIDE), cv2.INTER_AREA
-        kept.append((
-            cv2.resize(rgb, size_wh, interpolation=area),
-            cv2.resize(garment.astype(np.uint8) * 255, size_wh, interpolation=area),
-            cv2.resize(sure.astype(np.uint8) * 255, size_wh, interpolation=area),
-            agreement,
-        ))  # fmt: skip
-    columns = list(zip(*kept, strict=True)) or [(), (), (), ()]
-    square = (-1, STORED_SIDE, STORED_SIDE)
-    return Photos(
-        np.array(columns[0], np.uint8).reshape(*square, 3),
-        np.array(columns[1], np.uint8).reshape(square),
-        np.array(columns[2], np.uint8).reshape(square),
-        np.array(columns[3], np.float32),
-    )
-
-
-def drawn(count: int, seed: int) -> Photos:
-    """Scenes drawn by the project, whose garments are known exactly; a row as in `collect`.
-
-    Args:
-        count: How many, the labels by turns.
-        seed: Of everything random.
-    """
-    cv2, rng = load_opencv(), np.random.default_rng(seed)
-    scenes = [
-        draw_scene(FASHION_MNIST_LABELS[number % len(FASHION_MNIST_LABELS)], rng)
-        for number in range(count)
-    ]
-    size_wh, area = (STORED_SIDE, STORED_SIDE), cv2.INTER_AREA
-    masks = [scene.mask.astype(np.uint8) * 255 for scene in scenes]
-    return Photos(
-        np.stack([cv2.resize(scene.rgb, size_wh, interpolation=area) for scene in scenes]),
-        np.stack([cv2.resize(mask, size_wh, interpolation=area) for mask in masks]),
-        np.full((count, STORED_SIDE, STORED_SIDE), 255, np.uint8),
-        np.ones(count, np.float32),
-    )
-
-
-def joined(first: Photos, second: Photos) -> Photos:
-    """All photographs of both."""
-    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
-    return Photos(*(np.concatenate(pair) for pair in pairs))
-
-
-def masks_of(rgb: np.ndarray) -> list[np.ndarray]:
-    """The garment by GrabCut from three starts, bool of shape (H, W) each.
-
-    The starts are the colours along the border, the border alone, and an ellipse in the middle, which
-    lets a garment touch the border and only takes the corners for ground.
-
-    Args:
-        rgb: uint8, shape (H, W, 3).
-    """
-    height, width = rgb.shape[:2]
-    frame = np.where(frame_of(rgb.shape), 0, 3).astype(np.uint8)  # GC_BGD, GC_PR_FGD
-    y, x = np.mgrid[:height, :width]
-    radius = ((2 * x + 1) / width - 1) ** 2 + ((2 * y + 1) / height - 1) ** 2
-    ellipse = np.select([radius < 0.65, radius <= 1.45], [3, 2], 0).astype(np.uint8)
-    return [GrabCutSegmenter().segment(rgb), _grabcut(rgb, frame), _grabcut(rgb, ellipse)]
+# Shares of the kinds of samples; the rest are garments held up.
+PHOTO_SHARE = 0.28  # a photograph as it is, turned and cropped
+LAID_SHARE = 0.12  # a garment that lies on the ground of another photograph
+GROUND_SHARE = 0.04  # the ground of a photograph alone
+EMPTY_SHARE = 0.20  # a room or a person, with nothing held up
+# Sizes of what a camera sees, reduced as on the device: 4:3 mostly.
+CANVASES_WH = ((128, 96), (128, 96), (128, 96), (128, 72), (96, 128), (112, 112))
+HELD_SIZES = (0.2, 1.15)  # of the picture's height: the longer side of a garment that is held up
+SCENE_SIDE = 256  # pixels, the longest side of scenes
+_NOISE_SIDE = 512  # pixels of the noise that samples share
+REMEMBERED = 1000  # batches from which some are taken again
+_AHEAD = 3  # batches that each worker may be ahead of the training
 
 
 class Samples:
-    """Varied pictures with their masks, drawn anew at every call."""
+    """Pictures with their masks. A batch depends on the seed and its number alone."""
 
-    def __init__(self, photos: Photos, seed: int) -> None:
-        """Takes the photographs and the seed of everything random.
+    def __init__(self, photos: Sequence[MaskedPhoto], scenes: Sequence[Scene], seed: int) -> None:
+        """Takes what samples are composed of.
+
+        Args:
+            photos: Photographs with their garments.
+            scenes: Rooms and people; without any, walls are drawn.
+            seed: Of everything random.
 
         Raises:
-            ValueError: If on no photograph the methods agree enough for a cut-out.
+            ValueError: If no garment of the photographs can be cut out.
         """
-        self._photos = photos
-        self._cut_outs = np.flatnonzero(photos.agreement >= CUT_OUT_AGREEMENT)
-        if not len(self._cut_outs):
-            raise ValueError("on no photograph the methods agree enough for a cut-out")
-        self._rng = np.random.default_rng(seed)
+        self._photos = list(photos)
+        self._cut_outs = cut_outs(photos)
+        if not self._cut_outs:
+            raise ValueError("no garment can be cut out: on no photograph the methods agree enough")
+        self._rooms = [frame for scene in scenes if not scene.has_person for frame in scene.frames]
+        self._people = [frame for scene in scenes if scene.has_person for frame in scene.frames]
+        self._seed = seed
 
-    def batch(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Some samples.
 
+        Args:
+            count: How many.
+            number: Of the batch; every number has other samples.
+
         Returns:
-            float32 pictures in [0, 1], shape (count, SIDE, SIDE, 3), and float32 of shape
-            (count, SIDE, SIDE, 2): how much of a pixel is garment, and how much it counts.
+            uint8 pictures, shape (count, SIDE, SIDE, 3), and uint8 of shape (count, SIDE, SIDE, 2): how
+            much of a pixel is garment, and how much it counts, 255 for all of it.
         """
-        pictures = np.empty((count, SIDE, SIDE, 3), np.float32)
-        targets = np.empty((count, SIDE, SIDE, 2), np.float32)
-        for row in range(count):
-            kind = self._rng.random()
-            if kind < EMPTY_SHARE:
-                picture, garment = self._ground(), np.zeros((SIDE, SIDE), np.float32)
-                sure = np.ones_like(garment)
-            elif kind < EMPTY_SHARE + LAID_SHARE:
-                picture, garment, sure = self._laid()
-            else:
-                picture, garment, sure = self._varied(
-                    int(self._rng.integers(len(self._photos.rgb)))
-                )
-            pictures[row] = self._relit(picture)
-            targets[row] = np.stack((garment, sure), axis=2)
+        rng = np.random.default_rng([self._seed, number])
+        cv2 = load_opencv()
+        cv2.setNumThreads(1)
+        pictures = np.empty((count, SIDE, SIDE, 3), np.uint8)
+        targets = np.empty((count, SIDE, SIDE, 2), np.uint8)
+        makers = (self._photo, self._laid, self._bare_ground, self._empty, self._held)
+        shares = (PHOTO_SHARE, LAID_SHARE, GROUND_SHARE, EMPTY_SHARE)
+        kinds = np.searchsorted(np.cumsum(shares), rng.random(count), side="right")
+        for row, kind in enumerate(kinds):
+            picture, garment, sure = makers[kind](rng)
+            planes = np.rint(np.clip(np.dstack((garment, sure)), 0, 1) * 255).astype(np.uint8)
+            # As on the device, where a picture is reduced and then squeezed.
+            shrinks = min(planes.shape[:2]) >= SIDE
+            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
+            for made, given in ((pictures, _relit(picture, rng)), (targets, planes)):
+                made[row] = cv2.resize(given, (SIDE, SIDE), interpolation=interpolation)
         return pictures, targets
 
-    def _varied(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A photograph turned, scaled, shifted: levels in [0, 255], garment and sureness in [0, 1]."""
-        cv2, photos = load_opencv(), self._photos
-        matrix = self._placement(np.exp(self._rng.uniform(-0.25, 0.45)))
-        size_wh, mirrored = (SIDE, SIDE), cv2.BORDER_REFLECT_101
-        picture, garment, sure = (
-            cv2.warpAffine(plane[index], matrix, size_wh, borderMode=mirrored).astype(np.float32)
-            for plane in (photos.rgb, photos.garment, photos.sure)
-        )
-        return picture, garment / 255, sure / 255
+    def batches(
+        self, count: int, steps: int, workers: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches 0 to `steps` - 1 in order, made by other processes.
 
-    def _laid(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A cut-out garment on another ground, often with a shadow."""
-        cv2, photos, rng = load_opencv(), self._photos, self._rng
-        index = int(rng.choice(self._cut_outs))
-        matrix = self._placement(np.exp(rng.uniform(-0.45, 0.35)))
-        garment = cv2.warpAffine(photos.garment[index], matrix, (SIDE, SIDE)) / np.float32(255)
-        picture = cv2.warpAffine(photos.rgb[index], matrix, (SIDE, SIDE)).astype(np.float32)
-        ground = self._ground()
+        Args:
+            count: Samples of a batch.
+            steps: How many batches.
+            workers: Processes that make them; 0 for none but this one. The samples are the same.
+        """
+        if not workers:
+            yield from (self.batch(count, number) for number in range(steps))
+            return
+        # A child of a process that runs a framework's threads must not be a fork of it.
+        context = get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _take, (self,)) as pool:
+            numbers = iter(range(steps))
+            waiting = deque(
+                pool.submit(_batch, count, number) for number in islice(numbers, _AHEAD * workers)
+            )
+            while waiting:
+                made = waiting.popleft().result()
+                waiting.extend(pool.submit(_batch, count, number) for number in islice(numbers, 1))
+                yield made
+
+    def _photo(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A photograph turned, scaled and shifted: levels, garment and sureness in [0, 1]."""
+        cv2, photo = load_opencv(), self._photos[rng.integers(len(self._photos))]
+        matrix = _turned(photo.rgb.shape, rng, np.exp(rng.uniform(-0.25, 0.45)))
+        picture, garment, sure = (
+            cv2.warpAffine(plane, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT_101)
+            for plane in (photo.rgb, photo.garment, photo.sure)
+        )
+        return picture.astype(np.float32), garment / np.float32(255), sure / np.float32(255)
+
+    def _laid(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A garment on the ground of another photograph, often with a shadow."""
+        cv2 = load_opencv()
+        ground = self._ground(rng)
+        rgba = _one_of(self._cut_outs, rng)
+        any_way = rng.random() < 0.2
+        placement = Placement(
+            tuple(SIDE * (0.5 + rng.normal(0, 0.07, 2))),
+            SIDE * np.exp(rng.uniform(-0.7, 0.15)),
+            rng.uniform(-180, 180) if any_way else rng.normal(0, 12),
+            np.exp(rng.normal(0, 0.2)),
+            bool(rng.random() < 0.5),
+        )
+        top = held_up.layer(rgba, placement, (SIDE, SIDE))
         if rng.random() < 0.5:
             shift = np.array([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-4, 4)]], np.float32)
-            shadow = cv2.warpAffine(garment, shift, (SIDE, SIDE))
+            shadow = cv2.warpAffine(top[..., 3], shift, (SIDE, SIDE))
             shadow = cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1, 4))
             ground = ground * (1 - rng.uniform(0.1, 0.6) * shadow[..., np.newaxis])
-        share = garment[..., np.newaxis]
-        return share * picture + (1 - share) * ground, garment, np.ones_like(garment)
+        garment = top[..., 3]
+        return held_up.over(top, ground), garment, np.ones_like(garment)
 
-    def _ground(self) -> np.ndarray:
+    def _bare_ground(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A ground without a garment."""
+        nothing = np.zeros((SIDE, SIDE), np.float32)
+        return self._ground(rng), nothing, nothing + 1
+
+    def _held(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A garment held up before a room, a person or a wall."""
+        size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
+        background, skin = self._background(size_wh, rng)
+        width, height = size_wh
+        size = height * np.exp(rng.uniform(*np.log(HELD_SIZES)))
+        reach = 0.13 if rng.random() < 0.75 else 0.28  # some are cut by the frame
+        placement = Placement(
+            tuple(np.array(size_wh) * np.clip(0.5 + rng.normal(0, reach, 2), 0.03, 0.97)),
+            size,
+            rng.normal(0, 12),
+            np.exp(rng.normal(0, 0.1)),
+            bool(rng.random() < 0.5),
+        )
+        rgba = _one_of(self._cut_outs, rng)
+        top = held_up.layer(rgba, placement, size_wh)
+        top[..., :3] *= np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.05, 3)).astype(np.float32)
+        if rng.random() < 0.3:  # light that falls on the garment from one side
+            slope = np.linspace(-1, 1, width, dtype=np.float32) * rng.normal(0, 0.3)
+            top[..., :3] *= np.clip(1 + slope, 0.3, 1.7)[np.newaxis, :, np.newaxis]
+        top[..., :3] = np.minimum(top[..., :3], 255 * top[..., 3:])
+        top = _moved(top, rng)
+        picture = held_up.over(top, background)
+        garment = top[..., 3].copy()
+        if rng.random() < 0.6:
+            for hand in self._hands(garment, size, skin, rng):
+                picture, garment = held_up.over(hand, picture), garment * (1 - hand[..., 3])
+        return picture, garment, np.ones_like(garment)
+
+    def _empty(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A scene in which nothing is held up, sometimes with an empty hand."""
+        size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
+        picture, skin = self._background(size_wh, rng)
+        nothing = np.zeros(picture.shape[:2], np.float32)
+        if rng.random() < 0.35:
+            somewhere = np.zeros_like(nothing)
+            x, y = rng.uniform(0.15, 0.85, 2) * size_wh
+            somewhere[int(y), int(x)] = 1
+            for hand in self._hands(somewhere, size_wh[1] * rng.uniform(0.3, 0.9), skin, rng):
+                picture = held_up.over(hand, picture)
+        return picture, nothing, nothing + 1
+
+    def _background(
+        self, size_wh: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What stands behind a garment, float32 (H, W, 3), and the colour of the skin if it was drawn."""
+        kind, skin = rng.random(), None
+        if kind < 0.24 and self._people:
+            background = held_up.crop(_one_of(self._people, rng), size_wh, rng, 1.6)
+        elif kind < 0.75 and self._rooms:
+            background = held_up.crop(_one_of(self._rooms, rng), size_wh, rng)
+        elif kind < 0.85:
+            cv2 = load_opencv()
+            background = cv2.resize(self._ground(rng), size_wh, interpolation=cv2.INTER_LINEAR)
+        else:
+            background = held_up.texture(size_wh, rng)
+        if rng.random() < 0.25:
+            background = background[..., rng.permutation(3)]
+        background = background * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+        for _ in range(rng.integers(1, 4) if rng.random() < 0.35 else 0):
+            background = self._with_thing(background, rng)
+        if kind >= 0.24 and rng.random() < 0.2:
+            worn = _one_of(self._cut_outs, rng)
+            drawn, skin = held_up.person(worn, size_wh, rng)
+            background = held_up.over(drawn, background)
+        return np.clip(background, 0, 255).astype(np.float32), skin
+
+    @staticmethod
+    def _with_thing(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A box, a ball or another thing of simple shape in the scene."""
+        cv2 = load_opencv()
+        height, width = background.shape[:2]
+        mask = np.zeros((height, width), np.uint8)
+        centre = rng.uniform(0, 1, 2) * (width, height)
+        radii = rng.uniform(0.04, 0.3, 2) * height
+        if rng.random() < 0.35:
+            axes = [max(1, int(radius)) for radius in radii]
+            cv2.ellipse(mask, [int(v) for v in centre], axes, rng.uniform(0, 180), 0, 360, 255, -1)
+        else:
+            corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) + rng.normal(0, 0.1, (4, 2))
+            angle = rng.normal(0, 0.3)
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            cv2.fillPoly(mask, [np.int32((corners * radii) @ turn + centre)], 255)
+        alpha = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., np.newaxis] / np.float32(255)
+        return held_up.texture((width, height), rng) * alpha + background * (1 - alpha)
+
+    @staticmethod
+    def _hands(
+        garment: np.ndarray, size: float, skin: np.ndarray | None, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """Hands that hold a garment, mostly at its upper edge, as layers."""
+        height, width = garment.shape
+        ys, xs = np.nonzero(garment > 0.5)
+        if not len(ys):
+            return
+        sleeve = rng.uniform(10, 245, 3) if rng.random() < 0.45 else None
+        upper = np.flatnonzero(ys <= np.quantile(ys, 0.25))
+        for _ in range(rng.integers(1, 3)):
+            chosen = rng.choice(upper) if rng.random() < 0.7 else rng.integers(len(ys))
+            hand = (float(xs[chosen]), float(ys[chosen]))
+            side = rng.random()
+            if side < 0.55:
+                elbow = (hand[0] + rng.normal(0, 0.35) * height, 1.1 * height)
+            elif side < 0.9:
+                elbow = (rng.choice([-0.1, 1.1]) * width, rng.uniform(0.2, 1.1) * height)
+            else:
+                elbow = (hand[0] + rng.normal(0, 0.2) * height, -0.1 * height)
+            thickness = max(2.0, rng.uniform(0.05, 0.13) * min(height, size + 0.2 * height))
+            yield held_up.hand_layer(
+                (width, height), hand, elbow, thickness, rng, skin=skin, sleeve=sleeve
+            )
+
+    def _ground(self, rng: np.random.Generator) -> np.ndarray:
         """A piece of some photograph's ground, or of a garment's cloth, enlarged and mirrored."""
-        cv2, photos, rng = load_opencv(), self._photos, self._rng
+        cv2 = load_opencv()
         cloth = rng.random() < 0.2
-        piece = None
-        while piece is None:
-            index = int(rng.choice(self._cut_outs))
-            height, width = rng.integers(16, 72, 2)
-            y, x = (int(rng.integers(STORED_SIDE - side + 1)) for side in (height, width))
-            inside = photos.garment[index, y : y + height, x : x + width] > 127
-            disputed = photos.sure[index, y : y + height, x : x + width] < 128
-            if not disputed.any() and (inside.all() if cloth else not inside.any()):
-                piece = photos.rgb[index, y : y + height, x : x + width]
-        matrix = self._placement(np.exp(rng.uniform(0, 0.7)), piece.shape)
+        largest = 0.65  # of the photograph's sides; less after each piece that is not free
+        while True:
+            photo = self._photos[rng.integers(len(self._photos))]
+            height, width = (
+                int(rng.integers(14, max(15, largest * side))) for side in photo.garment.shape
+            )
+            y = int(rng.integers(photo.garment.shape[0] - height + 1))
+            x = int(rng.integers(photo.garment.shape[1] - width + 1))
+            place = np.s_[y : y + height, x : x + width]
+            inside = photo.garment[place] > 127
+            if (inside.all() if cloth else not inside.any()) and photo.sure[place].all():
+                break
+            largest = max(0.15, 0.97 * largest)
+        piece = photo.rgb[place]
+        matrix = _turned(piece.shape, rng, np.exp(rng.uniform(0, 0.7)), covers=False)
         return cv2.warpAffine(
             piece, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT_101
         ).astype(np.float32)
 
-    def _placement(self, scale: float, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """How a picture is turned, mirrored, stretched and shifted: float32, shape (2, 3)."""
-        rng = self._rng
-        any_way = rng.random() < 0.15
-        angle = rng.uniform(-np.pi, np.pi) if any_way else rng.normal(0, 0.2)
-        stretch = np.exp(rng.normal(0, 0.1, 2)) * scale
-        if shape is None:
-            shape = (STORED_SIDE, STORED_SIDE)
-            stretch *= SIDE / STORED_SIDE
-        mirror = 1 if rng.random() < 0.5 else -1
-        cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag(stretch * (mirror, 1))
-        centre = np.array(shape[1::-1]) / 2
-        shift = SIDE * (0.5 + rng.normal(0, 0.07, 2)) - turn @ centre
-        return np.column_stack((turn, shift)).astype(np.float32)
 
-    def _relit(self, picture: np.ndarray) -> np.ndarray:
-        """Other light, colours, sharpness and noise; float32 in [0, 1]."""
-        cv2, rng = load_opencv(), self._rng
-        if rng.random() < 0.15:
-            picture = picture[..., rng.permutation(3)]
-        picture = np.clip(picture, 0, 255) / np.float32(255)
-        if rng.random() < 0.2:
-            picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.2))
-        if rng.random() < 0.4:  # light from one side
-            across = np.linspace(-1, 1, SIDE, dtype=np.float32) * rng.normal(0, 0.2, (2, 1))
-            picture = picture * (1 + across[0][:, np.newaxis] + across[1])[..., np.newaxis]
-        gains = np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.07, 3))
-        picture = np.clip(picture * gains, 0, 1) ** np.exp(rng.normal(0, 0.2))
-        picture = picture + rng.normal(0, rng.exponential(0.01), picture.shape)
-        return np.rint(np.clip(picture, 0, 1) * 255) / 255
+def replayed(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], repeats: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each batch, and after it `repeats` - 1 earlier ones, mirrored half of the time.
+
+    Making samples takes longer than learning from them where there is a GPU.
+
+    Args:
+        batches: What `Samples.batches` yields.
+        repeats: How often each batch is learnt from on average.
+        seed: Of which batches are taken again.
+    """
+    rng = np.random.default_rng(seed)
+    earlier: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=REMEMBERED)
+    for made in batches:
+        earlier.append(made)
+        yield made
+        for _ in range(repeats - 1):
+            pictures, targets = earlier[rng.integers(len(earlier))]
+            step = -1 if rng.random() < 0.5 else 1
+            yield pictures[:, :, ::step], targets[:, :, ::step]
 
 
-def _grabcut(rgb: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+_samples: Samples  # of a worker process
+
+
+def _take(samples: Samples) -> None:
+    global _samples
+    _samples = samples
+
+
+def _batch(count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    return _samples.batch(count, number)
+
+
+def _one_of(pictures: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    return pictures[rng.integers(len(pictures))]
+
+
+def _turned(
+    shape: tuple[int, ...], rng: np.random.Generator, scale: float, *, covers: bool = True
+) -> np.ndarray:
+    """How a picture is squeezed to the square, turned, mirrored, stretched and shifted.
+
+    Args:
+        shape: Of the picture.
+        rng: Of everything random.
+        scale: By which it is enlarged.
+        covers: Whether a picture of this shape fills the square at scale 1; its pixels stay as they are
+            otherwise.
+
+    Returns:
+        float32, shape (2, 3), for `cv2.warpAffine`.
+    """
+    any_way = rng.random() < 0.15
+    angle = rng.uniform(-np.pi, np.pi) if any_way else rng.normal(0, 0.2)
+    stretch = np.exp(rng.normal(0, 0.1, 2)) * scale
+    size_wh = np.array(shape[1::-1])
+    fit = SIDE / size_wh if covers else np.ones(2)
+    mirror = 1 if rng.random() < 0.5 else -1
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag(stretch * (mirror, 1) * fit)
+    shift = SIDE * (0.5 + rng.normal(0, 0.07, 2)) - turn @ (size_wh / 2)
+    return np.column_stack((turn, shift)).astype(np.float32)
+
+
+def _moved(top: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A layer blurred by its motion, 40% of the time."""
+    if rng.random() > 0.4:
+        return top
+    length = int(rng.integers(2, 6))
+    size_wh = (length, 1) if rng.random() < 0.6 else (1, length)
+    blurred: np.ndarray = load_opencv().blur(top, size_wh)
+    return blurred
+
+
+def _relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Other light, colours, sharpness, noise and compression: uint8, shape (H, W, 3)."""
     cv2 = load_opencv()
-    cv2.setRNGSeed(_SEED)
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(rgb, trimap, None, background, foreground, 3, cv2.GC_INIT_WITH_MASK)
-    return cleaned((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD))
+    height, width = picture.shape[:2]
+    if rng.random() < 0.15:
+        picture = picture[..., rng.permutation(3)]
+    picture = np.ascontiguousarray(picture, np.float32)
+    if rng.random() < 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.2))
+    if rng.random() < 0.4:  # light from one side
+        along_y, along_x = (
+            np.linspace(-1, 1, side, dtype=np.float32) * np.float32(rng.normal(0, 0.2))
+            for side in (height, width)
+        )
+        picture = picture * (1 + along_y[:, np.newaxis] + along_x)[..., np.newaxis]
+    gains = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.07, 3))
+    levels = np.arange(256)[:, np.newaxis] / 255
+    curve = np.clip(levels * gains, 0, 1) ** np.exp(rng.normal(0, 0.2)) * 255
+    picture = cv2.LUT(
+        np.clip(picture, 0, 255).astype(np.uint8), curve.astype(np.float32)[np.newaxis]
+    )
+    deviation = 255 * rng.exponential(0.012)
+    y, x = rng.integers(0, _NOISE_SIDE - 130, 2)
+    noise = _noise()[y : y + height, x : x + width] * np.float32(deviation)
+    relit = np.rint(np.clip(picture + noise, 0, 255)).astype(np.uint8)
+    if rng.random() < 0.3:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
+        content = cv2.imencode(".jpg", relit, quality)[1]
+        relit = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return relit
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union; 0 where both are empty."""
-    union: Any = (a | b).sum()
-    return float((a & b).sum() / union) if union else 0.0
+@cache
+def _noise() -> np.ndarray:
+    """Noise from which pieces are taken, since drawing it anew takes a third of a sample's time."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)

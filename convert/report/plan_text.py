@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from garmentlite.convert.verify.planning import PROBABILITIES, Plan
-from garmentlite.convert.verify.statistics import points
 from garmentlite.edge.text_table import text_table
 
 
@@ -26,7 +25,7 @@ def to_text(plans: Sequence[Plan]) -> str:
     head = ("images changed", *(f"shown in {p:.0%} of cases" for p in PROBABILITIES))
     return "\n".join(
         [
-            f"Images of a class that show a margin of {points(first.margin)} points at alpha "
+            f"Images of a class that show a margin of {100 * first.margin:g} points at alpha "
             f"{first.alpha:g}, if as many images are gained as lost:",
             text_table(head, rows),
             f"The table is for one class. Ten such classes are all shown in {likely:.0%} to the power of "

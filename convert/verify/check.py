@@ -205,14 +205,14 @@ def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityRepo
 
     Args:
         request: What to compare.
-        say: Called with a sentence for each warning, and for each photograph that cannot be read.
+        say: Called with a sentence for each photograph that cannot be read.
         on_progress: Called with (stage, done, total).
 
     Returns:
         The report, and the images it was made on, uint8, shape (N, H, W).
     """
-    reference = open_model(request.reference, request.labels, say)
-    candidate = open_model(request.candidate, request.labels, say)
+    reference = Classifier(request.reference, labels=request.labels)
+    candidate = Classifier(request.candidate, labels=request.labels)
     found = load_images(request.images, reference.labels, say=say, on_progress=on_progress)
     report = verify(
         reference,
@@ -228,14 +228,6 @@ def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityRepo
         on_progress=on_progress,
     )
     return report, found.images_u8
-
-
-def open_model(path: Path, labels: Sequence[str] | None, say: Say) -> Classifier:
-    """Opens a model file and says its warnings."""
-    classifier = Classifier(path, labels=labels)
-    for warning in classifier.warnings:
-        say(f"Warning: {warning}")
-    return classifier
 
 
 def load_images(
@@ -310,7 +302,7 @@ def _corrupted(
 
 
 def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance) -> tuple[str, ...]:
-    notes = [*reference.warnings, *candidate.warnings]
+    notes = []
     if provenance.reference.sha256 == provenance.candidate.sha256:
         notes.append(
             "Both files are identical, byte for byte, so this check says nothing about a conversion."

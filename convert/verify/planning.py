@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ PROBABILITIES = (0.8, 0.9)  # usual powers of a study
 CHANGED = (0.0, 0.005, 0.01, 0.02)  # shares of changed images that are planned for by default
 
 _DEVIATIONS = 9  # counts further from their mean occur once in 10^17 cases and are left out
-_MOST_IMAGES = 1_000_000  # of a class; nobody has more, and the sums would take minutes
+_MOST_IMAGES = 1_000_000  # of a class; nobody has more
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def chance_of_shown(
     Args:
         support: Images of the class.
         share_lost: Probability that an image is recognised by the reference alone.
-        share_gained: Probability that it is recognised by the candidate alone.
+        share_gained: Probability that it is recognised by the candidate alone; the two add up to less than 1.
         margin: Largest loss that is accepted.
         alpha: One-sided error rate.
 
@@ -127,23 +128,43 @@ def chance_of_shown(
     """
     gained = _counts_around(support, share_gained)
     most = most_lost(gained, support, margin=margin, alpha=alpha)
-    lost = _counts_around(support, share_lost)
-    lost = lost[lost <= most.max()]
-    rows, columns = gained[:, np.newaxis], lost[np.newaxis]
-    shown = columns <= most[:, np.newaxis]
-    neither = support - rows - columns
-    possible = shown & (neither >= 0)
-    log_factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, support + 1)))))
-    with np.errstate(divide="ignore"):  # the logarithm of a share of 0
-        log_shares = np.log([share_gained, share_lost, 1 - share_gained - share_lost])
-    log_probability = log_factorials[support]
-    for counts, log_share in zip((rows, columns, np.maximum(neither, 0)), log_shares, strict=True):
-        # A count of 0 at a share of 0 has probability 1, although 0 * -inf is NaN.
-        logarithms = np.where(counts > 0, counts, 1) * log_share
-        log_probability = (
-            log_probability - log_factorials[counts] + np.where(counts > 0, logarithms, 0.0)
-        )
-    return min(1.0, float(np.exp(log_probability[possible]).sum()))
+    others, share = support - gained, share_lost / (1 - share_gained)
+    lost = _counts_around(int(others[0]), share)
+    # The chance that the lost images are few enough is summed for the first number of gained images alone.
+    # The next number leaves one other image fewer. If X(n) counts the lost of n other images, then
+    # P(X(n - 1) <= k) = P(X(n) <= k) + share * P(X(n - 1) = k). After that, k changes to the next `most`.
+    first = _binomial(lost[lost <= most[0]], others[0], share).sum()
+    change = share * _binomial(most[:-1], others[1:], share)
+    steps = np.diff(most)
+    for step in range(1, steps.max(initial=0) + 1):
+        change += (steps >= step) * _binomial(most[:-1] + step, others[1:], share)
+    for step in range(steps.min(initial=0) + 1, 1):
+        change -= (steps < step) * _binomial(most[:-1] + step, others[1:], share)
+    few_enough = first + np.concatenate(([0.0], np.cumsum(change)))
+    return float(np.clip(_binomial(gained, support, share_gained) @ few_enough, 0.0, 1.0))
+
+
+def _binomial(count: np.ndarray, trials: Any, share: float) -> np.ndarray:
+    """The binomial probability of each count, 0 where a count is below 0 or above its number of trials."""
+    is_possible = (count >= 0) & (count <= trials)
+    count = np.where(is_possible, count, 0)
+    if share == 0:
+        return np.asarray(is_possible & (count == 0), float)
+    logarithms = _log_factorials(2 ** int(np.max(trials)).bit_length())
+    log_probability = (
+        logarithms[trials]
+        - logarithms[count]
+        - logarithms[trials - count]
+        + count * math.log(share)
+        + (trials - count) * math.log1p(-share)
+    )
+    return np.where(is_possible, np.exp(log_probability), 0.0)
+
+
+@lru_cache(maxsize=2)
+def _log_factorials(stop: int) -> np.ndarray:
+    """The logarithms of the factorials of 0 to `stop` - 1."""
+    return np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, stop)))))
 
 
 def most_lost(gained: np.ndarray, support: int, *, margin: float, alpha: float) -> np.ndarray:

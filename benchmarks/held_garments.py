@@ -1,0 +1,276 @@
+"""How a garment held up before a camera is answered: on a plain wall, in rooms, before a person.
+
+    python benchmarks/held_garments.py --photos DIR --scenes DIR [--segmenter FILE.tflite] [--sheet FILE.png]
+
+DIR of the photographs holds images.csv (columns image, seen_label, seen_also, seen_flags) and, in
+DIR/images, the files that benchmarks/outlines.json names. DIR of the scenes holds index.csv (columns file,
+note), pictures of rooms and clips of people. Clips are composed of garments and scenes that train no
+segmenter (benchmarks/held_clips.py) and go through the loop of 'cli webcam'.
+
+Prints tables in Markdown and a line of JSON, by scene and size and by class: the share of frames with a
+garment in view whose steady answer is right; the same of single frames; the same of the steady answer where
+the loop gets the true mask; the number of clips that are never right; the median overlap (intersection over
+union) of the mask with the true one; the share of frames of the empty scene that are named as a garment. The
+sheet shows the last frame of every clip with the mask that was found.
+
+The shipped classifier was trained on these photographs. The share with the true mask is therefore too high
+for new garments; the loss against it that a segmenter causes is not affected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from held_clips import (
+    KINDS,
+    SIZES,
+    Clip,
+    ClipFrame,
+    clips_of,
+    frames_of,
+    read_garments,
+    read_kept_out,
+)
+
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.pictures import Picture
+from garmentlite.edge.recognition import Recognition
+from garmentlite.edge.recognizer import Recognizer
+from garmentlite.edge.segmenters.masks import reduced
+from garmentlite.edge.segmenters.network import NetworkSegmenter
+from garmentlite.edge.sources.interface import Frame
+from garmentlite.edge.stream import GarmentStream
+from garmentlite.train.scenes import Scene
+
+CELL = 160  # pixels of a cell of the sheet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one clip.
+
+    Attributes:
+        kind: Of the scene.
+        size: Of the garment, in shares of the frame's height.
+        label: Of the garment.
+        steady: bool for each frame with the garment: whether the steady answer is right.
+        single: The same of the frame alone, without the frames before it.
+        true_mask: The same of the steady answer where the loop gets the true mask.
+        overlaps: Intersection over union of each of these frames.
+        empty_named: bool for each frame of the empty scene: whether it is named as a garment.
+        picture: uint8, shape (h, w, 3): the last frame in red, green, blue with the mask that was found.
+    """
+
+    kind: str
+    size: float
+    label: str
+    steady: list[bool]
+    single: list[bool]
+    true_mask: list[bool]
+    overlaps: list[float]
+    empty_named: list[bool]
+    picture: np.ndarray
+
+
+class ClipSource:
+    """The frames of a clip as a source of the app's loop."""
+
+    is_live = False
+
+    def __init__(self, frames: Sequence[ClipFrame]) -> None:
+        self._frames = frames
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (Frame(frame.bgr, frame.seconds) for frame in self._frames)
+
+
+class TrueMasks:
+    """A segmenter that gives the true masks of a clip, one frame after the other."""
+
+    name = "true mask"
+    version = 1
+
+    def __init__(self, frames: Sequence[ClipFrame]) -> None:
+        self._frames = iter(frames)
+
+    def segment(self, rgb: np.ndarray) -> np.ndarray:
+        """The mask of the next frame."""
+        mask = next(self._frames).mask
+        return np.zeros(rgb.shape[:2], bool) if mask is None else mask
+
+
+def answers_of_loop(frames: Sequence[ClipFrame], recognizer: Recognizer) -> list[Recognition]:
+    """What 'cli webcam --headless' answers to every frame; all here that depends on the app's loop."""
+    with GarmentStream(ClipSource(frames), recognizer) as stream:
+        return [sighting.recognition for sighting in stream]
+
+
+def outcome_of(clip: Clip, frames: Sequence[ClipFrame], recognizer: Recognizer) -> Outcome:
+    """Puts a clip through the loop, with the segmenter and with the true masks."""
+    accepted = clip.garment.accepted
+    answers = answers_of_loop(frames, recognizer)
+    ideal = answers_of_loop(frames, Recognizer(recognizer.classifier, TrueMasks(frames)))
+    outcome = Outcome(
+        clip.kind,
+        clip.size,
+        clip.garment.label,
+        [],
+        [],
+        [],
+        [],
+        [],
+        _pictured(frames[-1], answers[-1]),
+    )
+    for frame, answer, best in zip(frames, answers, ideal, strict=True):
+        if frame.mask is None:
+            outcome.empty_named.append(answer.label in FASHION_MNIST_LABELS)
+            continue
+        alone = recognizer.recognize(Picture.from_bgr(frame.bgr))
+        mask = answer.mask
+        outcome.steady.append(answer.label in accepted)
+        outcome.single.append(alone.label in accepted)
+        outcome.true_mask.append(best.label in accepted)
+        union = np.count_nonzero(mask | frame.mask)
+        outcome.overlaps.append(np.count_nonzero(mask & frame.mask) / max(1, union))
+    return outcome
+
+
+def _pictured(frame: ClipFrame, answer: Recognition) -> np.ndarray:
+    rgb = frame.bgr[..., ::-1]
+    mask = answer.mask
+    shown = np.where(mask[..., np.newaxis], rgb, rgb // 3)
+    small = np.ascontiguousarray(reduced(np.ascontiguousarray(shown), CELL))
+    cv2.putText(
+        small, answer.label, (3, small.shape[0] - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0)
+    )
+    return small
+
+
+def _outcomes_of(
+    garment_number: int, photos: Path, scenes_folder: Path, segmenter_file: Path | None, a_class: int,
+    sizes: tuple[float, ...],
+) -> list[Outcome]:  # fmt: skip
+    """The outcomes of one garment's clips; run in a process of its own."""
+    cv2.setNumThreads(1)
+    garment = read_garments(photos, a_class)[garment_number]
+    scenes = _scenes(scenes_folder)
+    recognizer = Recognizer(segmenter=NetworkSegmenter(segmenter_file))
+    return [
+        outcome_of(clip, list(frames_of(clip, scenes)), recognizer)
+        for clip in clips_of(garment, sizes)
+    ]
+
+
+_read: dict[Path, dict[str, list[Scene]]] = {}
+
+
+def _scenes(folder: Path) -> dict[str, list[Scene]]:
+    """The scenes, read once in a process."""
+    if folder not in _read:
+        _read[folder] = read_kept_out(folder)
+    return _read[folder]
+
+
+def print_tables(outcomes: Sequence[Outcome]) -> list[dict]:
+    """The tables by scene and size, and by class."""
+    groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        groups[outcome.kind, f"{outcome.size:g}"].append(outcome)
+        groups[outcome.kind, "all"].append(outcome)
+        if outcome.kind != KINDS[0]:
+            groups["real scenes", f"{outcome.size:g}"].append(outcome)
+            groups["real scenes", "all"].append(outcome)
+    print(
+        "| scene | size | clips | steady | single | true mask | never right | median IoU | empty named |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    results = [_printed(kind, size, group) for (kind, size), group in sorted(groups.items())]
+    print(
+        "\n| class | | clips | steady | single | true mask | never right | median IoU | empty named |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for label in FASHION_MNIST_LABELS:
+        group = [one for one in outcomes if one.label == label and one.kind != KINDS[0]]
+        if group:
+            results.append(_printed(label, "real scenes", group))
+    return results
+
+
+def _printed(name: str, part: str, group: Sequence[Outcome]) -> dict:
+    """One row of a table, printed, and as JSON."""
+
+    def share(field: str) -> float | None:
+        values = [value for outcome in group for value in getattr(outcome, field)]
+        return float(np.mean(values)) if values else None
+
+    result = {
+        "name": name, "part": part, "clips": len(group), "steady": share("steady"), "single": share("single"),
+        "true_mask": share("true_mask"), "never_right": sum(not any(one.steady) for one in group),
+        "median_iou": float(np.median([iou for one in group for iou in one.overlaps])),
+        "empty_named": share("empty_named"),
+    }  # fmt: skip
+    cells = (
+        f"{v:.2f}" if isinstance(v, float) else "-" if v is None else str(v)
+        for v in result.values()
+    )
+    print(f"| {' | '.join(cells)} |")
+    return result
+
+
+def write_sheet(path: Path, outcomes: Sequence[Outcome], columns: int = 12) -> None:
+    """A frame of every clip, a garment's clips side by side."""
+    cells = [outcome.picture for outcome in outcomes]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
+    rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--segmenter", type=Path, help="a .tflite file in place of the shipped one")
+    parser.add_argument("--sheet", type=Path, help="a .png file for the contact sheet")
+    parser.add_argument("--garments", type=int, default=4, help="garments of a class at most")
+    parser.add_argument("--sizes", type=float, nargs="+", default=list(SIZES))
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    count = len(read_garments(arguments.photos, arguments.garments))
+    measure = partial(
+        _outcomes_of, photos=arguments.photos, scenes_folder=arguments.scenes,
+        segmenter_file=arguments.segmenter, a_class=arguments.garments, sizes=tuple(arguments.sizes),
+    )  # fmt: skip
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        outcomes = [outcome for made in pool.map(measure, range(count)) for outcome in made]
+    print(f"{count} garments, {len(outcomes)} clips.\n")
+    results = print_tables(outcomes)
+    if arguments.sheet:
+        write_sheet(arguments.sheet, outcomes)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

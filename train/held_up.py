@@ -1,0 +1,241 @@
+"""A garment held up before a scene, composed of a cut-out and a background: its place, light and hands.
+
+Used for the pictures that train the segmenter and for the clips of `benchmarks/held_garments.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from garmentlite.edge.opencv import load_opencv
+
+# Typical colours of skin under white light, red, green, blue.
+_SKIN_RGB = np.array([
+    (240, 200, 180), (225, 180, 150), (200, 150, 120), (160, 110, 80), (110, 75, 55), (80, 55, 45)
+])  # fmt: skip
+_SOFT_EDGE = (
+    0.007  # of the picture's height: standard deviation by which the edge of a hand is softened
+)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a garment is held, in pixels of the picture.
+
+    Attributes:
+        centre: x and y of the middle of the garment's box.
+        size: Pixels of the longer side of the garment's box.
+        angle: Degrees, counter-clockwise.
+        stretch: Width over height, 1 as it was photographed.
+        is_mirrored: Whether left and right are exchanged.
+    """
+
+    centre: tuple[float, float]
+    size: float
+    angle: float = 0.0
+    stretch: float = 1.0
+    is_mirrored: bool = False
+
+
+def layer(rgba: np.ndarray, placement: Placement, size_wh: tuple[int, int]) -> np.ndarray:
+    """A garment in its place, on a transparent ground.
+
+    Args:
+        rgba: uint8, shape (h, w, 4); see `cut_outs.cut_out`.
+        placement: Where it is held.
+        size_wh: Width and height of the picture in pixels.
+
+    Returns:
+        float32, shape (H, W, 4): colours in [0, 255] multiplied by the alpha in [0, 1], which is last.
+    """
+    cv2 = load_opencv()
+    if placement.is_mirrored:
+        rgba = np.ascontiguousarray(rgba[:, ::-1])
+    scale = placement.size / max(rgba.shape[:2])
+    if scale < 1:  # averaged first, since a warp takes single pixels
+        shrunk_wh = [max(1, round(side * scale)) for side in rgba.shape[1::-1]]
+        rgba = cv2.resize(rgba, shrunk_wh, interpolation=cv2.INTER_AREA)
+        scale = 1.0
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    premultiplied = np.dstack((rgba[..., :3] * alpha, alpha)).astype(np.float32)
+    height, width = rgba.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), placement.angle, scale)
+    matrix[:, 0] *= placement.stretch
+    middle = matrix[:, :2] @ (width / 2, height / 2)
+    matrix[:, 2] = np.subtract(placement.centre, middle)
+    made: np.ndarray = cv2.warpAffine(premultiplied, matrix, size_wh, flags=cv2.INTER_LINEAR)
+    return made
+
+
+def over(top: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """A layer laid on a picture: float32, shape (H, W, 3).
+
+    Args:
+        top: float32, shape (H, W, 4); see `layer`.
+        background: Shape (H, W, 3), levels in [0, 255].
+    """
+    return top[..., :3] + background * (1 - top[..., 3:])
+
+
+def crop(
+    rgb: np.ndarray, size_wh: tuple[int, int], rng: np.random.Generator, largest_zoom: float = 2.0
+) -> np.ndarray:
+    """A random part of a scene at the size of the picture, in its proportions, mirrored half of the time.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        size_wh: Width and height of the picture in pixels.
+        rng: Of the place and size.
+        largest_zoom: How much smaller than the scene the part is at most.
+
+    Returns:
+        float32, shape (H, W, 3), levels in [0, 255].
+    """
+    cv2 = load_opencv()
+    aspect = size_wh[0] / size_wh[1]
+    height, width = rgb.shape[:2]
+    part_h = min(height, width / aspect) / rng.uniform(1, largest_zoom)
+    part_hw = max(1, int(part_h)), max(1, int(part_h * aspect))
+    y, x = (
+        int(rng.integers(side - part + 1)) for side, part in zip(rgb.shape, part_hw, strict=False)
+    )
+    part = rgb[y : y + part_hw[0], x : x + part_hw[1]]
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    shrinks = part_hw[0] > size_wh[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(part), size_wh, interpolation=interpolation).astype(
+        np.float32
+    )
+
+
+def texture(size_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A wall, wallpaper or a pattern of patches: float32, shape (H, W, 3), levels in [0, 255]."""
+    cv2 = load_opencv()
+    width, height = size_wh
+    if rng.random() < 0.5:
+        patches = rng.integers(0, 256, (*rng.integers(2, 12, 2), 3)).astype(np.uint8)
+    else:
+        patches = np.full((2, 2, 3), rng.integers(40, 240, 3), np.uint8)
+    smooth = rng.random() < 0.6
+    interpolation = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
+    wall = cv2.resize(patches, size_wh, interpolation=interpolation).astype(np.float32)
+    grain = rng.normal(0, 25, (height, width)).astype(np.float32)
+    grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 3))[..., np.newaxis]
+    return np.clip(wall * rng.uniform(0.3, 1) + rng.uniform(0, 120) + grain, 0, 255)
+
+
+def hand_layer(
+    size_wh: tuple[int, int],
+    hand: tuple[float, float],
+    elbow: tuple[float, float],
+    thickness: float,
+    rng: np.random.Generator,
+    *,
+    skin: np.ndarray | None = None,
+    sleeve: np.ndarray | None = None,
+) -> np.ndarray:
+    """A drawn hand and the arm that leads to it.
+
+    Args:
+        size_wh: Width and height of the picture in pixels.
+        hand: x and y of the palm in pixels.
+        elbow: x and y where the arm leaves, often outside the picture.
+        thickness: Of the arm in pixels.
+        rng: Of fingers and shading.
+        skin: Its colour, float, shape (3,); a random one otherwise.
+        sleeve: Colour of a sleeve that covers the arm up to the wrist; bare without one.
+
+    Returns:
+        float32, shape (H, W, 4), as `layer` returns it.
+    """
+    cv2 = load_opencv()
+    width, height = size_wh
+    skin = skin_colour(rng) if skin is None else skin
+    palm = np.array(hand)
+    away = palm - elbow
+    length = float(np.hypot(*away)) + 1e-6
+    along = away / length
+    arm, fist = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    wrist = palm - along * 0.9 * thickness
+
+    def line(mask: np.ndarray, start: np.ndarray, end: np.ndarray, wide: float) -> None:
+        points = [tuple(int(v) for v in np.clip(p, -4000, 4000)) for p in (start, end)]
+        cv2.line(mask, *points, 255, max(1, round(wide)))
+
+    line(arm, np.array(elbow), wrist, thickness)
+    line(fist, wrist, palm, 0.9 * thickness)
+    cv2.circle(fist, [int(v) for v in palm], max(1, round(0.6 * thickness)), 255, -1)
+    for turn in np.linspace(-0.7, 0.7, 4) + rng.normal(0, 0.15, 4):  # fingers, spread or bent
+        cosine, sine = np.cos(turn), np.sin(turn)
+        towards = np.array([[cosine, -sine], [sine, cosine]]) @ along
+        line(fist, palm, palm + towards * thickness * rng.uniform(0.5, 1.5), 0.3 * thickness)
+    alpha = cv2.GaussianBlur(np.maximum(arm, fist), (0, 0), _SOFT_EDGE * height) / np.float32(255)
+    colours = np.array([skin if sleeve is None else sleeve, skin], np.float32)
+    colour = colours[(fist > 0).view(np.uint8)]
+    # The arm is round: darker towards one side.
+    y, x = np.arange(height, dtype=np.float32)[:, np.newaxis], np.arange(width, dtype=np.float32)
+    across = ((x - palm[0]) * -along[1] + (y - palm[1]) * along[0]) / max(thickness, 1)
+    shade = 1 + np.clip(across, -1, 1) * np.float32(rng.uniform(-0.25, 0.25))
+    colour = np.clip(colour * shade[..., np.newaxis], 0, 255)
+    return np.dstack((colour * alpha[..., np.newaxis], alpha)).astype(np.float32)
+
+
+def skin_colour(rng: np.random.Generator) -> np.ndarray:
+    """A colour of skin in some light: float64, shape (3,)."""
+    colour: np.ndarray = (
+        rng.choice(_SKIN_RGB) * rng.uniform(0.6, 1.1) * np.exp(rng.normal(0, 0.04, 3))
+    )
+    return np.clip(colour, 0, 255)
+
+
+def person(
+    worn: np.ndarray, size_wh: tuple[int, int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Somebody drawn with head, hair and neck, who wears a garment that was cut out.
+
+    Args:
+        worn: uint8, shape (h, w, 4): a garment for the upper body.
+        size_wh: Width and height of the picture in pixels.
+        rng: Of place, size and colours.
+
+    Returns:
+        float32, shape (H, W, 4), as `layer` returns it, and the colour of the skin.
+    """
+    cv2 = load_opencv()
+    width, height = size_wh
+    skin = skin_colour(rng)
+    hair = np.clip(rng.uniform(10, 170) * np.exp(rng.normal(0, 0.25, 3)), 0, 255)
+    torso = rng.uniform(0.5, 1.1) * height
+    x = width * (0.5 + rng.normal(0, 0.15))
+    top = height * rng.uniform(0.15, 0.45)
+    placement = Placement((x, top + torso / 2), torso, rng.normal(0, 3), rng.uniform(0.8, 1.1))
+    clothes = layer(worn, placement, size_wh)
+    head_h, head_w = torso * rng.uniform(0.26, 0.36), torso * rng.uniform(0.19, 0.26)
+    chin = top + 0.04 * torso
+    head = np.zeros((height, width, 4), np.float32)
+
+    def ellipse(centre: tuple[float, float], axes: tuple[float, float], colour: np.ndarray) -> None:
+        mask = np.zeros((height, width), np.uint8)
+        whole = [int(v) for v in centre], [max(1, int(v)) for v in axes]
+        cv2.ellipse(mask, *whole, 0, 0, 360, 255, -1)
+        alpha = cv2.GaussianBlur(mask, (0, 0), _SOFT_EDGE * height) / np.float32(255)
+        alpha = alpha[..., np.newaxis]
+        head[...] = np.dstack((alpha * colour.astype(np.float32), alpha)) + head * (1 - alpha)
+
+    middle = chin - 0.5 * head_h
+    long_hair = rng.random() < 0.4
+    hair_reach = 0.95 if long_hair else 0.6
+    ellipse(
+        (x, middle + (0.2 if long_hair else -0.06) * head_h),
+        (0.62 * head_w, hair_reach * head_h),
+        hair,
+    )
+    ellipse((x, chin + 0.02 * torso), (0.28 * head_w, 0.3 * head_h), skin * 0.85)
+    ellipse((x, middle), (0.5 * head_w, 0.5 * head_h), skin)
+    if rng.random() < 0.6:
+        ellipse((x, middle - 0.42 * head_h), (0.47 * head_w, 0.22 * head_h), hair)
+    both = clothes + head * (1 - clothes[..., 3:])
+    return both, skin

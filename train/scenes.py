@@ -1,0 +1,88 @@
+"""Rooms and people without a garment held up: what stands behind one before a camera."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.segmenters.masks import reduced
+
+PEOPLE_STEP = 5  # every so many frames of a clip one is taken
+# Places and people that train no network whose figures are measured on them.
+KEPT_OUT = frozenset({"lebombo", "workshop", "aws_00", "aws_02", "aws_28", "person A"})
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fixed camera sees while nobody holds a garment up.
+
+    Attributes:
+        place: Name of the room, or "person" and a letter; all views of it share the name.
+        frames: uint8, shape (H, W, 3) each, in the order of time; a single one of a still picture.
+    """
+
+    place: str
+    frames: list[np.ndarray]
+
+    @property
+    def has_person(self) -> bool:
+        """Whether somebody stands there."""
+        return self.place.startswith("person ")
+
+    @property
+    def is_photograph(self) -> bool:
+        """Whether it is a photograph, and not a view of a panorama."""
+        return self.place.startswith("aws_")
+
+
+def read_scenes(folder: Path, side: int, kept_out: Iterable[str] = ()) -> list[Scene]:
+    """Reads the scenes of a folder.
+
+    Args:
+        folder: With index.csv, whose columns `file` and `note` name the file and the person, and the files:
+            pictures called place_number.jpg, and clips of people.
+        side: Pixels of the longest side to which frames are reduced.
+        kept_out: Places that are left out.
+
+    Returns:
+        The scenes in the order of the index.
+    """
+    cv2, kept_out = load_opencv(), set(kept_out)
+    scenes = []
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        path = folder / row["file"]
+        place = _place_of(path, row["note"])
+        if place in kept_out:
+            continue
+        is_clip = path.suffix != ".jpg"
+        bgr_frames = _frames_of(path)[::PEOPLE_STEP] if is_clip else [cv2.imread(str(path))]
+        frames = [np.ascontiguousarray(reduced(bgr, side)[..., ::-1]) for bgr in bgr_frames]
+        scenes.append(Scene(place, frames))
+    return scenes
+
+
+def _place_of(path: Path, note: str) -> str:
+    """Where a picture was taken: photographs are places of their own, views of a room are one."""
+    if person := re.search(r"person (\w)", note):
+        return f"person {person[1]}"
+    return path.stem if path.stem.startswith("aws_") else path.stem.rpartition("_")[0]
+
+
+def _frames_of(path: Path) -> list[np.ndarray]:
+    cv2 = load_opencv()
+    capture = cv2.VideoCapture(str(path))
+    frames: list[np.ndarray] = []
+    while True:
+        is_read, bgr = capture.read()
+        if not is_read:
+            capture.release()
+            return frames
+        frames.append(bgr)
