@@ -44,12 +44,14 @@ from held_clips import (
     read_kept_out,
 )
 
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.recognition import Recognition
+from garmentlite.edge.recognition import Recognition, recognize
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.masks import reduced
 from garmentlite.edge.segmenters.network import NetworkSegmenter
+from garmentlite.edge.smoothing import Smoother
 from garmentlite.edge.sources.interface import Frame
 from garmentlite.edge.stream import GarmentStream
 from garmentlite.train.scenes import Scene
@@ -107,19 +109,17 @@ class ClipSource:
         return (Frame(frame.bgr, frame.seconds) for frame in self._frames)
 
 
-class TrueMasks:
-    """A segmenter that gives the true masks of a clip, one frame after the other."""
+@dataclass(frozen=True)
+class TrueMask:
+    """A segmenter that gives the true mask of one frame."""
 
+    mask: np.ndarray | None
     name = "true mask"
     version = 1
 
-    def __init__(self, frames: Sequence[ClipFrame]) -> None:
-        self._frames = iter(frames)
-
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """The mask of the next frame."""
-        mask = next(self._frames).mask
-        return np.zeros(rgb.shape[:2], bool) if mask is None else mask
+        """The mask, or nothing while the scene is empty."""
+        return np.zeros(rgb.shape[:2], bool) if self.mask is None else self.mask
 
 
 def answers_of_loop(frames: Sequence[ClipFrame], recognizer: Recognizer) -> list[Recognition]:
@@ -128,11 +128,22 @@ def answers_of_loop(frames: Sequence[ClipFrame], recognizer: Recognizer) -> list
         return [sighting.recognition for sighting in stream]
 
 
+def labels_with_true_masks(frames: Sequence[ClipFrame], classifier: Classifier) -> list[str]:
+    """The steady answers to a clip whose masks are known."""
+    smoother = Smoother(classifier.labels, unknown_threshold=classifier.unknown_threshold)
+    labels = []
+    for frame in frames:
+        picture, segmenter = Picture.from_bgr(frame.bgr), TrueMask(frame.mask)
+        answer = recognize(picture, classifier, segmenter)
+        labels.append(smoother.update(frame.seconds, answer.probabilities).label)
+    return labels
+
+
 def outcome_of(clip: Clip, frames: Sequence[ClipFrame], recognizer: Recognizer) -> Outcome:
     """Puts a clip through the loop, with the segmenter and with the true masks."""
     accepted = clip.garment.accepted
     answers = answers_of_loop(frames, recognizer)
-    ideal = answers_of_loop(frames, Recognizer(recognizer.classifier, TrueMasks(frames)))
+    ideal = labels_with_true_masks(frames, recognizer.classifier)
     outcome = Outcome(
         clip.kind,
         clip.size,
@@ -152,7 +163,7 @@ def outcome_of(clip: Clip, frames: Sequence[ClipFrame], recognizer: Recognizer) 
         mask = answer.mask
         outcome.steady.append(answer.label in accepted)
         outcome.single.append(alone.label in accepted)
-        outcome.true_mask.append(best.label in accepted)
+        outcome.true_mask.append(best in accepted)
         union = np.count_nonzero(mask | frame.mask)
         outcome.overlaps.append(np.count_nonzero(mask & frame.mask) / max(1, union))
     return outcome
