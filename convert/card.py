@@ -17,6 +17,7 @@ from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.metadata import Metadata
 from garmentlite.edge.model_file import read_model_file, unusable
+from garmentlite.edge.shipped import find_file
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import data
 
@@ -120,14 +121,15 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
     """Reads a model file of any origin; nothing in it is run.
 
     Args:
-        path: A `.tflite` file.
+        path: A `.tflite` file, or the name of a shipped one.
         data_dir: Folder of Fashion-MNIST, with which the images that set the quantization ranges are
             compared; None to look where it usually is. Nothing is downloaded.
 
     Raises:
-        ModelError: If the file cannot be read, or is not a model.
+        ModelError: If the file cannot be read, is not a model, or is a shipped one that is not installed.
         DataError: If `data_dir` does not hold the data set.
     """
+    path = find_file(path)
     file = read_model_file(path, "name a .tflite file")
     metadata, damage = file.metadata, ""
     contents: Contents | None = None

@@ -202,7 +202,7 @@ class EmptyScene:
                 found.
         """
         scene, match = self._current(), self._match
-        self._follow(scene, match)
+        change = self._follow(scene, match)
         still = self._time - scene.changed_at
         agrees = scene.is_known & (match.deviations < _AGREES)
         needed = np.where(scene.is_known, FURNITURE_SECONDS, LEARNING_SECONDS)
@@ -218,7 +218,7 @@ class EmptyScene:
             scene.is_known |= joins
         unknown = ~scene.is_known
         scene.mean[unknown] = scene.recent[unknown]
-        self._update(scene, match, agrees)
+        self._update(scene, match, agrees, change)
 
     def _current(self) -> _Scene:
         if self._scene is None:
@@ -287,8 +287,12 @@ class EmptyScene:
         self._match = _matched(scene, frame, self._noise)
         self._lost_since = self._remembered = None
 
-    def _follow(self, scene: _Scene, match: _Match) -> None:
-        """Updates the recent mean of every pixel and the time of its last change."""
+    def _follow(self, scene: _Scene, match: _Match) -> np.ndarray:
+        """Updates the recent mean of every pixel and the time of its last change.
+
+        Returns:
+            float32, shape (h, w): the distance of each pixel from its recent mean before the update.
+        """
         distance = _distance(match.normalized, scene.recent, match.gain)
         limit = _CHANGED**2 * (_noise_variance(self._noise, match.gain) + scene.slack)
         changed = distance * distance > limit
@@ -296,14 +300,19 @@ class EmptyScene:
         scene.recent += rate * (match.normalized - scene.recent)
         scene.recent[changed] = match.normalized[changed]
         scene.changed_at[changed] = self._time
+        return distance
 
-    def _update(self, scene: _Scene, match: _Match, agrees: np.ndarray) -> None:
-        """Lets the scene follow slow changes, and measures the noise."""
+    def _update(self, scene: _Scene, match: _Match, agrees: np.ndarray, change: np.ndarray) -> None:
+        """Updates the scene by slow changes, and measures the noise.
+
+        The noise is measured by `change`, the distance of each pixel from its recent mean. The distance from
+        the scene would count everything new before the camera as noise.
+        """
         weight = (agrees * np.float32(_rate(self._elapsed, _SCENE_SECONDS)))[..., np.newaxis]
         scene.mean += weight * (match.normalized - scene.mean)
         rate = _rate(self._elapsed, _NOISE_SECONDS)
         scene.variance += agrees * rate * (match.distance * match.distance - scene.variance)
-        measured = float(np.median(match.distance[::4, ::4])) / _MEDIAN_OF_NOISE
+        measured = float(np.median(change[::4, ::4])) / _MEDIAN_OF_NOISE
         measured *= float(match.gain.mean())
         self._frames += 1
         self._noise += max(rate, 1 / (self._frames + 1)) * (

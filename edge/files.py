@@ -24,6 +24,7 @@ else:
     _HAS_LOCKS = True
 
 _UNFINISHED = ".part-"  # start of the names of temporary files
+_WAY_OUT = "name another place or free this one"
 # The process that makes a file may not have locked it yet if it is younger than this.
 _BARELY_MADE_S = 1
 _swept: set[Path] = set()  # folders in which this process has already removed old temporary files
@@ -131,10 +132,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, way_out: str = _WAY_OUT) -> None:
     """Makes sure that files can be written to a folder, which is made if it is missing.
 
     Call it before long work, so that the work is not lost.
+
+    Args:
+        folder: The folder to which files will be written.
+        way_out: What the user can do if no file can be written there; it ends the sentence of the error.
 
     Raises:
         OutputError: If the folder cannot be made, or no file can be written there.
@@ -144,7 +149,7 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:
-        raise OutputError(_cannot_write(folder, error)) from error
+        raise OutputError(_cannot_write(folder, error, way_out)) from error
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
@@ -212,6 +217,6 @@ def _sweep(folder: Path) -> None:
             os.close(handle)
 
 
-def _cannot_write(path: Path, error: OSError | ValueError) -> str:
+def _cannot_write(path: Path, error: OSError | ValueError, way_out: str = _WAY_OUT) -> str:
     reason = getattr(error, "strerror", None) or str(error)
-    return f"Cannot write {path}: {reason}; name another place with -o or free this one."
+    return f"Cannot write {path}: {reason}; {way_out}."

@@ -100,6 +100,8 @@ def timing_texts(latency_ms: Mapping[str, float], frames_per_second: float) -> l
 
 
 def _require_fitting(frame_bgr: np.ndarray, recognition: Recognition) -> None:
+    if not isinstance(frame_bgr, np.ndarray):
+        raise TypeError(f"frame_bgr must be a NumPy array, got {type(frame_bgr).__name__}")
     if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
         raise PictureError(
             f"A frame must be uint8 of shape (height, width, 3) in BGR, got {frame_bgr.dtype} of shape "

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.camera_recognizer import NOTHING_MOVED, NOTHING_NEW, CameraRecognizer
-from garmentlite.edge.drawing import draw_garment
+from garmentlite.edge.drawing import SECONDS_PER_GARMENT, draw_garment, draw_moving_frame
 from garmentlite.edge.guide_box import GuideBox
-from garmentlite.edge.labels import NO_GARMENT
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT
 from garmentlite.edge.recognizer import Recognizer
 
-FPS = 10
+FPS, PATTERN_FPS = 10, 5
 SIZE_WH = (640, 480)
 
 
@@ -119,6 +119,17 @@ def test_recognize_forgets_the_scene(recognizer):
     camera.show(room(), 2)
     camera.recognizer.forget()
     assert camera.show(room()).reason != NOTHING_NEW
+
+
+def test_recognize_test_pattern_names_every_kind_of_garment(recognizer):
+    camera, named = CameraRecognizer(recognizer), set()
+    for number in range(round(len(FASHION_MNIST_LABELS) * SECONDS_PER_GARMENT * PATTERN_FPS)):
+        seconds = number / PATTERN_FPS
+        frame_rgb, label = draw_moving_frame(seconds, (320, 240))
+        answer = camera.recognize(np.ascontiguousarray(frame_rgb[..., ::-1]), seconds)
+        if answer.label == label:
+            named.add(label)
+    assert named == set(FASHION_MNIST_LABELS)
 
 
 @pytest.mark.parametrize("segmenter", ["border", "plain"])

@@ -186,6 +186,18 @@ def test_card_of_what_is_no_model_is_one_sentence(run, tmp_path, content, messag
     assert result.stdout == ""
 
 
+def test_card_finds_a_shipped_file_by_its_name(tmp_path, monkeypatch, shipped_int8):
+    monkeypatch.chdir(tmp_path)
+    assert read_card(Path(shipped_int8.name)).path == shipped_int8
+
+
+def test_card_of_a_shipped_file_that_is_not_installed_says_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "installed" / "models")
+    with pytest.raises(ModelError, match="repository"):
+        read_card(Path("garment-net_float32.tflite"))
+
+
 def test_card_of_a_missing_file_is_a_model_error(tmp_path):
     with pytest.raises(ModelError, match=r"Cannot read the model .*none\.tflite"):
         read_card(tmp_path / "none.tflite")

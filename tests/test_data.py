@@ -41,6 +41,12 @@ def _nowhere(monkeypatch, tmp_path):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+def test_load_when_the_cache_cannot_be_written_names_the_ways_out(tmp_path):
+    (tmp_path / "cache").write_text("a file in the folder's place")
+    with pytest.raises(OutputError, match=r"set XDG_CACHE_HOME .* --data-dir"):
+        load()
+
+
 # --- reading
 
 

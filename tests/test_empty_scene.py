@@ -192,6 +192,19 @@ def test_compare_camera_that_pans_is_never_empty():
         assert not difference.is_empty
 
 
+def test_learn_what_covers_most_of_the_picture_is_not_taken_for_noise():
+    camera = Camera()
+    camera.show_for(2, room())
+    for number in range(10 * FPS):  # all but the border is covered by somebody who sways
+        shown = room()
+        shown[12:84, 14 + number % 3 : 112 + number % 3] = GARMENT
+        camera.show(shown)
+    camera.show_for(1, room())
+    picture, mask = room(), with_garment(room())[1]
+    picture[mask] -= 30  # grey levels: a garment that does not differ much from the wall
+    assert camera.show(picture).foreground[mask].mean() > 0.9
+
+
 def test_compare_former_scene_is_known_again_at_once():
     camera = Camera()
     camera.show_for(2, room())

@@ -137,6 +137,12 @@ def test_annotate_of_a_frame_that_does_not_fit_is_one_sentence(frame, message):
         annotate(frame, recognition_of(mask=garment_mask(480, 640)))
 
 
+@pytest.mark.parametrize("frame", [None, "photo.jpg"])
+def test_annotate_of_what_is_no_array_is_a_type_error(frame):
+    with pytest.raises(TypeError, match="frame_bgr must be a NumPy array, got"):
+        annotate(frame, recognition_of())
+
+
 def test_timing_texts_name_stages_and_rate():
     assert timing_texts(LATENCY_MS, 24.31) == [
         "capture 3.1", "segment 23.4", "prepare 2.0", "infer 0.8 ms", "24.3 fps",

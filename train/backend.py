@@ -33,8 +33,9 @@ def start(
     name = os.environ.get("KERAS_BACKEND", "tensorflow")
     missing = [module for module in ("keras", "matplotlib", name, *more) if not _is_there(module)]
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise MissingPartError(
-            f"Training and converting need {', '.join(missing)}, which is not installed; "
+            f"Training and converting need {', '.join(missing)}, which {verb} not installed; "
             "run: pip install 'garmentlite[train]'"
         )
     say("Starting the training backend ...")

@@ -110,7 +110,11 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
     for folder in (DEBIAN_FOLDER, cache_folder()):
         if all(_file_in(folder, name) for name in MD5):
             return folder
-    require_writable(cache_folder())  # checked before 30 MB are downloaded
+    require_writable(  # checked before 30 MB are downloaded
+        cache_folder(),
+        "Fashion-MNIST is downloaded there; set XDG_CACHE_HOME to a folder that can be written, or name the "
+        "folder of its four files with --data-dir",
+    )
     _obtain(cache_folder(), say)
     return cache_folder()
 
