@@ -121,6 +121,7 @@ def test_recognize_forgets_the_scene(recognizer):
     assert camera.show(room()).reason != NOTHING_NEW
 
 
+@pytest.mark.slow
 def test_recognize_test_pattern_names_every_kind_of_garment(recognizer):
     camera, named = CameraRecognizer(recognizer), set()
     for number in range(round(len(FASHION_MNIST_LABELS) * SECONDS_PER_GARMENT * PATTERN_FPS)):
@@ -142,6 +143,7 @@ def test_recognize_with_another_segmenter(segmenter):
 # What may come before a camera, each with a sensible answer.
 
 
+@pytest.mark.slow
 def test_recognize_panning_camera_over_an_empty_wall_finds_nothing(recognizer):
     wide = np.concatenate([room(seed) for seed in range(3)], axis=1)
     camera = Camera(recognizer)
@@ -160,6 +162,7 @@ def test_recognize_lights_switched_in_an_empty_room(recognizer):
         assert camera.show(room() * gain, 1).label == NO_GARMENT
 
 
+@pytest.mark.slow
 def test_recognize_lights_switched_while_a_garment_is_held(recognizer):
     camera = Camera(recognizer)
     camera.show(room(), 2)
@@ -207,6 +210,7 @@ def test_recognize_frame_of_one_colour_is_no_garment(recognizer, level):
         assert camera.recognize(frame, number / FPS).label == NO_GARMENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_wh", [(160, 120), (1920, 1080), (480, 640)], ids=str)
 def test_recognize_other_sizes_of_frames(recognizer, size_wh):
     camera = Camera(recognizer)

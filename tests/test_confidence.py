@@ -148,6 +148,7 @@ def test_fit_with_too_few_photographs_of_garments_is_one_sentence():
 # --- threshold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [50, 173, 4000])
 def test_fit_rejects_as_many_garments_as_it_may(count):
     logits, members = believable(count, seed=count)

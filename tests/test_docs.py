@@ -203,6 +203,7 @@ def is_quick(words: list[str]) -> bool:
     return words[0] in QUICK or (words[0] == "webcam" and "--max-frames" in words)
 
 
+@pytest.mark.slow
 @each_page
 def test_quick_commands_run(page, run, workplace):
     for words in commands(page.read_text("utf-8")):
@@ -210,6 +211,7 @@ def test_quick_commands_run(page, run, workplace):
             run(*words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block",
     [

@@ -93,6 +93,7 @@ def test_compare_exposure_that_follows_the_garment_is_matched():
     assert (found & mask).sum() / (found | mask).sum() > 0.9
 
 
+@pytest.mark.slow
 def test_compare_daylight_that_fades_slowly_stays_the_empty_scene():
     camera = Camera()
     camera.show_for(2, room())
@@ -104,6 +105,7 @@ def test_compare_daylight_that_fades_slowly_stays_the_empty_scene():
         assert difference.is_empty
 
 
+@pytest.mark.slow
 def test_learn_held_garment_never_joins_the_scene():
     camera = Camera()
     camera.show_for(2, room())
@@ -130,6 +132,7 @@ def test_learn_garment_from_the_first_frame_on_never_joins_the_scene_while_it_is
     assert difference.foreground[away].max() < 0.4
 
 
+@pytest.mark.slow
 def test_learn_garment_left_on_a_chair_joins_the_scene_after_the_stated_time():
     camera = Camera()
     camera.show_for(2, room())

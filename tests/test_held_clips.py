@@ -39,6 +39,7 @@ def test_clips_of_a_garment_cover_all_kinds_and_half_begin_empty(held_clips, gar
     assert 0 < sum(clip.has_hands for clip in clips) < 12
 
 
+@pytest.mark.slow
 def test_frames_of_a_clip_are_the_same_each_time(held_clips, garment, scenes):
     clip = held_clips.Clip(garment, "room", 0.5, False, True)
     first, second = (list(held_clips.frames_of(clip, scenes)) for _ in range(2))

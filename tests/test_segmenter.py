@@ -196,6 +196,7 @@ def test_masks_of_a_drawn_scene_agree(scene_files):
     assert all(mask.shape == rgb.shape[:2] and mask.dtype == bool for mask in masks)
 
 
+@pytest.mark.slow
 def test_collect_keeps_agreed_photographs_and_skips_what_is_no_picture(scene_files):
     kept = collect(scene_files)
     assert 3 <= len(kept) < len(scene_files)

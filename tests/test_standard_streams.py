@@ -22,6 +22,7 @@ def shell(redirection, *arguments):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_closed_input_and_error_do_no_harm(shipped_int8):
     expected = shell("", "card", shipped_int8)
     for redirection in ("2>&-", "<&-", "<&- 2>&-"):
@@ -50,6 +51,7 @@ def test_output_on_a_full_disk_is_a_sentence(shipped_int8):
     assert shell("2> /dev/full", "card", "none.tflite").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x" * 300, "a\x1b[2J\nb"])
 def test_a_name_that_cannot_be_or_steers_the_terminal_is_one_line(name):
     for command in (
