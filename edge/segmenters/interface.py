@@ -57,7 +57,7 @@ class GuidedSegmenter(Protocol):
     version: int
 
     def guided(self, rgb: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-        """Segments a part of a frame of which it is partly known where something was put.
+        """Segments a part of a frame, given evidence of where something new was put.
 
         Args:
             rgb: uint8, shape (H, W, 3). It is not changed.
