@@ -10,6 +10,9 @@ Sneaker and Ankle boot), folds with their spread, CPU time of one thread in turn
 background without a garment are answered; the parity of the shipped int8 file with its float32 file on the
 same photographs; and what the command costs a photograph as it is installed. The sheet shows photograph,
 mask, 28x28 and verdict.
+
+Without such runs, it prints only what needs no network of a fold: the accuracy of garment-net, the times, the
+shares of "no garment", and the parity.
 """
 
 from __future__ import annotations
@@ -46,14 +49,16 @@ from garmentlite.edge.recognition import answer_to, recognize
 from garmentlite.edge.segmenters.masks import reduced
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
-from garmentlite.train import runs
+from garmentlite.train import collection, runs
 from garmentlite.train.confidence import auroc
+from garmentlite.train.folds import assign_folds
 
 MEMBERS = {label: {label} for label in FASHION_MNIST_LABELS}
 MEMBERS["footwear"] = {"Sandal", "Sneaker", "Ankle boot"}
 UNTRAINED, SHIPPED = "garment-net", "garment-net-photo"
 ALWAYS, OURS = "network and border, folds, mirrored too", "border in doubt"
 ALPHA = 0.05  # of the bound of a loss, as in 'cli verify'
+FOLDS = 5  # of benchmarks/photo_folds.py
 TIMED, ROUNDS = 300, 3  # photographs that the command is timed with, and how often
 CELL, COLUMNS = 96, 10  # of the sheet
 
@@ -69,16 +74,28 @@ class Way:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph with its label, and which run has not seen its contributor."""
+    """A photograph with its label, and the number of the fold that its contributor belongs to."""
 
     path: Path
     label: str
     fold: int
 
 
+def split_as_photo_folds(folder: Path) -> dict[str, int]:
+    """Assigns each photograph to a fold as benchmarks/photo_folds.py does, without its runs."""
+    listed = collection.read(
+        folder, label_column="fashion_mnist_label", contributor_column="sender_id"
+    )
+    photos, checksums = collection.with_files(listed, print)
+    labels = list(MEMBERS)
+    y = np.array([labels.index(one.label) if one.label in MEMBERS else -1 for one in photos])
+    folds = assign_folds(y, [one.contributor for one in photos], checksums, FOLDS)
+    return {one.path.name: int(fold) for one, fold in zip(photos, folds, strict=True)}
+
+
 def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Photo]:
     """Reads all labelled photographs, each with the number of the run that holds it out."""
-    fold_of: dict[str, int] = {}
+    fold_of: dict[str, int] = {} if found else split_as_photo_folds(folder)
     for number, run in enumerate(found):
         stored = runs.read_photos(run)
         held = zip(stored.files, stored.is_held_out, strict=True)
@@ -114,23 +131,26 @@ def named(probabilities: np.ndarray) -> str:
 
 def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters) -> dict:
     """Answers one photograph in every way; returns what the sheet and the thresholds need."""
-    picture, classifier = read_picture(photo.path, SIDE), folds[photo.fold]
+    picture = read_picture(photo.path, SIDE)
+    classifier = folds[photo.fold] if folds else pair[1]
     ways["naive"].answers.append(untrained.predict(naive_tile(picture.rgb)).label)
     for name, segmenter in segmenters.items():
         prepared, ms = cpu_ms(lambda segmenter=segmenter: prepare(picture, segmenter))
         tile = prepared.image_u8
         for way, of_way in ((name, untrained), (f"{name}, folds", classifier)):
-            ways[way].answers.append(NO_GARMENT if tile is None else of_way.predict(tile).label)
+            if way in ways:
+                ways[way].answers.append(NO_GARMENT if tile is None else of_way.predict(tile).label)
         ways[name].ms.append(ms)
     network = segmenters["network"]
     tiles = [one.image_u8 for one in preparations(picture, network) if one.image_u8 is not None]
-    always = NO_GARMENT
-    if tiles:
-        always = named(np.mean([answer_to(tile, classifier) for tile in tiles], axis=0))
-    ways[ALWAYS].answers.append(always)
     found = recognize(picture, classifier, network)
-    ways[OURS].answers.append(found.scores[0].label if found.scores else NO_GARMENT)
-    ways[OURS + ", threshold"].answers.append(found.label)
+    if folds:
+        always = NO_GARMENT
+        if tiles:
+            always = named(np.mean([answer_to(tile, classifier) for tile in tiles], axis=0))
+        ways[ALWAYS].answers.append(always)
+        ways[OURS].answers.append(found.scores[0].label if found.scores else NO_GARMENT)
+        ways[OURS + ", threshold"].answers.append(found.label)
     ours = {"confidence": found.confidence, "answer": found.label}
     if tiles:
         ours |= {"tile": tiles[0], "mask": found.mask}
@@ -173,7 +193,10 @@ def print_ways(ways: dict[str, Way], photos: list[Photo]) -> list[dict]:
     is_garment = [photo.label in MEMBERS for photo in photos]
     garments = [photo for photo, kept in zip(photos, is_garment, strict=True) if kept]
     reference = float(np.mean(ways["grabcut alone"].ms))
-    print("| way | accuracy | folds, mean ± sd | macro recall | most frequent | ms | of GrabCut |")
+    print(
+        "| way | accuracy | folds, mean ± sd | macro recall | most frequent answer | ms | time relative to "
+        "GrabCut |"
+    )
     print("|---|---|---|---|---|---|---|")
     results = []
     for way in ways.values():
@@ -198,34 +221,40 @@ def print_ways(ways: dict[str, Way], photos: list[Photo]) -> list[dict]:
     return results
 
 
-def print_rejections(photos, looked, grounds, drawn, threshold: float) -> dict:
-    """Prints how other clothes and background are answered; "no garment" and "unknown" both reject."""
+def print_rejections(photos, looked, grounds, drawn, threshold: float | None) -> dict:
+    """Prints how other clothes and background are answered; "no garment" and "unknown" both reject.
+
+    Without a threshold, the confidences are those of a network that was trained on the photographs, and
+    only the shares of "no garment" are printed.
+    """
     confidence = np.array([one["confidence"] for one in looked])
     is_garment = np.array([photo.label in MEMBERS for photo in photos])
     sets = {
         "garments": confidence[is_garment],
         "other clothes (hats, shorts, skirts ...)": confidence[~is_garment],
-        "pieces of the photographs' ground, enlarged": np.array(grounds),
-        "drawn grounds": np.array(drawn),
+        "pieces of the background in the photographs, enlarged": np.array(grounds),
+        "drawn backgrounds": np.array(drawn),
     }
     at_5 = float(np.quantile(sets["garments"], 0.05))
-    print("\n| pictures | number | no garment | and unknown | rejected at 5% of garments | AUROC |")
-    print("|---|---|---|---|---|---|")
-    result = {}
+    head = ["pictures", "number", '"no garment"']
+    if threshold is not None:
+        head += ["rejected", "rejected at the stricter threshold", "AUROC"]
+    print(f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    result: dict = {}
     for name, values in sets.items():
-        result[name] = {
-            "number": len(values),
-            "no_garment": float((values == 0).mean()),
+        row = {"number": len(values), "no_garment": float((values == 0).mean())}
+        result[name] = row
+        cells = f"| {name} | {row['number']:,} | {row['no_garment']:.1%} |"
+        if threshold is None:
+            print(cells)
+            continue
+        row |= {
             "rejected": float((values < threshold).mean()),
             "rejected_at_5": float((values < at_5).mean()),
             "auroc": auroc(sets["garments"], values),
         }
-        row = result[name]
         last = "" if name == "garments" else f"{row['auroc']:.3f}"
-        print(
-            f"| {name} | {row['number']:,} | {row['no_garment']:.1%} | {row['rejected']:.1%} | "
-            f"{row['rejected_at_5']:.1%} | {last} |"
-        )
+        print(f"{cells} {row['rejected']:.1%} | {row['rejected_at_5']:.1%} | {last} |")
     return result
 
 
@@ -317,18 +346,21 @@ def main() -> None:
     untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
     pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]
     folds = of_folds(found, pair[1])
-    threshold = folds[0].metadata.unknown_threshold or 0.0
+    threshold = (pair[1].metadata.unknown_threshold or 0.0) if folds else None
     segmenters = {PLAIN_GRABCUT: FrameGrabCut()}
     segmenters |= {name: make_segmenter(name) for name in ("border", "network")}
     ways = {
         "naive": Way(f"whole picture resized to 28x28, {UNTRAINED}"),
         **{name: Way(f"{name}, {UNTRAINED}") for name in segmenters},
-        **{f"{name}, folds": Way(f"{name}, adapted") for name in segmenters},
-        ALWAYS: Way("network and border, adapted, mirrored too"),
-        OURS: Way("the same, border only in doubt: all of classify"),
-        OURS + ", threshold": Way("the same, with 'unknown' counted as wrong"),
-        "grabcut alone": Way("GrabCut alone: 160 pixels, 4 iterations, frame of 6%"),
     }
+    if folds:
+        ways |= {f"{name}, folds": Way(f"{name}, adapted") for name in segmenters}
+        ways[ALWAYS] = Way("network and border, adapted, mirrored too")
+        ways[OURS] = Way("the same, border only in doubt: what `cli classify` does")
+        ways[OURS + ", threshold"] = Way('the same, with "unknown" counted as wrong')
+    else:
+        ways[OURS] = Way(f"what `cli classify` does, {SHIPPED}")
+    ways["grabcut alone"] = Way("GrabCut alone: 160 pixels, 4 iterations, frame of 6%")
     recognize(read_picture(photos[0].path, SIDE), pair[1], segmenters["network"])  # warm
     looked, grounds = [], []
     for number, photo in enumerate(photos, start=1):
@@ -337,7 +369,8 @@ def main() -> None:
             rgb = read_picture(photo.path, SIDE).rgb
             piece = piece_of_ground(rgb, looked[-1]["mask"])
             if piece is not None:
-                answer = recognize(Picture(piece), folds[photo.fold], segmenters["network"])
+                classifier = folds[photo.fold] if folds else pair[1]
+                answer = recognize(Picture(piece), classifier, segmenters["network"])
                 grounds.append(answer.confidence)
         if number % 500 == 0:
             print(f"{number} of {len(photos)}", file=sys.stderr)
@@ -345,23 +378,25 @@ def main() -> None:
     scenes = [draw_scene(FASHION_MNIST_LABELS[i % 10], rng) for i in range(DRAWN)]
     pieces = [piece_of_ground(scene.rgb, scene.mask) for scene in scenes]
     drawn = [
-        recognize(Picture(piece), folds[0], segmenters["network"]).confidence
+        recognize(Picture(piece), (folds or pair[1:])[0], segmenters["network"]).confidence
         for piece in pieces
         if piece is not None
     ]
     results = print_ways(ways, photos)
-    print("\n| label | photographs | recall |\n|---|---|---|")
-    ours = next(one for one in results if one["way"] == ways[OURS].name)
-    counts = Counter(photo.label for photo in photos)
-    for label, recall in ours["recall"].items():
-        print(f"| {label} | {counts[label]} | {recall:.1%} |")
+    if folds:
+        print("\n| label | photographs | recall |\n|---|---|---|")
+        ours = next(one for one in results if one["way"] == ways[OURS].name)
+        counts = Counter(photo.label for photo in photos)
+        for label, recall in ours["recall"].items():
+            print(f"| {label} | {counts[label]} | {recall:.1%} |")
     rejected = print_rejections(photos, looked, grounds, drawn, threshold)
     parity = print_parity(photos, looked)
     command = print_command(photos, segmenters[PLAIN_GRABCUT])
+    folds_are = f"unknown below {threshold:.3f}" if folds else "without the networks of the folds"
     print(
-        f"\n{len(photos):,} photographs, {len(found)} folds by sender_id; unknown below "
-        f"{threshold:.3f}; ms: CPU time a photograph, one thread, {platform.machine()}: segmentation "
-        "and preparation, but for all of classify (reading, network, JSON too) and GrabCut alone."
+        f"\n{len(photos):,} photographs, {len({photo.fold for photo in photos})} folds by sender_id; "
+        f"{folds_are}; ms: CPU time a photograph, one thread, {platform.machine()}: segmentation and "
+        "preparation, but for all of classify (reading, network, JSON too) and GrabCut alone."
     )
     if arguments.sheet:
         write_sheet(arguments.sheet, photos, looked, 100)

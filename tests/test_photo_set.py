@@ -247,5 +247,5 @@ def test_train_on_photographs_alone_learns_from_their_variants(fit, config, made
 
 
 def test_train_with_photographs_and_resting_images_is_refused(fit, config, images, grouped_photos):
-    with pytest.raises(OptionError, match="rest only where there are no photographs"):
+    with pytest.raises(OptionError, match="cannot rest while there are photographs"):
         fit.train(replace(config, rest=0.5), *images, photos=grouped_photos)
