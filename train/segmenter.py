@@ -16,7 +16,9 @@ from garmentlite.train.segmenter_data import Samples, replayed
 LEARNING_RATE = 3e-3  # Adam's at the start of a cosine, after the warm-up
 WARM_UP_SHARE = 0.03  # of the steps, during which the learning rate rises
 STATISTICS_BATCHES, STATISTICS_MOMENTUM = 60, 0.95  # of the batch-norms of a mean of networks
-EMA_MOMENTUM = 0.998  # of the mean of the weights over the last steps
+# Of the mean of the weights over the last steps: 500 steps, but at most a tenth of the training, so that the
+# mean of a short one does not consist of its first weights.
+EMA_MOMENTUM, LARGEST_EMA_SHARE = 0.998, 0.1
 
 
 class DepthToSpace(layers.Layer):
@@ -133,7 +135,8 @@ def with_optimizer(network: keras.Model, steps: int, learning_rate: float) -> ke
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
     )
-    optimizer = keras.optimizers.Adam(rate, clipnorm=1.0, use_ema=True, ema_momentum=EMA_MOMENTUM)
+    momentum = max(0.0, min(EMA_MOMENTUM, 1 - 1 / (LARGEST_EMA_SHARE * steps)))
+    optimizer = keras.optimizers.Adam(rate, clipnorm=1.0, use_ema=True, ema_momentum=momentum)
     model.compile(optimizer=optimizer, loss=lambda target, y: overlap_loss(target / 255, y))
     return model
 
