@@ -37,7 +37,7 @@ CALIBRATION_PICTURES = 500
 DRAWN = 700  # scenes drawn by the project, beside the photographs
 FURTHER_LEARNING_RATE = 2e-3  # of the second training
 _SEED_OF_DRAWN = 1708
-SMALL = {"steps": 60, "further_steps": 40, "batch": 32, "photographs": 150}
+SMALL = {"steps": 160, "further_steps": 100, "batch": 32, "photographs": 80}
 
 
 def photos_of(folder: Path, limit: int | None) -> list[MaskedPhoto]:

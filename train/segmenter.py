@@ -17,7 +17,9 @@ LEARNING_RATE = 3e-3  # of Adam after the warm-up; it then falls along a cosine
 WARM_UP_SHARE = 0.03  # share of the steps during which the learning rate rises
 # Batches and momentum with which the batch-norm statistics of averaged weights are computed.
 STATISTICS_BATCHES, STATISTICS_MOMENTUM = 60, 0.95
-EMA_MOMENTUM = 0.998  # of the moving average of the weights
+# The moving average of the weights spans 500 steps, but at most this share of the training. Otherwise the
+# average of a short training would consist of its first weights.
+EMA_MOMENTUM, LARGEST_EMA_SHARE = 0.998, 0.1
 
 
 class DepthToSpace(layers.Layer):
@@ -142,7 +144,8 @@ def with_optimizer(network: keras.Model, steps: int, learning_rate: float) -> ke
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
     )
-    optimizer = keras.optimizers.Adam(rate, clipnorm=1.0, use_ema=True, ema_momentum=EMA_MOMENTUM)
+    momentum = max(0.0, min(EMA_MOMENTUM, 1 - 1 / (LARGEST_EMA_SHARE * steps)))
+    optimizer = keras.optimizers.Adam(rate, clipnorm=1.0, use_ema=True, ema_momentum=momentum)
     model.compile(optimizer=optimizer, loss=lambda target, y: overlap_loss(target / 255, y))
     return model
 
