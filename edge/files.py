@@ -60,7 +60,7 @@ def open_regular(path: Path) -> IO[bytes]:
     try:
         handle = os.open(path, flags)
     except ValueError as error:  # a null byte in the name
-        raise OSError(errno.EINVAL, str(error), str(path)) from error
+        raise OSError(errno.EINVAL, "its name contains a null byte", str(path)) from error
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
