@@ -18,6 +18,7 @@ from garmentlite.convert.verify.measurements import Answers
 from garmentlite.convert.verify.parity_report import ParityReport
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError, PictureError
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.pictures import Picture, find_pictures, read_picture
 from garmentlite.edge.preparation import naive_tile
 from garmentlite.edge.recognition import name_of, recognize
@@ -169,10 +170,17 @@ def read_run(folder: Path) -> Run:
     """Reads the documents of a run.
 
     Raises:
-        DataError: If it is not finished.
+        DataError: If it is not finished, or was trained on other classes than those of Fashion-MNIST.
         ModelError: If it was not converted.
     """
     config = runs.read_json(folder, runs.CONFIG)
+    labels = runs.labels_of(config)
+    if labels != FASHION_MNIST_LABELS:
+        raise DataError(
+            f"{folder} was trained on other classes ({', '.join(labels)}) than those of Fashion-MNIST, which "
+            "'cli report' shows; see how it does on its held-out photographs with 'cli verify FLOAT32 INT8 "
+            f"--photos {folder / runs.HELD_OUT}'."
+        )
     history = runs.read_json(folder, runs.HISTORY)
     metrics = runs.read_json(folder, runs.METRICS)
     paths = pipeline.output_paths(folder, _name_of_files(folder, config["network"]))

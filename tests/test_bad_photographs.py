@@ -245,7 +245,8 @@ def test_train_on_a_table_of_lines_that_lack_something_names_each_line(run, writ
     assert "None of the photographs that" in error
     endings = (
         "has no label; it is left out.", "has no file; it is left out.",
-        "has no label; it is left out.", "which cannot be read (its name contains a null byte); it is left out.",
+        "has no label; it is left out.",
+        "which cannot be read (its name contains a null byte); it is left out.",
         "names hat, which cannot be read (it is a folder, expected a regular file); it is left out.",
     )  # fmt: skip
     # First what the table lacks, then what the disk lacks.

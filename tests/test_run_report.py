@@ -6,13 +6,14 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from garmentlite.convert.report import run_report
-from garmentlite.convert.run_results import collect
+from garmentlite.convert.run_results import collect, read_run
 from garmentlite.convert.verify.criteria import Criteria
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
@@ -383,3 +384,11 @@ def test_build_of_an_unfinished_run_names_the_command(build, run, name):
     (run / name).unlink()
     with pytest.raises(DataError, match=rf"{name}.*cli train"):
         build()
+
+
+def test_read_run_on_other_classes_is_refused_with_the_command_that_measures_it():
+    folder = Path(__file__).parent / "upgrade_0_1_0" / "photo_run"
+    with pytest.raises(
+        DataError, match=r"other classes \(blouse, hoodie.*cli verify FLOAT32 INT8 --photos"
+    ):
+        read_run(folder)
