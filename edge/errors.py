@@ -4,18 +4,7 @@ The command line prints the sentence of such an error and exits with status 2. A
 of the program and keeps its traceback.
 """
 
-import struct
-import zipfile
-import zlib
-
 from garmentlite.edge.documents import printable
-
-# What zipfile, zlib, NumPy, Pillow and json raise for a damaged or hostile file. Code that reads files turns
-# these into one of the errors below.
-READ_ERRORS = (
-    OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError,
-    MemoryError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 class GarmentliteError(Exception):

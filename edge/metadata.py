@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from garmentlite.edge.documents import Document, DocumentError, parse
-from garmentlite.edge.errors import READ_ERRORS, ModelError
+from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import is_reserved
+from garmentlite.edge.read_errors import READ_ERRORS
 from garmentlite.edge.zip_entries import open_archive, read_entry
 
 FORMAT_VERSION = 2

@@ -14,8 +14,9 @@ from typing import IO, Any
 import numpy as np
 
 from garmentlite.edge import documents
-from garmentlite.edge.errors import READ_ERRORS, DataError
+from garmentlite.edge.errors import DataError
 from garmentlite.edge.files import open_regular, write_bytes
+from garmentlite.edge.read_errors import READ_ERRORS
 from garmentlite.edge.zip_entries import UnpackError, open_archive, open_entry
 
 LARGEST_BYTES = 1 << 30  # unpacked; the tiles of 80,000 photographs take this much

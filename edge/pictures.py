@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.edge.errors import READ_ERRORS, PictureError
+from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import is_dir, is_file, open_regular
+from garmentlite.edge.read_errors import READ_ERRORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

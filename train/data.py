@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentlite.edge.errors import READ_ERRORS, DataError
+from garmentlite.edge.errors import DataError
 from garmentlite.edge.files import cache_root, is_file, read_bytes, require_writable, write_bytes
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.read_errors import READ_ERRORS
 from garmentlite.edge.text_table import text_table
 
 # MD5 of the decompressed files, as released after duplicates were removed (commit 658ec8c of

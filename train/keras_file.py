@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from garmentlite.edge.documents import parse
-from garmentlite.edge.errors import READ_ERRORS, ModelError
+from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import open_regular
+from garmentlite.edge.read_errors import READ_ERRORS
 from garmentlite.edge.zip_entries import UnpackError, open_archive, read_entry, require_honest_sizes
 
 if TYPE_CHECKING:
