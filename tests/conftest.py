@@ -434,6 +434,29 @@ def lossy_classifier(make_classifier, patterns) -> Classifier:
     return make_classifier("damaged_int8", io="int8", bias=patterns.bias - [0, 0, 0, 0.8], card={})
 
 
+# The two models and the images of a parity check; a test file with others defines its own.
+
+
+@pytest.fixture
+def images_u8(patterns) -> np.ndarray:
+    return patterns.images_u8
+
+
+@pytest.fixture
+def y_true(patterns) -> np.ndarray:
+    return patterns.y_true
+
+
+@pytest.fixture
+def reference(float_classifier) -> Classifier:
+    return float_classifier
+
+
+@pytest.fixture
+def candidate(int8_classifier) -> Classifier:
+    return int8_classifier
+
+
 # --- data sets
 
 

@@ -7,16 +7,6 @@ from garmentlite.edge import all_cores
 from garmentlite.edge.classifier import Classifier
 
 
-@pytest.fixture
-def images_u8(patterns) -> np.ndarray:
-    return patterns.images_u8
-
-
-@pytest.fixture
-def candidate(int8_classifier) -> Classifier:
-    return int8_classifier
-
-
 def raw_of(classifier, images_u8, monkeypatch, cores):
     monkeypatch.setattr(all_cores.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(all_cores, "CHUNK", 50)

@@ -14,26 +14,6 @@ SHIRT = 3
 LABELS = ("Bag", "Coat", "Dress", "Shirt")
 
 
-@pytest.fixture
-def images_u8(patterns) -> np.ndarray:
-    return patterns.images_u8
-
-
-@pytest.fixture
-def y_true(patterns) -> np.ndarray:
-    return patterns.y_true
-
-
-@pytest.fixture
-def reference(float_classifier) -> Classifier:
-    return float_classifier
-
-
-@pytest.fixture
-def candidate(int8_classifier) -> Classifier:
-    return int8_classifier
-
-
 def failed_guards(report) -> list[str]:
     return [guard.name for guard in report.guards if guard.passed is False]
 

@@ -8,29 +8,8 @@ import pytest
 from garmentlite.convert.verify.output_comparison import has_tie
 from garmentlite.convert.verify.provenance import data_sha256
 from garmentlite.convert.verify.stored_outputs import compare_with_stored, save_outputs
-from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.npz import read_npz, write_npz
-
-
-@pytest.fixture
-def images_u8(patterns) -> np.ndarray:
-    return patterns.images_u8
-
-
-@pytest.fixture
-def y_true(patterns) -> np.ndarray:
-    return patterns.y_true
-
-
-@pytest.fixture
-def reference(float_classifier) -> Classifier:
-    return float_classifier
-
-
-@pytest.fixture
-def candidate(int8_classifier) -> Classifier:
-    return int8_classifier
 
 
 @pytest.fixture

@@ -3,35 +3,13 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from garmentlite.convert.report.verify_report import TEXT_WIDTH, conclude, to_html, to_text
 from garmentlite.convert.verify.check import verify
 from garmentlite.convert.verify.criteria import Criteria
-from garmentlite.edge.classifier import Classifier
 
 LABELS = ("Bag", "Coat", "Dress", "Shirt")
-
-
-@pytest.fixture
-def images_u8(patterns) -> np.ndarray:
-    return patterns.images_u8
-
-
-@pytest.fixture
-def y_true(patterns) -> np.ndarray:
-    return patterns.y_true
-
-
-@pytest.fixture
-def reference(float_classifier) -> Classifier:
-    return float_classifier
-
-
-@pytest.fixture
-def candidate(int8_classifier) -> Classifier:
-    return int8_classifier
 
 
 @pytest.fixture

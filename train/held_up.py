@@ -43,7 +43,7 @@ def layer(rgba: np.ndarray, placement: Placement, size_wh: tuple[int, int]) -> n
 
     Args:
         rgba: uint8, shape (h, w, 4); see `cut_outs.cut_out`.
-        placement: Where it is held.
+        placement: The position, size and turn with which it is held.
         size_wh: Width and height of the picture in pixels.
 
     Returns:

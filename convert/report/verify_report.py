@@ -188,14 +188,7 @@ def _class_lines(classes: Sequence[ClassParity]) -> list[str]:
     rows = [
         (
             _cut(row.label),
-            f"{row.support:,}",
-            _percent(row.recall_reference),
-            _percent(row.recall_candidate),
-            f"{row.lost:,}",
-            f"{row.gained:,}",
-            _signed(row.loss),
-            _signed(row.bound),
-            _p_text(row.p_holm),
+            *_figures_of(row),
             _verdict_text(row),
         )
         for row in classes
@@ -296,14 +289,7 @@ def _classes_section(report: ParityReport) -> Html:
     rows = [
         (
             row.label,
-            f"{row.support:,}",
-            _percent(row.recall_reference),
-            _percent(row.recall_candidate),
-            f"{row.lost:,}",
-            f"{row.gained:,}",
-            _signed(row.loss),
-            _signed(row.bound),
-            _p_text(row.p_holm),
+            *_figures_of(row),
             html.badge(_verdict_text(row), _TONES[row.verdict]),
         )
         for row in report.classes
@@ -490,6 +476,20 @@ def _guards_failed(guards: Sequence[GuardResult]) -> str:
 
 def _guard_word(guard: GuardResult) -> str:
     return {True: "ok", False: "FAILED", None: "not judged"}[guard.passed]
+
+
+def _figures_of(row: ClassParity) -> tuple[str, ...]:
+    """Formats the figures of a class as the text and the page show them, from its images to its p value."""
+    return (
+        f"{row.support:,}",
+        _percent(row.recall_reference),
+        _percent(row.recall_candidate),
+        f"{row.lost:,}",
+        f"{row.gained:,}",
+        _signed(row.loss),
+        _signed(row.bound),
+        _p_text(row.p_holm),
+    )
 
 
 def _verdict_text(row: ClassParity) -> str:
