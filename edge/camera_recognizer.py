@@ -23,9 +23,6 @@ class CameraRecognizer:
 
     The answer to a frame depends on the frames before it: they show what the scene looks like without a
     garment. For single pictures use `Recognizer`.
-
-    Attributes:
-        box: Where the garment is expected.
     """
 
     def __init__(self, recognizer: Recognizer, box: GuideBox = DEFAULT_BOX) -> None:
@@ -35,10 +32,18 @@ class CameraRecognizer:
             recognizer: Provides the model and the segmenter.
             box: Where the garment is expected.
         """
-        self.box = box
         self._classifier = recognizer.classifier
         self._camera = FixedCamera(recognizer.segmenter, box)
         self._last: Recognition | None = None
+
+    @property
+    def box(self) -> GuideBox:
+        """Where the garment is expected; it may be changed between two frames."""
+        return self._camera.box
+
+    @box.setter
+    def box(self, box: GuideBox) -> None:
+        self._camera.box = box
 
     def forget(self) -> None:
         """Forgets the scene; call it when another source begins or the camera was opened again."""

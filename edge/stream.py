@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from garmentlite.edge.camera_recognizer import NOTHING_MOVED, CameraRecognizer
+from garmentlite.edge.camera_state import CameraState, CameraStatus
+from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.recognition import Recognition, scores_of
 from garmentlite.edge.recognizer import Recognizer
@@ -25,6 +26,7 @@ from garmentlite.edge.sources.interface import Frame, Source
 from garmentlite.edge.sources.registry import open_source
 
 RATE_FRAMES = 30  # number of frames over which the rate is measured
+IDLE_SECONDS = 0.1  # pause between two states while no frame is answered
 
 
 class GarmentStream:
@@ -36,6 +38,9 @@ class GarmentStream:
         with GarmentStream("0", Recognizer()) as stream:
             for sighting in stream:
                 print(sighting.recognition.label)
+
+    Attributes:
+        controls: Change the guide box, mirror the frames, pause or stop the stream while it runs.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class GarmentStream:
         *,
         smoother: Smoother | None = None,
         box: GuideBox = DEFAULT_BOX,
+        controls: Controls | None = None,
     ) -> None:
         """Chooses the source; the `with` block opens it.
 
@@ -54,6 +60,8 @@ class GarmentStream:
             recognizer: Names the garment in each frame.
             smoother: Makes the answers steady; None makes one with the model's labels and threshold.
             box: Where a garment is expected in the frames of a camera or a video.
+            controls: Change the settings while the stream runs; their `box` takes the place of `box`. None
+                makes new ones.
 
         Raises:
             SourceError: If there is no such source.
@@ -64,7 +72,8 @@ class GarmentStream:
             recognizer.classifier.labels,
             unknown_threshold=recognizer.classifier.unknown_threshold,
         )
-        self._camera_recognizer = CameraRecognizer(recognizer, box)
+        self.controls = controls or Controls(Settings(box=box))
+        self._camera_recognizer = CameraRecognizer(recognizer, self.controls.settings.box)
         self._is_open = False
 
     def __enter__(self) -> Self:
@@ -94,18 +103,48 @@ class GarmentStream:
             raise RuntimeError(
                 "The stream is not open; read it inside 'with GarmentStream(...) as stream:'."
             )
+        yield from (event for event in self.events() if isinstance(event, Sighting))
+
+    def events(self) -> Iterator[Sighting | CameraState]:
+        """Yields the answer to each frame, and the state of the camera while its frames are not answered.
+
+        A state is yielded when it changes, and about ten times a second for as long as no frame is answered.
+
+        Raises:
+            SourceError: If the source is lost.
+            RuntimeError: If the stream is not open.
+        """
+        if not self._is_open:
+            raise RuntimeError(
+                "The stream is not open; read it inside 'with GarmentStream(...) as stream:'."
+            )
         rate = FrameRate()
         scene = None
         self._smoother.reset()
         self._camera_recognizer.forget()
         for frame, capture_ms in _timed(self._source):
+            settings = self.controls.settings
+            while settings.is_paused and not settings.is_stopped:
+                yield CameraState(CameraStatus.PAUSED, "The app is paused.", frame.time)
+                time.sleep(IDLE_SECONDS)
+                settings = self.controls.settings
+            if settings.is_stopped:
+                return
+            if settings.is_mirrored:
+                frame = frame.mirrored()
+            self._camera_recognizer.box = settings.box
             if frame.name != scene:
                 self._smoother.reset()
                 scene = frame.name
             recognition = self._answer_to(frame)
-            steady = self._steadied(recognition, frame.time, capture_ms)
-            box = self._camera_recognizer.box if frame.name is None else None
-            yield Sighting(frame, steady, rate.tick(time.perf_counter()), box)
+            yield Sighting(
+                frame=frame,
+                recognition=self._steadied(recognition, frame.time, capture_ms),
+                answer_to_frame=recognition,
+                frames_per_second=rate.tick(time.perf_counter()),
+                clock=time.time(),
+                guide_box=settings.box if frame.name is None else None,
+            )
 
     def _answer_to(self, frame: Frame) -> Recognition:
         """Recognizes a still picture by itself, and any other frame as one of a fixed camera."""
@@ -137,7 +176,7 @@ def run(stream: GarmentStream, sinks: Sequence[Sink], *, max_frames: int | None 
     Args:
         stream: Opened here.
         sinks: Opened here after the stream. Each of them gets each answer.
-        max_frames: Largest number of frames to recognize; None for no limit.
+        max_frames: Largest number of frames to recognize, at least 1; None for no limit.
 
     Returns:
         The number of frames that were recognized.
@@ -150,10 +189,13 @@ def run(stream: GarmentStream, sinks: Sequence[Sink], *, max_frames: int | None 
         opened.enter_context(stream)
         for sink in sinks:
             opened.enter_context(sink)
-        for sighting in islice(stream, max_frames):
-            looked_at += 1
-            wants_more = [sink.show(sighting) for sink in sinks]
-            if not all(wants_more):
+        for event in stream.events():
+            if isinstance(event, Sighting):
+                looked_at += 1
+                wants_more = [sink.show(event) for sink in sinks]
+            else:
+                wants_more = [sink.show_state(event) for sink in sinks]
+            if not all(wants_more) or looked_at == max_frames:
                 break
     return looked_at
 

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from garmentlite.edge.camera_recognizer import NOTHING_NEW
+from garmentlite.edge.camera_state import CameraStatus
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.guide_box import GuideBox
@@ -55,7 +57,7 @@ class ListSink:
     """Keeps the answers, and has enough after a number of them."""
 
     def __init__(self, enough=None):
-        self.sightings, self.enough, self.is_open = [], enough, False
+        self.sightings, self.states, self.enough, self.is_open = [], [], enough, False
 
     def __enter__(self):
         self.is_open = True
@@ -68,6 +70,11 @@ class ListSink:
         assert self.is_open
         self.sightings.append(sighting)
         return len(self.sightings) != self.enough
+
+    def show_state(self, camera):
+        assert self.is_open
+        self.states.append(camera)
+        return len(self.states) < 3
 
 
 def blank_frame(time, name=None):
@@ -170,7 +177,7 @@ def test_run_does_not_smooth_over_pictures_of_different_names(recognizer):
     assert sink.sightings[1].recognition.label == NO_GARMENT
 
 
-@pytest.mark.parametrize(("max_frames", "expected"), [(0, 0), (2, 2), (None, 3), (9, 3)])
+@pytest.mark.parametrize(("max_frames", "expected"), [(2, 2), (None, 3), (9, 3)])
 def test_run_looks_at_no_more_frames_than_asked(recognizer, max_frames, expected):
     frames = [blank_frame(number) for number in range(3)]
     sink = ListSink()
@@ -261,3 +268,26 @@ def test_run_into_a_broken_pipe_ends_quietly(recognizer):
         looked_at = run(GarmentStream(source, recognizer), [JsonLinesSink(stream)])
         assert looked_at == 1
         stream.flush()  # as Python does at exit; what could not be written is gone
+
+
+def test_stream_whose_controls_change_follows_them_at_the_next_frame(recognizer):
+    left, right = GuideBox(0.0, 0.0, 0.5, 1.0), GuideBox(0.5, 0.0, 0.5, 1.0)
+    frames = [boxed_frame(number / 10) for number in range(9)]
+    with GarmentStream(ListSource(frames), recognizer, box=left) as stream:
+        answers = iter(stream)
+        assert next(answers).guide_box == left
+        stream.controls.change(box=right, is_mirrored=True)
+        changed = next(answers)
+        assert changed.guide_box == right
+        np.testing.assert_array_equal(changed.frame.bgr, frames[1].bgr[:, ::-1])
+        stream.controls.change(is_stopped=True)
+        assert next(answers, None) is None
+
+
+def test_paused_stream_tells_its_sinks_and_answers_nothing(recognizer):
+    sink = ListSink()
+    controls = Controls(Settings(is_paused=True))
+    stream = GarmentStream(ListSource([blank_frame(0.0)]), recognizer, controls=controls)
+    assert run(stream, [sink]) == 0
+    assert [state.status for state in sink.states] == [CameraStatus.PAUSED] * 3
+    assert sink.sightings == []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.guide_box import GuideBox
 from garmentlite.edge.recognition import Recognition
 from garmentlite.edge.sources.interface import Frame
@@ -19,13 +20,19 @@ class Sighting:
         frame: The frame as it was captured.
         recognition: The steady answer, with the mask and the 28x28 image of this frame. Its `latency_ms` has
             the stage "capture" too, which is the time spent waiting for the frame.
+        answer_to_frame: The answer to this frame alone, before it was made steady.
         frames_per_second: Rate of the whole loop over the last frames; 0 for the first frame.
+        clock: When the frame was answered, in seconds since 1970 (`time.time`).
+        camera: State of the camera; None for a video file, pictures and the test pattern.
         guide_box: Where a garment is expected; None for a still picture, which has no such place.
     """
 
     frame: Frame
     recognition: Recognition
+    answer_to_frame: Recognition
     frames_per_second: float
+    clock: float
+    camera: CameraState | None = None
     guide_box: GuideBox | None = None
 
 
@@ -43,4 +50,11 @@ class Sink(Protocol):
 
     def show(self, sighting: Sighting) -> bool:
         """Takes the answer to one frame; returns False to end the stream."""
+        ...
+
+    def show_state(self, camera: CameraState) -> bool:
+        """Takes the state of a camera whose frames are not answered; returns False to end the stream.
+
+        It is called when the state changes, and about ten times a second for as long as no frame is answered.
+        """
         ...

@@ -7,6 +7,7 @@ import os
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.sinks.interface import Sighting
 
 
@@ -48,6 +49,10 @@ class JsonLinesSink:
         except BrokenPipeError:
             _divert_to_nowhere(self._stream)
             return False
+        return True
+
+    def show_state(self, camera: CameraState) -> bool:
+        """Does nothing, since there is no answer to write."""
         return True
 
 

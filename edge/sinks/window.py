@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 
+from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.errors import MissingPartError
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.overlay import annotate
@@ -86,6 +87,10 @@ class WindowSink:
         # A recording runs at its own speed; a live frame stays until the next one is there.
         is_recorded = frame.duration > 0
         return self._wait(self._time_zero + frame.time + frame.duration if is_recorded else 0.0)
+
+    def show_state(self, camera: CameraState) -> bool:
+        """Keeps the last picture and handles the window's events; returns False to end the stream."""
+        return self._time_zero is None or self._wait(0.0)
 
     def _open(self, picture: np.ndarray) -> None:
         cv2 = self._cv2

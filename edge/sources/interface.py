@@ -33,6 +33,11 @@ class Frame:
     duration: float = 0.0
     alpha: np.ndarray | None = None
 
+    def mirrored(self) -> Frame:
+        """Swaps left and right."""
+        alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[:, ::-1])
+        return replace(self, bgr=np.ascontiguousarray(self.bgr[:, ::-1]), alpha=alpha)
+
     def picture(self) -> Picture:
         """Copies the frame into the form that is recognized."""
         return replace(Picture.from_bgr(self.bgr), alpha=self.alpha)
