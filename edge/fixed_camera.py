@@ -12,7 +12,7 @@ import numpy as np
 from garmentlite.edge.empty_scene import SIDE, Difference, EmptyScene
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.segmenters.interface import GuidedSegmenter, SecondOpinion, Segmenter
+from garmentlite.edge.segmenters.interface import AlternativeSegmenter, GuidedSegmenter, Segmenter
 from garmentlite.edge.segmenters.masks import reduced
 
 # The part of the frame that the segmenter gets is larger, on each side, than the box or than what differs
@@ -35,8 +35,8 @@ class FixedCamera:
     """Finds the garment that is held up before a fixed camera.
 
     For each frame, call `look` first. If the scene is empty, call `note` with None. If the frame is
-    unchanged, call `keep`. Otherwise find the garment with `segment` or `opinions`, and call `note` with its
-    mask.
+    unchanged, call `keep`. Otherwise find the garment with `segment` or `candidate_masks`, and call `note`
+    with its mask.
     """
 
     def __init__(self, segmenter: Segmenter, box: GuideBox = DEFAULT_BOX) -> None:
@@ -94,10 +94,12 @@ class FixedCamera:
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """Finds the garment like `Segmenter.segment`; `rgb` is the frame that was given to `look`."""
-        return next(self.opinions(rgb))
+        return next(self.candidate_masks(rgb))
 
-    def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
-        """Finds the garment like `SecondOpinion.opinions`; `rgb` is the frame that was given to `look`.
+    def candidate_masks(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
+        """Finds the garment like `AlternativeSegmenter.candidate_masks`.
+
+        `rgb` is the frame that was given to `look`.
 
         Until a scene is known, it yields all masks of the segmenter for the box and its surroundings. After
         that it yields one mask. A second mask, of all that differs from the scene, did not change the share
@@ -116,8 +118,8 @@ class FixedCamera:
         """Yields masks of the part of the frame that the segmenter looks at."""
         seen = self._seen()
         if not seen.is_learned:
-            if isinstance(self._segmenter, SecondOpinion):
-                yield from self._segmenter.opinions(looked_at)
+            if isinstance(self._segmenter, AlternativeSegmenter):
+                yield from self._segmenter.candidate_masks(looked_at)
             else:
                 yield self._segmenter.segment(looked_at)
             return

@@ -103,11 +103,13 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Picture:
         The picture.
 
     Raises:
-        PictureError: If there is no such file, if it is not a picture or is damaged, or if the picture has a
-            side below 28 pixels or more than 64 million pixels (checked before it is decoded).
+        PictureError: If the path is empty, if there is no such file, if it is not a picture or is damaged, or
+            if the picture has a side below 28 pixels or more than 64 million pixels (checked before it is
+            decoded).
     """
     from PIL import Image, ImageOps
 
+    _refuse_empty(path)
     path = Path(path)
     if is_dir(path):
         raise PictureError(
@@ -153,6 +155,7 @@ def find_pictures(
 
     found: dict[Path, None] = {}
     for path in paths:
+        _refuse_empty(path)
         if os.path.exists(path):  # before globbing: a file may be called 'shirt[1].jpg'
             matches = [Path(path)]
         else:
@@ -263,6 +266,11 @@ def _nothing_found(path: str | Path, matches: list[Path]) -> str:
     if glob.has_magic(str(path)):
         return f"Nothing matches {path}; check the pattern and the folder."
     return _not_a_file(path)
+
+
+def _refuse_empty(path: str | Path) -> None:
+    if not str(path):  # Path("") would be the current folder
+        raise PictureError("The path of the picture is an empty text; name a picture file.")
 
 
 def _not_a_file(path: str | Path) -> str:

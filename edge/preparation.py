@@ -18,7 +18,7 @@ import numpy as np
 from garmentlite.edge.median import median
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.segmenters.interface import SecondOpinion, Segmenter
+from garmentlite.edge.segmenters.interface import AlternativeSegmenter, Segmenter
 from garmentlite.edge.segmenters.masks import WORKING_SIDE
 
 # How the garment is told from the background: a segmenter finds it in a "photo", the picture's own
@@ -124,7 +124,7 @@ def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
 
     Args:
         picture: See `prepare`.
-        segmenter: See `prepare`; a `SecondOpinion` can segment the picture in another way.
+        segmenter: See `prepare`; a `AlternativeSegmenter` can segment the picture in another way.
 
     Yields:
         What `prepare` returns. If that has an image and the segmenter has another mask, the picture
@@ -163,8 +163,8 @@ def _masks_of(
         return "fashion-mnist", None, iter([None])
     if picture.alpha is not None and (picture.alpha < 128).mean() > 1 - _LARGEST_MASK:
         return "transparent", None, iter([picture.alpha >= 128])
-    if isinstance(segmenter, SecondOpinion):
-        return "photo", segmenter.name, segmenter.opinions(picture.rgb)
+    if isinstance(segmenter, AlternativeSegmenter):
+        return "photo", segmenter.name, segmenter.candidate_masks(picture.rgb)
     return "photo", segmenter.name, iter([segmenter.segment(picture.rgb)])
 
 

@@ -125,12 +125,12 @@ def mean_over_views(probabilities: np.ndarray) -> np.ndarray:
     return mean
 
 
-def after_second_opinion(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Combines two answers: the first one if it is confident, the mean of both otherwise.
+def averaged_if_unsure(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns the first answer where it is confident, and the mean of both answers elsewhere.
 
     Args:
         first: Probabilities, shape (..., C).
-        second: Probabilities for the same picture, segmented in the second way.
+        second: Probabilities for the same picture with its second mask, same shape.
     """
     is_sure = first.max(axis=-1, keepdims=True) >= SURE
     return np.where(is_sure, first, (first + second) / 2)
@@ -196,7 +196,7 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
         second = np.full_like(probabilities, 1 / len(probabilities))
         if other.image_u8 is not None:
             second = answer_to(other.image_u8, classifier)
-        probabilities = after_second_opinion(probabilities, second)
+        probabilities = averaged_if_unsure(probabilities, second)
         infer_ms = (time.perf_counter() - start) * 1000
         for stage, ms in (*other.latency_ms.items(), ("infer", infer_ms)):
             latency_ms[stage] += ms

@@ -23,7 +23,7 @@ EVERY = np.eye(CLASSES, dtype=bool)  # photographs are labelled with classes
 
 
 def held_out(logits, members, *, groups=EVERY, is_empty=None, second=None):
-    """Answers to one view or, where `logits` has three axes, to several; with no other second opinion."""
+    """Answers to one view or, where `logits` has three axes, to several; with the same second mask."""
     logits = np.asarray(logits, np.float32)
     if is_empty is None:
         is_empty = np.zeros(logits.shape[-2], bool)
@@ -99,7 +99,7 @@ def test_fit_judges_the_mean_answer_of_several_views_as_the_device_gives_it():
     assert found.temperature != alone.temperature
 
 
-def test_fit_judges_doubtful_answers_by_the_second_opinion_as_the_device_does():
+def test_fit_averages_doubtful_answers_over_both_masks_as_the_device_does():
     logits, members = believable(2000)
     first, second = logits[np.newaxis], several_views(logits)[:1]
     found = confidence.fit(held_out(first, members, second=second))
@@ -320,7 +320,7 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     # In order: what was found of the first run, of the second, and the ground taken for a garment.
     assert found.logits[0, 0, :, 0].tolist() == [10, 20, 30, 50, 60, 99]
     assert found.logits[0, 1, :, 0].tolist() == [1, 2, 3, 5, 6, 99]  # mirrored
-    # There is no second opinion but the first.
+    # The second mask is the first one.
     np.testing.assert_array_equal(found.logits[1], found.logits[0])
     rows = [np.flatnonzero(row).tolist() for row in found.members]
     assert rows == [[0], [], [1, 2], [3], [1, 2], []]
@@ -335,7 +335,7 @@ def test_read_held_out_for_a_network_that_knows_nothing_mirrored_shows_it_nothin
     assert found.logits[:, :, :, 0].tolist() == [[[10, 30]], [[10, 30]]]
 
 
-def test_read_held_out_asks_about_second_opinions_where_there_are_any(make_run):
+def test_read_held_out_reads_second_masks_where_there_are_any(make_run):
     second = np.zeros((6, 28, 28), np.uint8)
     second[2, :, :14], second[2, :, 14:] = 200, 7
     run = make_run("doubtful", [0, 1, 2, 4], second_u8=second)

@@ -154,6 +154,12 @@ def test_size_limit_lies_above_a_50_megapixel_phone():
     assert MAX_PIXELS > 8160 * 6144
 
 
+@pytest.mark.parametrize("read", [read_picture, lambda path: find_pictures([path])])
+def test_reading_an_empty_path_is_refused_as_such(read):
+    with pytest.raises(PictureError, match="empty text; name a picture file"):
+        read("")
+
+
 def test_read_picture_of_folder_or_nothing_is_refused(tmp_path):
     with pytest.raises(PictureError, match="is a folder"):
         read_picture(tmp_path)

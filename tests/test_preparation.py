@@ -354,7 +354,7 @@ class DoubtfulSegmenter(FixedSegmenter):
         super().__init__(masks[0])
         self.masks, self.asked = masks, 0
 
-    def opinions(self, rgb):
+    def candidate_masks(self, rgb):
         for mask in self.masks:
             self.asked += 1
             yield mask
@@ -380,7 +380,7 @@ def test_preparations_are_an_image_of_each_mask_made_when_asked_for():
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0], ids=["nothing", "everything"])
-def test_preparations_end_where_an_opinion_finds_no_garment(share):
+def test_preparations_end_where_a_mask_shows_no_garment(share):
     scene = draw_scene("Coat", np.random.default_rng(4))
     none = np.full(scene.mask.shape, bool(share))
     first, second = preparations(Picture(scene.rgb), DoubtfulSegmenter(scene.mask, none, none))

@@ -14,8 +14,8 @@ from garmentlite.edge.preparation import PREPARATION, fit_to_tile
 from garmentlite.edge.recognition import (
     SURE,
     Recognition,
-    after_second_opinion,
     answer_to,
+    averaged_if_unsure,
     mean_over_views,
     name_of,
     recognize,
@@ -173,7 +173,7 @@ def test_views_are_the_images_and_the_images_mirrored_left_for_right():
 
 
 class Doubtful:
-    """Has a second opinion: the lower part of the first, by default half."""
+    """Has a second mask: the lower part of the first, by default half."""
 
     name = "doubtful"
 
@@ -183,15 +183,15 @@ class Doubtful:
         self.asked = 0
 
     def segment(self, rgb):
-        return next(self.opinions(rgb))
+        return next(self.candidate_masks(rgb))
 
-    def opinions(self, rgb):
+    def candidate_masks(self, rgb):
         for mask in self.masks:
             self.asked += 1
             yield mask
 
 
-def test_recognize_in_doubt_gives_the_mean_of_the_answers_to_both_opinions(shipped_int8):
+def test_recognize_in_doubt_gives_the_mean_of_the_answers_to_both_masks(shipped_int8):
     scene = draw_scene("Coat", np.random.default_rng(4))
     classifier, segmenter = Classifier(shipped_int8), Doubtful(scene.mask)
     found = recognize(Picture(scene.rgb), classifier, segmenter)
@@ -204,7 +204,7 @@ def test_recognize_in_doubt_gives_the_mean_of_the_answers_to_both_opinions(shipp
     assert found.mask is segmenter.masks[0]
 
 
-def test_recognize_in_doubt_of_what_the_second_opinion_does_not_find_believes_it_less(shipped_int8):
+def test_recognize_in_doubt_is_less_confident_if_the_second_mask_is_empty(shipped_int8):
     scene = draw_scene("Coat", np.random.default_rng(4))
     classifier, segmenter = Classifier(shipped_int8), Doubtful(scene.mask, share=0)
     found = recognize(Picture(scene.rgb), classifier, segmenter)
@@ -215,7 +215,7 @@ def test_recognize_in_doubt_of_what_the_second_opinion_does_not_find_believes_it
     assert found.mask is segmenter.masks[0]
 
 
-def test_recognize_of_what_is_sure_asks_for_no_second_opinion(shipped_int8):
+def test_recognize_sure_answer_computes_no_second_mask(shipped_int8):
     scene = draw_scene("Trouser", np.random.default_rng(4))
     classifier, segmenter = Classifier(shipped_int8), Doubtful(scene.mask)
     found = recognize(Picture(scene.rgb), classifier, segmenter)
@@ -225,11 +225,11 @@ def test_recognize_of_what_is_sure_asks_for_no_second_opinion(shipped_int8):
     np.testing.assert_array_equal(found.probabilities, answer_to(tile, classifier))
 
 
-def test_after_second_opinion_is_the_mean_but_of_what_is_sure():
+def test_averaged_if_unsure_keeps_confident_answers_and_averages_the_others():
     first = np.array([[SURE, 1 - SURE], [0.6, 0.4]])
     second = np.array([[0.0, 1.0], [0.2, 0.8]])
-    np.testing.assert_allclose(after_second_opinion(first, second), [first[0], [0.4, 0.6]])
-    np.testing.assert_allclose(after_second_opinion(first[1], second[1]), [0.4, 0.6])
+    np.testing.assert_allclose(averaged_if_unsure(first, second), [first[0], [0.4, 0.6]])
+    np.testing.assert_allclose(averaged_if_unsure(first[1], second[1]), [0.4, 0.6])
 
 
 def test_name_of_without_metadata_has_no_threshold(make):

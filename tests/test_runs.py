@@ -262,7 +262,7 @@ def test_read_photos_of_version_0_1_0_takes_tiles_of_zeros_for_none(tmp_path):
     assert stored.groups == ("Bag", "Coat")
     assert stored.files == ("a.jpg", "b.jpg", "c.jpg")
     np.testing.assert_array_equal(stored.tiles.tiles_u8, tiles_u8)
-    # Its first runs had neither pieces of ground nor second opinions.
+    # Its first runs had neither pieces of background nor second masks.
     np.savez_compressed(
         tmp_path / "photos.npz",
         **{k: v for k, v in older.items() if k not in ("second_u8", "grounds_u8")},

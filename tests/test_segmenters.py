@@ -8,7 +8,7 @@ from garmentlite.edge.errors import OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
-from garmentlite.edge.segmenters.interface import SecondOpinion
+from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.registry import SEGMENTERS, make_segmenter
 
 SCENES_PER_LABEL = 2
@@ -150,18 +150,18 @@ def test_make_segmenter_with_unknown_name_proposes_the_nearest():
         make_segmenter("xyz")
 
 
-def test_opinions_are_that_of_the_network_and_of_border_colours_but_of_a_plain_ground_one():
+def test_candidate_masks_are_of_network_and_border_colours_or_one_on_a_plain_background():
     pytest.importorskip("ai_edge_litert", reason="needs the runtime")
     network = make_segmenter("network")
-    assert isinstance(network, SecondOpinion)
-    assert not isinstance(make_segmenter("grabcut"), SecondOpinion)
+    assert isinstance(network, AlternativeSegmenter)
+    assert not isinstance(make_segmenter("grabcut"), AlternativeSegmenter)
     scene = draw_scene("Shirt", np.random.default_rng(3))
-    first, second = network.opinions(scene.rgb)  # and no third
+    first, second = network.candidate_masks(scene.rgb)  # and no third
     np.testing.assert_array_equal(first, network.segment(scene.rgb))
     np.testing.assert_array_equal(second, make_segmenter("border").segment(scene.rgb))
     plain = np.full((90, 70, 3), 240, np.uint8)
     plain[20:60, 20:50] = 30
-    (only,) = network.opinions(plain)
+    (only,) = network.candidate_masks(plain)
     np.testing.assert_array_equal(only, network.segment(plain))
 
 

@@ -80,7 +80,7 @@ def test_make_tiles_begins_with_the_tile_of_the_device_and_goes_on_with_others(p
     assert tiles.tiles_u8.shape == (10, 3, 28, 28)
     assert tiles.grounds_u8.shape == (10, GROUNDS, 28, 28)
     assert tiles.tiles_u8.dtype == tiles.grounds_u8.dtype == np.uint8
-    # This segmenter has no second opinion.
+    # This segmenter has no second mask.
     np.testing.assert_array_equal(tiles.second_u8, tiles.tiles_u8[:, 0])
     assert tiles.found.tolist() == [True] * 8 + [False] * 2
     assert tiles.readable.tolist() == [True] * 9 + [False]
@@ -183,12 +183,12 @@ def test_grounds_taken_for_garments_are_those_of_the_photographs_chosen():
 
 
 class TwoSidedSegmenter(BorderSegmenter):
-    """Has a second opinion: the lower part of what it finds, by default half."""
+    """Has a second mask: the lower part of what it finds, by default half."""
 
     def __init__(self, share=0.5):
         self.share = share
 
-    def opinions(self, rgb):
+    def candidate_masks(self, rgb):
         mask = self.segment(rgb)
         yield mask
         lower = mask.copy()
@@ -196,7 +196,7 @@ class TwoSidedSegmenter(BorderSegmenter):
         yield lower
 
 
-def test_make_tiles_keeps_what_the_device_makes_of_a_second_opinion(photos):
+def test_make_tiles_keeps_what_the_device_makes_of_the_second_mask(photos):
     tiles = tiles_of(photos, segmenter=TwoSidedSegmenter(), variants=1)
     assert tiles.second_u8.shape == (10, 28, 28)
     for (photo, _), first, second in zip(

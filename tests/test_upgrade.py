@@ -174,7 +174,7 @@ def test_finished_run_gives_the_weights_to_begin_with(tensorflow, cli):
 def test_run_on_own_photographs_is_converted(tensorflow, cli):
     """Classes in their order, and what is fitted on the photographs held out.
 
-    Among those are one in which no garment was found, and one in which the second opinion finds none.
+    Among those are one in which no garment was found, and one in which the second mask shows none.
     """
     cli("convert", "photo_run", "--int8", "--ptq", "-o", "converted")
     card, expected = read("converted/lenet-bn.json"), EXPECTED["photo_run"]

@@ -17,7 +17,7 @@ from garmentlite.edge import recognition
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.metrics import calibration_error, confidence_bins, defined
 from garmentlite.edge.probabilities import softmax
-from garmentlite.edge.recognition import after_second_opinion, mean_over_views
+from garmentlite.edge.recognition import averaged_if_unsure, mean_over_views
 from garmentlite.train import runs
 from garmentlite.train.photo_figures import group_cross_entropy
 
@@ -66,7 +66,7 @@ class HeldOut:
     def probabilities(self, temperature: float) -> np.ndarray:
         """Computes the same probabilities as the device: float32, shape (N, C)."""
         first, second = (mean_over_views(softmax(one, temperature)) for one in self.logits)
-        return after_second_opinion(first, second)
+        return averaged_if_unsure(first, second)
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
-class SecondOpinion(Protocol):
+class AlternativeSegmenter(Protocol):
     """A segmenter that can also segment the picture in another way, for answers that are not confident."""
 
-    def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
+    def candidate_masks(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
         """Segments the picture in one way after the other, each when the caller asks for it.
 
         Args:

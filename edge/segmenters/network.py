@@ -55,14 +55,14 @@ class NetworkSegmenter:
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""
-        return next(self.opinions(rgb))
+        return next(self.candidate_masks(rgb))
 
-    def opinions(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
-        """See `SecondOpinion.opinions`: the second mask is that of `BorderSegmenter`.
+    def candidate_masks(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
+        """See `AlternativeSegmenter.candidate_masks`: the second mask is that of `BorderSegmenter`.
 
-        On a plain background there is one mask alone. The two masks fail on different photographs: the mean
-        of the answers to both is right on 84% of photographs, the answers to one mask on 82% and 81%
-        (`benchmarks/real_garments.py`).
+        On a plain background there is only one mask. The two masks fail on different photographs, so the mean
+        of the answers to both is right more often than the answer to either (docs/photographs.md has the
+        figures).
         """
         small = reduced(rgb)
         mask = mask_on_plain_background(small)

@@ -75,7 +75,7 @@ DATA = ("--data-dir", "data")
 TARGET = "Sandal=0.95"
 SIDE, QUALITY = 112, 86  # of a photograph: pixels, and quality of the JPEG file
 # The classes of photographs: the garment that is drawn, seeds, and pixels to cut off at each edge. In the
-# last bag no garment is found, in the last but one the second opinion finds none. With JPEG files of this
+# last bag no garment is found, in the last but one the second mask shows none. With JPEG files of this
 # quality both are held out, since photographs are dealt to the folds by their checksums.
 OWN_CLASSES = {
     "blouse": ("Shirt", {0: 0, 1: 0, 2: 0, 4: 0, 11: 26}),
