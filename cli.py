@@ -778,6 +778,9 @@ def webcam(
     headless: Annotated[
         bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines beside the window.")
+    ] = False,
     box: Annotated[
         str,
         typer.Option(
@@ -795,33 +798,25 @@ def webcam(
 
     The answer is shown in a window, or printed as JSON lines. Press q or Ctrl-C to stop.
     """
+    from garmentlite.edge.camera_app import CameraRequest, run_camera_app
     from garmentlite.edge.guide_box import parse_box
-    from garmentlite.edge.recognizer import Recognizer
-    from garmentlite.edge.sinks.json_lines import JsonLinesSink
-    from garmentlite.edge.sinks.window import WindowSink, why_no_window
-    from garmentlite.edge.sources.registry import open_source
-    from garmentlite.edge.stream import GarmentStream, run
 
-    broken: list[str] = []
-
-    def warn(sentence: str) -> None:
-        broken.append(sentence)
-        _say(f"Error: {sentence}")
-
-    guide_box = parse_box(box)
-    frames = open_source(source, warn=warn)
-    recognizer = Recognizer(_open_model(model, labels), segment)
-    obstacle = None if headless else why_no_window()
-    if obstacle:
-        _say(f"No window: {obstacle} Printing JSON lines.")
-    sink = JsonLinesSink(sys.stdout, top_k=top_k) if headless or obstacle else WindowSink()
+    request = CameraRequest(
+        source=source,
+        model=model,
+        labels=_read_labels(labels) if labels else None,
+        segmenter=segment,
+        box=parse_box(box),
+        has_window=not headless,
+        prints_json=headless or as_json,
+        top_k=top_k,
+        max_frames=max_frames,
+    )
     try:
-        looked_at = run(
-            GarmentStream(frames, recognizer, box=guide_box), [sink], max_frames=max_frames
-        )
+        outcome = run_camera_app(request, _say)
     except KeyboardInterrupt:
         return  # the usual way to stop; the camera and the window are closed by now
-    if broken or not looked_at:
+    if not outcome.is_complete:
         raise typer.Exit(COULD_NOT)
 
 

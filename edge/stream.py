@@ -6,9 +6,9 @@ Still pictures are recognized one by one. Frames of a camera or a video are comp
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.recognition import Recognition, scores_of
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.sinks.interface import Sighting, Sink
+from garmentlite.edge.sinks.side_by_side import SideBySide
 from garmentlite.edge.smoothing import Smoother
 from garmentlite.edge.sources.interface import Frame, Source
 from garmentlite.edge.sources.registry import open_source
@@ -168,36 +169,42 @@ class GarmentStream:
         )
 
 
-def run(stream: GarmentStream, sinks: Sequence[Sink], *, max_frames: int | None = None) -> int:
+def run(
+    stream: GarmentStream,
+    sinks: Sequence[Sink],
+    *,
+    max_frames: int | None = None,
+    say: Callable[[str], None] = warnings.warn,
+) -> int:
     """Sends answers to sinks until the stream ends, a sink wants no more, or the limit is reached.
 
-    The stream and the sinks are always closed, even after an exception such as KeyboardInterrupt.
+    The stream and the sinks are always closed, even after an exception such as KeyboardInterrupt. A sink that
+    fails is closed alone, and the others go on.
 
     Args:
         stream: Opened here.
-        sinks: Opened here after the stream. Each of them gets each answer.
-        max_frames: Largest number of frames to recognize, at least 1; None for no limit.
+        sinks: Opened here after the stream, at least one. Each of them gets each answer.
+        max_frames: Largest number of frames to answer, at least 1; None for no limit.
+        say: Called with one sentence for each sink that fails while others go on.
 
     Returns:
-        The number of frames that were recognized.
+        The number of frames that were answered.
 
     Raises:
         SourceError: If the source cannot be opened or is lost.
+        GarmentliteError: If a sink cannot be opened, or if the last sink fails.
     """
-    looked_at = 0
-    with ExitStack() as opened:
-        opened.enter_context(stream)
-        for sink in sinks:
-            opened.enter_context(sink)
+    answered = 0
+    with stream, SideBySide(sinks, say) as faces:
         for event in stream.events():
             if isinstance(event, Sighting):
-                looked_at += 1
-                wants_more = [sink.show(event) for sink in sinks]
+                answered += 1
+                wants_more = faces.show(event)
             else:
-                wants_more = [sink.show_state(event) for sink in sinks]
-            if not all(wants_more) or looked_at == max_frames:
+                wants_more = faces.show_state(event)
+            if not wants_more or answered == max_frames:
                 break
-    return looked_at
+    return answered
 
 
 class FrameRate:

@@ -120,7 +120,7 @@ def test_error_is_one_sentence_and_debug_shows_its_traceback(run):
 
 def test_error_of_the_program_keeps_its_traceback(run, monkeypatch):
     monkeypatch.setattr(cli, "_open_model", lambda *_: 1 / 0)
-    result = CliRunner().invoke(cli.app, ["webcam", "--source", "test-pattern"])
+    result = CliRunner().invoke(cli.app, ["classify", "photo.jpg"])
     assert isinstance(result.exception, ZeroDivisionError)
 
 

@@ -37,7 +37,11 @@ class Sighting:
 
 
 class Sink(Protocol):
-    """A place where answers go. A `with` block holds it open."""
+    """A place where answers go. A `with` block holds it open.
+
+    Each method may raise an error of `edge.errors`. Raised while the sink is opened, it ends the app. Raised
+    later, it ends this sink alone, unless there is no other.
+    """
 
     def __enter__(self) -> Self: ...
 

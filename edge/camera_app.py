@@ -1,0 +1,105 @@
+"""The camera app: makes the source, the recognizer and the faces that a user asked for, and runs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.controls import Controls, Settings
+from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
+from garmentlite.edge.recognizer import Recognizer
+from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
+from garmentlite.edge.shipped import default_model
+from garmentlite.edge.sinks.interface import Sink
+from garmentlite.edge.sinks.json_lines import JsonLinesSink
+from garmentlite.edge.sinks.window import WindowSink, why_no_window
+from garmentlite.edge.sources.registry import open_source
+from garmentlite.edge.stream import GarmentStream, run
+
+
+@dataclass(frozen=True)
+class CameraRequest:
+    """What a user asks the camera app for; the options of `cli webcam`.
+
+    Attributes:
+        source: Where the frames come from, as `open_source` takes it.
+        model: A .tflite file; None for the default model.
+        labels: Class names for a model without metadata; None to take the model's own.
+        segmenter: Name of the segmenter.
+        box: Where a garment is expected.
+        has_window: Whether the answers are shown in a window. If none can be opened, they are printed.
+        prints_json: Whether the answers are printed as JSON lines on standard output.
+        top_k: Number of classes that are listed in JSON.
+        max_frames: Largest number of frames to answer; None for no limit.
+    """
+
+    source: str = "0"
+    model: Path | None = None
+    labels: list[str] | None = None
+    segmenter: str = DEFAULT_SEGMENTER
+    box: GuideBox = DEFAULT_BOX
+    has_window: bool = True
+    prints_json: bool = False
+    top_k: int = 3
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class CameraOutcome:
+    """What the camera app did.
+
+    Attributes:
+        answered: Number of frames that were answered.
+        unreadable: Number of pictures that could not be read.
+    """
+
+    answered: int
+    unreadable: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there was something to answer and all of it could be read."""
+        return self.answered > 0 and self.unreadable == 0
+
+
+def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> CameraOutcome:
+    """Runs the camera app until the source ends or the user ends it; everything is closed by then.
+
+    Args:
+        request: What the user asks for.
+        say: Shows the user a sentence while the app runs: a picture that cannot be read, a face that failed.
+
+    Raises:
+        GarmentliteError: If the source, the model or a face cannot be opened, or if the last face failed.
+        KeyboardInterrupt: If the user pressed Ctrl-C.
+    """
+    unreadable: list[str] = []
+
+    def warn(sentence: str) -> None:
+        unreadable.append(sentence)
+        say(f"Error: {sentence}")
+
+    source = open_source(request.source, warn=warn)
+    classifier = Classifier(request.model or default_model(), labels=request.labels)
+    recognizer = Recognizer(classifier, request.segmenter)
+    controls = Controls(Settings(box=request.box))
+    stream = GarmentStream(source, recognizer, controls=controls)
+    faces = _faces(request, say)
+    answered = run(stream, faces, max_frames=request.max_frames, say=say)
+    return CameraOutcome(answered, len(unreadable))
+
+
+def _faces(request: CameraRequest, say: Callable[[str], None]) -> list[Sink]:
+    """Makes the faces that the user asked for. A new face is a sink of its own and one line here."""
+    obstacle = why_no_window() if request.has_window else None
+    if obstacle:
+        say(f"No window: {obstacle} Printing JSON lines.")
+    faces: list[Sink] = []
+    if request.has_window and not obstacle:
+        faces.append(WindowSink())
+    if request.prints_json or obstacle:
+        faces.append(JsonLinesSink(sys.stdout, top_k=request.top_k))
+    return faces

@@ -1,0 +1,76 @@
+"""Several sinks that run side by side; one that fails stops alone, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Self
+
+from garmentlite.edge.camera_state import CameraState
+from garmentlite.edge.errors import GarmentliteError
+from garmentlite.edge.sinks.interface import Sighting, Sink
+
+
+class SideBySide:
+    """Sends each answer and each state of the camera to every sink.
+
+    A sink that cannot be opened ends the app, since the user can mend that at once. A sink that fails later,
+    such as a recording on a full disk, is closed, and the others go on. If it was the last one, its error is
+    raised.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], say: Callable[[str], None]) -> None:
+        """Chooses the sinks.
+
+        Args:
+            sinks: At least one.
+            say: Called with one sentence for each sink that fails.
+        """
+        self._sinks = sinks
+        self._say = say
+
+    def __enter__(self) -> Self:
+        """Opens all sinks; if one of them cannot be opened, closes the others and raises its error."""
+        self._opened: dict[Sink, ExitStack] = {}
+        with ExitStack() as all_opened:
+            for sink in self._sinks:
+                self._opened[sink] = all_opened.enter_context(ExitStack())
+                self._opened[sink].enter_context(sink)
+            self._all_opened = all_opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the sinks that are still open, the last one first."""
+        self._all_opened.__exit__(kind, error, traceback)
+
+    def show(self, sighting: Sighting) -> bool:
+        """Sends an answer to every sink; returns False if one of them wants to end the stream."""
+        return self._send(lambda sink: sink.show(sighting))
+
+    def show_state(self, camera: CameraState) -> bool:
+        """Sends a state to every sink; returns False if one of them wants to end the stream."""
+        return self._send(lambda sink: sink.show_state(camera))
+
+    def _send(self, send: Callable[[Sink], bool]) -> bool:
+        wants_more = True
+        for sink in list(self._opened):
+            try:
+                wants_more &= send(sink)
+            except GarmentliteError as error:
+                self._stop(sink, error)
+        return wants_more
+
+    def _stop(self, sink: Sink, error: GarmentliteError) -> None:
+        """Closes a sink that failed; raises its error if there is no other sink."""
+        opened = self._opened.pop(sink)
+        if not self._opened:
+            raise error
+        self._say(f"Error: {error} The app goes on without it.")
+        with suppress(GarmentliteError):  # what is wrong was just said
+            opened.close()
