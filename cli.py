@@ -790,6 +790,16 @@ def webcam(
         ),
     ] = "0.2,0.1,0.6,0.8",
     top_k: TopK = 3,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="GARMENTLITE_MQTT",
+            help="Also publish the answers to this MQTT broker, for example mqtt://user:password@host/topic; "
+            "Home Assistant then finds the app. Other users of this computer cannot read a password in the "
+            "environment variable, but one on the command line.",
+        ),
+    ] = None,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
@@ -798,6 +808,7 @@ def webcam(
 
     The answer is shown in a window, or printed as JSON lines. Press q or Ctrl-C to stop.
     """
+    from garmentlite.edge.broker_address import parse_broker
     from garmentlite.edge.camera_app import CameraRequest, run_camera_app
     from garmentlite.edge.guide_box import parse_box
 
@@ -810,6 +821,7 @@ def webcam(
         has_window=not headless,
         prints_json=headless or as_json,
         top_k=top_k,
+        broker=parse_broker(mqtt) if mqtt else None,
         max_frames=max_frames,
     )
     try:

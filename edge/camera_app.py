@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from garmentlite.edge.broker_address import BrokerAddress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
@@ -15,6 +16,7 @@ from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
 from garmentlite.edge.shipped import default_model
 from garmentlite.edge.sinks.interface import Sink
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
+from garmentlite.edge.sinks.mqtt import MqttSink
 from garmentlite.edge.sinks.window import WindowSink, why_no_window
 from garmentlite.edge.sources.registry import open_source
 from garmentlite.edge.stream import GarmentStream, run
@@ -33,6 +35,7 @@ class CameraRequest:
         has_window: Whether the answers are shown in a window. If none can be opened, they are printed.
         prints_json: Whether the answers are printed as JSON lines on standard output.
         top_k: Number of classes that are listed in JSON.
+        broker: The MQTT broker to which the answers are published; None for no broker.
         max_frames: Largest number of frames to answer; None for no limit.
     """
 
@@ -44,6 +47,7 @@ class CameraRequest:
     has_window: bool = True
     prints_json: bool = False
     top_k: int = 3
+    broker: BrokerAddress | None = None
     max_frames: int | None = None
 
 
@@ -102,4 +106,6 @@ def _faces(request: CameraRequest, say: Callable[[str], None]) -> list[Sink]:
         faces.append(WindowSink())
     if request.prints_json or obstacle:
         faces.append(JsonLinesSink(sys.stdout, top_k=request.top_k))
+    if request.broker:
+        faces.append(MqttSink(request.broker, say))
     return faces

@@ -295,6 +295,28 @@ def test_mqtt_publishes_everything_again_after_a_start_of_home_assistant(
 
 
 @needs_mosquitto
+def test_webcam_with_mqtt_publishes_what_it_prints(broker, listen, run, monkeypatch):
+    broker.start()
+    listener = listen()
+    monkeypatch.setenv("GARMENTLITE_MQTT", broker.url)  # the option has a test of its own below
+    # About three seconds, so that the connection is made before the end.
+    printed = run("webcam", "--source", "test-pattern", "--headless", "--max-frames", "60")
+    assert "Connected" in printed.stderr
+    assert "pa@ss" not in printed.stdout + printed.stderr
+    wait_until(lambda: listener.last(f"{TOPIC}/availability") == "offline", "the goodbye")
+    labels = {json.loads(line)["label"] for line in printed.stdout.splitlines()}
+    published = {json.loads(one.payload)["label"] for one in listener.all(f"{TOPIC}/state")}
+    assert published
+    assert published <= labels
+
+
+def test_webcam_with_a_wrong_mqtt_address_says_what_to_write(run):
+    result = run("webcam", "--source", "test-pattern", "--mqtt", "http://anna:pass1@h", expect=2)
+    assert "mqtt://user:password@host" in result.stderr
+    assert "pass1" not in result.stderr
+
+
+@needs_mosquitto
 def test_mqtt_says_goodbye_at_the_end(broker, listen):
     broker.start()
     listener = listen()
