@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from garmentlite.convert.verify.check import ImageSource
     from garmentlite.convert.verify.parity_report import ParityReport
     from garmentlite.edge.classifier import Classifier
+    from garmentlite.edge.collected import CollectRequest
     from garmentlite.edge.segmenters.interface import Segmenter
     from garmentlite.train.data import FashionMnist
 
@@ -800,6 +801,30 @@ def webcam(
             "environment variable, but one on the command line.",
         ),
     ] = None,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep pictures for training in this folder: those of which the model is not sure, and those "
+            "for which you press the key of a class."
+        ),
+    ] = None,
+    collect_frames: Annotated[
+        bool,
+        typer.Option(
+            "--collect-frames",
+            help="With --collect, keep the whole frame too, not only the garment.",
+        ),
+    ] = False,
+    collect_mb: Annotated[
+        int,
+        typer.Option(min=1, help="With --collect, keep at most this many megabytes."),
+    ] = 500,
+    collect_days: Annotated[
+        float,
+        typer.Option(
+            min=0, help="With --collect, delete pictures without a label after this time."
+        ),
+    ] = 30,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
@@ -822,6 +847,7 @@ def webcam(
         prints_json=headless or as_json,
         top_k=top_k,
         broker=parse_broker(mqtt) if mqtt else None,
+        collect=_collect_request(collect, collect_frames, collect_mb, collect_days),
         max_frames=max_frames,
     )
     try:
@@ -954,6 +980,18 @@ def _open_model(path: Path | None, labels_file: Path | None) -> "Classifier":
 
     labels = _read_labels(labels_file) if labels_file else None
     return Classifier(path or default_model(), labels=labels)
+
+
+def _collect_request(
+    folder: Path | None, with_frames: bool, megabytes: int, days: float
+) -> "CollectRequest | None":
+    from garmentlite.edge.collected import CollectRequest, Limits
+
+    if folder is None:
+        if with_frames:
+            raise OptionError("--collect-frames belongs to --collect; name a folder with it.")
+        return None
+    return CollectRequest(folder, Limits(megabytes << 20, days * 86_400), with_frames)
 
 
 def _require_verify_options(

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from garmentlite.edge.broker_address import BrokerAddress
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.collected import CollectedPictures, CollectRequest
 from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
 from garmentlite.edge.shipped import default_model
+from garmentlite.edge.sinks.collected import CollectedSink
 from garmentlite.edge.sinks.interface import Sink
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
 from garmentlite.edge.sinks.mqtt import MqttSink
@@ -36,6 +38,7 @@ class CameraRequest:
         prints_json: Whether the answers are printed as JSON lines on standard output.
         top_k: Number of classes that are listed in JSON.
         broker: The MQTT broker to which the answers are published; None for no broker.
+        collect: Where and how pictures for training are kept; None to keep none.
         max_frames: Largest number of frames to answer; None for no limit.
     """
 
@@ -48,6 +51,7 @@ class CameraRequest:
     prints_json: bool = False
     top_k: int = 3
     broker: BrokerAddress | None = None
+    collect: CollectRequest | None = None
     max_frames: int | None = None
 
 
@@ -91,12 +95,17 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
     recognizer = Recognizer(classifier, request.segmenter)
     controls = Controls(Settings(box=request.box))
     stream = GarmentStream(source, recognizer, controls=controls)
-    faces = _faces(request, say)
+    collected = (
+        CollectedPictures(request.collect, classifier.labels, say) if request.collect else None
+    )
+    faces = _faces(request, collected, say)
     answered = run(stream, faces, max_frames=request.max_frames, say=say)
     return CameraOutcome(answered, len(unreadable))
 
 
-def _faces(request: CameraRequest, say: Callable[[str], None]) -> list[Sink]:
+def _faces(
+    request: CameraRequest, collected: CollectedPictures | None, say: Callable[[str], None]
+) -> list[Sink]:
     """Makes the faces that the user asked for. A new face is a sink of its own and one line here."""
     obstacle = why_no_window() if request.has_window else None
     if obstacle:
@@ -108,4 +117,6 @@ def _faces(request: CameraRequest, say: Callable[[str], None]) -> list[Sink]:
         faces.append(JsonLinesSink(sys.stdout, top_k=request.top_k))
     if request.broker:
         faces.append(MqttSink(request.broker, say))
+    if collected:
+        faces.append(CollectedSink(collected))
     return faces

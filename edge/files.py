@@ -92,13 +92,14 @@ def cache_root() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, is_private: bool = False) -> Iterator[Path]:
     """Gives a temporary file that replaces `path` when the block ends, and is removed if the block fails.
 
     The temporary name has the suffix of `path`, since some writers choose the format by it.
 
     Args:
         path: The file to be written or replaced; its folder is made if it is missing.
+        is_private: Whether only this user can read the file (mode 0600); otherwise the umask decides.
 
     Yields:
         The path to write to.
@@ -119,10 +120,10 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(handle)
             handle = -1
         yield temporary
-        # mkstemp makes files that only the user can read; results should follow the umask instead.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if not is_private:  # mkstemp makes files that only the user can read
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
@@ -158,9 +159,9 @@ def refuse_to_overwrite(path: Path, force: bool) -> None:
         raise OutputError(f"{path} is already there; --force replaces it, or name another place.")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all; raises `OutputError` like `replacing`."""
-    with replacing(path) as temporary:
+def write_bytes(path: Path, content: bytes, *, is_private: bool = False) -> None:
+    """Writes a file whole or not at all; see `replacing` for the arguments and errors."""
+    with replacing(path, is_private=is_private) as temporary:
         temporary.write_bytes(content)
 
 

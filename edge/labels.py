@@ -26,6 +26,7 @@ FASHION_MNIST_LABELS: tuple[str, ...] = (
 UNKNOWN = "unknown"  # the network is not sure enough
 NO_GARMENT = "no garment"  # there is nothing in the picture to ask the network about
 RESERVED = (UNKNOWN, NO_GARMENT)
+UNLABELLED = "unlabelled"  # folder of collected pictures that nobody has labelled yet
 
 
 def is_reserved(label: str) -> bool:

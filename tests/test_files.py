@@ -77,6 +77,15 @@ def test_written_file_follows_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o640
 
 
+def test_private_file_can_be_read_by_this_user_alone_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        write_bytes(tmp_path / "private", b"x", is_private=True)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, OSError])
 def test_replacing_that_fails_half_way_keeps_the_older_file_and_leaves_nothing(older, failure):
     def write_half():

@@ -12,7 +12,7 @@ import numpy as np
 
 from garmentlite.edge.errors import DataError, OptionError, PictureError
 from garmentlite.edge.files import is_dir, is_file, read_bytes, sha256
-from garmentlite.edge.labels import nearest
+from garmentlite.edge.labels import UNLABELLED, nearest
 from garmentlite.edge.pictures import find_pictures
 from garmentlite.train.folds import FEWEST_TO_VALIDATE, assign_folds
 from garmentlite.train.labelling import Labelling, find_labelling
@@ -144,8 +144,9 @@ def read(
 
     Args:
         source: A folder with a subfolder for each label, a folder with a `labels.csv` or `images.csv`, or
-            such a table itself. A table has a column `file` (or `image`, or `path`; relative to the table,
-            or to the folder `images` beside it) and a column of the label.
+            such a table itself. Subfolders that are hidden or called `unlabelled` are left out. A table has
+            a column `file` (or `image`, or `path`; relative to the table, or to the folder `images` beside
+            it) and a column of the label.
         label_column: Name of the label's column in a table.
         contributor_column: Name of the column that says who took a photograph; None if there is none.
         warn: Called with a sentence for a subfolder without pictures and for a line without file or label;
@@ -213,6 +214,13 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
         )
     found: list[LabelledPhoto] = []
     for folder in folders:
+        if folder.name == UNLABELLED:
+            if warn:
+                warn(
+                    f"The pictures in {folder} have no label and are left out; move them to the subfolders "
+                    "of their classes."
+                )
+            continue
         try:
             paths = find_pictures([folder], warn)
         except PictureError as error:

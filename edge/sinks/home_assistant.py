@@ -83,7 +83,6 @@ def discovery(topic: str) -> dict[str, dict[str, Any]]:
         f"{DISCOVERY_TOPIC}/{kind}/{node}/{name}/config": {
             **entity,
             "unique_id": f"{node}_{name}",
-            "object_id": f"{node}_{name}",
             "device": device,
             "origin": {"name": "garmentlite", "sw_version": __version__},
         }

@@ -1,0 +1,67 @@
+"""Keeps pictures that are worth learning from: those of which the model is not sure."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from garmentlite.edge.camera_state import CameraState
+from garmentlite.edge.collected import CollectedPictures
+from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
+from garmentlite.edge.recognition import SURE
+from garmentlite.edge.sinks.interface import Sighting
+
+PAUSE_S = 1.0  # shortest time between two pictures of one garment
+
+
+class CollectedSink:
+    """Keeps a picture, without a label, when the answer is uncertain or has just changed."""
+
+    def __init__(self, collected: CollectedPictures) -> None:
+        """Chooses where the pictures are kept."""
+        self._collected = collected
+
+    def __enter__(self) -> Self:
+        """Begins without an answer."""
+        self._label = NO_GARMENT
+        self._still: str | None = None
+        self._tried_at: float | None = None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Does nothing, since every picture is complete."""
+
+    def show(self, sighting: Sighting) -> bool:
+        """Keeps the picture if the answer is uncertain or has changed from one garment to another.
+
+        Raises:
+            OutputError: If a file cannot be written.
+        """
+        answer, frame = sighting.recognition, sighting.frame
+        if (
+            frame.name != self._still or answer.label == NO_GARMENT
+        ):  # what follows is another garment
+            if self._label != NO_GARMENT:
+                self._collected.begin_hold_up()
+            self._still, self._label, self._tried_at = frame.name, NO_GARMENT, None
+        previous, self._label = self._label, answer.label
+        if answer.label == NO_GARMENT or self._is_too_soon(frame.time):
+            return True
+        has_changed = previous not in (NO_GARMENT, answer.label)
+        if has_changed or answer.label == UNKNOWN or answer.confidence < SURE:
+            self._tried_at = frame.time
+            self._collected.keep(sighting)
+        return True
+
+    def show_state(self, camera: CameraState) -> bool:
+        """Does nothing, since there is no answer."""
+        return True
+
+    def _is_too_soon(self, seconds: float) -> bool:
+        # The time begins anew if the source is opened again.
+        return self._tried_at is not None and 0 <= seconds - self._tried_at < PAUSE_S
