@@ -10,7 +10,7 @@ import numpy as np
 from garmentlite.edge.fixed_camera import FixedCamera
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.labels import NO_GARMENT
-from garmentlite.edge.pictures import Picture
+from garmentlite.edge.pictures import MAX_SIDE, Picture
 from garmentlite.edge.recognition import Recognition, recognize
 from garmentlite.edge.recognizer import Recognizer
 
@@ -66,7 +66,9 @@ class CameraRecognizer:
             MissingPartError: If OpenCV is not installed.
         """
         start = time.perf_counter()
-        difference = self._camera.look(frame_bgr, seconds)
+        # A garment that is held up far away needs more pixels than one that fills a photograph.
+        picture = Picture.from_bgr(frame_bgr, least_side=MAX_SIDE)
+        difference = self._camera.look(picture.rgb, seconds)
         compare_ms = (time.perf_counter() - start) * 1000
         is_computed = False
         if difference.is_empty:
@@ -77,7 +79,7 @@ class CameraRecognizer:
             self._camera.keep()
         else:
             is_computed = True
-            recognition = recognize(Picture.from_bgr(frame_bgr), self._classifier, self._camera)
+            recognition = recognize(picture, self._classifier, self._camera)
             self._camera.note(None if recognition.image_u8 is None else recognition.mask)
         if is_computed:
             latency_ms = dict(recognition.latency_ms)

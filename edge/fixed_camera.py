@@ -80,7 +80,11 @@ class FixedCamera:
             mask: bool, shape (H, W), True on the garment; None if there is none.
         """
         shape = self._seen().foreground.shape
-        self._garment = None if mask is None else _resized(mask, shape) >= 0.5
+        if mask is not None:
+            step = max(1, max(mask.shape) // (2 * SIDE))
+            self._garment = _resized(mask[::step, ::step], shape) >= 0.5
+        else:
+            self._garment = None
         self._scene.learn(self._garment)
         self._scene.remember()
 

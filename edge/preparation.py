@@ -19,7 +19,7 @@ from garmentlite.edge.median import median
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter, Segmenter
-from garmentlite.edge.segmenters.masks import WORKING_SIDE
+from garmentlite.edge.segmenters.masks import WORKING_SIDE, components
 
 # How the garment is told from the background: a segmenter finds it in a "photo", the picture's own
 # transparency shows it, or the picture already has the form of the training images.
@@ -141,13 +141,15 @@ def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
         if mask is None:
             image_u8, box = picture.rgb[..., 0].copy(), Box(0, 0, TILE, TILE)
         elif (reason := why_no_garment(mask)) is None:
-            image_u8, box = fit_to_tile(picture.rgb, mask), box_of(mask)
+            image_u8 = fit_to_tile(picture.rgb, mask)
+            box = _enlarged_box(box_of(mask), mask.shape, picture.shape)
+        full_mask = None if mask is None else _enlarged_mask(mask, picture.shape)
         latency_ms = {
             "segment": (segmented - start) * 1000,
             "prepare": (time.perf_counter() - segmented) * 1000,
         }
         yield Prepared(
-            image_u8=image_u8, mask=mask, box=box, reason=reason, form=form, segmenter=name,
+            image_u8=image_u8, mask=full_mask, box=box, reason=reason, form=form, segmenter=name,
             latency_ms=latency_ms,
         )  # fmt: skip
         if image_u8 is None:
@@ -189,7 +191,8 @@ def why_no_garment(mask: np.ndarray) -> str | None:
     if share > _LARGEST_MASK or border.mean() > _LARGEST_BORDER:
         return "what stands out covers nearly the whole picture"
     step = max(1, max(mask.shape) // WORKING_SIDE)
-    if _share_of_largest_part(mask[::step, ::step]) < _SMALLEST_LARGEST_PART:
+    _, areas = components(np.ascontiguousarray(mask[::step, ::step]), connectivity=8)
+    if len(areas) == 0 or areas.max() < _SMALLEST_LARGEST_PART * areas.sum():
         return "what stands out is scattered over the picture"
     return None
 
@@ -211,7 +214,7 @@ def fit_to_tile(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     cv2 = load_opencv()
     rgb, mask = _trimmed(rgb, mask)
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-    grey[~mask] = 255  # the lightest background, which negates to 0
+    grey |= ~_levels(mask)  # 255, the lightest background, negates to 0
     grey, mask = _subsampled(*_thumbnails(grey, mask))
     negated = _levelled(255 - _sharpened(grey), mask)
     rows, columns = mask.shape
@@ -227,7 +230,7 @@ def box_of(mask: np.ndarray) -> Box:
     Raises:
         ValueError: If no pixel is True.
     """
-    x, y, width, height = load_opencv().boundingRect(mask.astype(np.uint8))
+    x, y, width, height = load_opencv().boundingRect(mask.view(np.uint8))
     if not width:
         raise ValueError("the mask is empty")
     return Box(x, y, width, height)
@@ -294,7 +297,7 @@ def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
         return grey, mask
     scale = REDUCED_SIDE / max(height, width)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    planes = cv2.merge([grey, mask.astype(np.uint8) * 255])
+    planes = cv2.merge([grey, _levels(mask)])
     planes = cv2.resize(planes, size_wh, interpolation=cv2.INTER_AREA)
     room = (2, 2, 2, 2)  # pixels into which the outline fades
     planes = cv2.copyMakeBorder(planes, *room, cv2.BORDER_CONSTANT, value=(255, 0))
@@ -344,8 +347,25 @@ def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:
     return np.clip(negated + lift, 1, 255).astype(np.uint8)
 
 
-def _share_of_largest_part(mask: np.ndarray) -> float:
+def _levels(mask: np.ndarray) -> np.ndarray:
+    """Turns a mask into levels: uint8 of the same shape, 255 on the garment and 0 elsewhere."""
+    levels: np.ndarray = mask.view(np.uint8) * np.uint8(255)
+    return levels
+
+
+def _enlarged_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Repeats the pixels of a mask, bool of shape (h, w), to bool of shape (H, W)."""
+    if mask.shape == shape:
+        return mask
     cv2 = load_opencv()
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]  # component 0 is the background
-    return float(areas.max() / areas.sum()) if len(areas) else 0.0
+    size_wh = (shape[1], shape[0])
+    return cv2.resize(mask.view(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST_EXACT).view(
+        bool
+    )
+
+
+def _enlarged_box(box: Box, small: tuple[int, ...], full: tuple[int, int]) -> Box:
+    """Brings a box in a picture of shape `small` to the same picture of shape `full`."""
+    left, right = (round(x * full[1] / small[1]) for x in (box.x, box.x + box.width))
+    top, bottom = (round(y * full[0] / small[0]) for y in (box.y, box.y + box.height))
+    return Box(left, top, right - left, bottom - top)

@@ -10,7 +10,14 @@ import pytest
 from PIL import Image
 
 from garmentlite.edge.errors import PictureError
-from garmentlite.edge.pictures import MAX_PIXELS, Picture, find_pictures, read_picture
+from garmentlite.edge.pictures import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    Picture,
+    find_pictures,
+    halved,
+    read_picture,
+)
 
 WIDTH, HEIGHT = 60, 40
 
@@ -97,10 +104,54 @@ def test_read_picture_with_exif_orientation_is_upright(tmp_path, gradient):
     assert picture.rgb[-3:].mean() > 235
 
 
-def test_read_picture_of_large_photo_is_reduced(tmp_path):
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif"])
+def test_read_picture_of_large_photo_is_reduced_to_what_recognition_needs(tmp_path, suffix):
+    path = save(Image.new("RGB", (3000, 1500), "green"), tmp_path / f"large.{suffix}")
+    picture = read_picture(path)
+    assert picture.rgb.shape == (188, 375, 3)
+    assert picture.rgb.reshape(-1, 3).mean(axis=0) == pytest.approx((0, 128, 0), abs=2)
+    assert picture.shape == (320, 640)
+
+
+def test_read_picture_for_a_viewer_is_as_large_as_masks_are(tmp_path):
     path = save(Image.new("RGB", (3000, 1500), "green"), tmp_path / "large.jpg")
-    assert read_picture(path).rgb.shape == (320, 640, 3)
-    assert read_picture(path, max_side=100).rgb.shape == (50, 100, 3)
+    picture = read_picture(path, MAX_SIDE)
+    assert picture.rgb.shape[:2] == picture.shape == (320, 640)
+
+
+def test_read_picture_of_large_turned_photo_has_an_upright_shape(tmp_path):
+    image = Image.new("RGB", (1000, 500))
+    image.getexif()[0x0112] = 6  # the viewer turns it by a quarter
+    picture = read_picture(save(image, tmp_path / "turned.jpg", exif=image.getexif()))
+    assert picture.rgb.shape == (500, 250, 3)
+    assert picture.shape == (640, 320)
+
+
+def test_read_picture_of_large_transparent_photo_reduces_its_transparency(tmp_path):
+    pixels = np.zeros((400, 800, 4), np.uint8)
+    pixels[:, 400:] = 255
+    picture = read_picture(save(Image.fromarray(pixels), tmp_path / "half.png"))
+    assert picture.alpha.shape == picture.rgb.shape[:2] == (200, 400)
+    assert (picture.alpha[:, :200] == 0).all()
+    assert (picture.alpha[:, 200:] == 255).all()
+    assert (picture.rgb[:, 200:] == 255).all()
+
+
+@pytest.mark.parametrize(("shape", "reduced"), [((480, 640), (240, 320)), ((479, 639), (479, 639))])
+def test_picture_from_bgr_of_a_large_frame_is_halved(shape, reduced):
+    frame_bgr = np.tile(np.arange(shape[1]) % 2 * 100, (shape[0], 1)).astype(np.uint8)
+    picture = Picture.from_bgr(np.dstack([frame_bgr] * 3), alpha=frame_bgr)
+    assert picture.rgb.shape[:2] == picture.alpha.shape == reduced
+    assert picture.shape == shape
+    assert picture.rgb.mean() == pytest.approx(50, abs=0.2)
+    assert (picture.rgb[..., 0] == picture.alpha).all()
+
+
+def test_halved_keeps_the_means_and_leaves_an_odd_row_out():
+    plane = np.arange(5 * 8, dtype=np.uint8).reshape(5, 8)
+    assert halved(plane, 4).tolist() == [[5, 7, 9, 11], [21, 23, 25, 27]]
+    assert halved(plane, 5) is plane
+    assert halved(np.zeros((2, 5000), np.uint8), 4).shape == (1, 2500)
 
 
 def test_read_picture_of_28x28_keeps_every_pixel(tmp_path):

@@ -48,6 +48,23 @@ def test_recognize_gives_the_same_answer_to_a_path_an_array_and_an_image(recogni
     assert_same(recognizer.recognize(Picture(rgb)), of_path)
 
 
+def test_recognize_large_picture_refers_to_its_size_and_not_to_the_reduced_one(
+    recognizer, tmp_path
+):
+    rgb = draw_scene("Trouser", np.random.default_rng(4), (640, 480)).rgb
+    path = tmp_path / "trouser.png"
+    Image.fromarray(rgb).save(path)
+    of_path = recognizer.recognize(path)
+    assert of_path.label == "Trouser"
+    assert of_path.mask.shape == (480, 640)
+    x, y, width, height = of_path.box
+    inside = of_path.mask[y : y + height, x : x + width]
+    assert inside.sum() == of_path.mask.sum()
+    assert all(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+    assert_same(recognizer.recognize(np.ascontiguousarray(rgb[..., ::-1])), of_path)
+    assert_same(recognizer.recognize(Image.fromarray(rgb)), of_path)
+
+
 def test_recognize_of_an_image_uses_its_transparency_and_orientation(recognizer, tmp_path):
     shirt, alpha = draw_garment("Pullover", np.random.default_rng(3), 120)
     recognition = recognizer.recognize(Image.fromarray(np.dstack([shirt, alpha])))

@@ -312,7 +312,7 @@ def test_make_tiles_with_another_segmenter_or_model_file_does_not_use_the_cache(
     photos, tmp_path, monkeypatch
 ):
     class Newer(CountingSegmenter):
-        version = 2
+        version = CountingSegmenter.version + 1
 
     cache = tmp_path / "tiles.npz"
     tiles_of(photos[:2], cache=cache)

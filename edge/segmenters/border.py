@@ -21,7 +21,7 @@ class BorderSegmenter:
     """
 
     name = "border"
-    version = 1
+    version = 2
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""

@@ -25,8 +25,9 @@ def colour_bins(rgb: np.ndarray) -> np.ndarray:
     """
     cv2 = load_opencv()
     lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (3, 3), 0), cv2.COLOR_RGB2Lab)
-    lightness, a, b = (plane.astype(np.intp) for plane in cv2.split(lab))
-    return (a >> 3 << 9) | (b >> 3 << 4) | (lightness >> 4)
+    lightness, a, b = cv2.split(lab)
+    bins = (a & 0xF8).astype(np.uint16) << 6 | (b & 0xF8).astype(np.uint16) << 1 | lightness >> 4
+    return bins.astype(np.intp)
 
 
 def share_of_bins(bins: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -22,7 +22,7 @@ class GrabCutSegmenter:
     """
 
     name = "grabcut"
-    version = 1
+    version = 2
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""

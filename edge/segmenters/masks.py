@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.pictures import halved
 
 # Longest side in pixels while segmenting. Networks name garments that were cut out at 160 no better.
 WORKING_SIDE = 128
@@ -20,15 +21,16 @@ def reduced(rgb: np.ndarray, side: int = WORKING_SIDE) -> np.ndarray:
         side: Pixels.
 
     Returns:
-        uint8, shape (h, w, 3).
+        uint8, shape (h, w, 3), the same on every machine.
     """
     cv2 = load_opencv()
     height, width = rgb.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
         return rgb
+    rgb = halved(rgb, side)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
+    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -42,7 +44,7 @@ def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         bool, shape (H, W).
     """
     cv2 = load_opencv()
-    levels = mask.astype(np.uint8) * 255
+    levels = mask.view(np.uint8) * 255
     size_wh = (shape[1], shape[0])
     return cv2.resize(levels, size_wh, interpolation=cv2.INTER_LINEAR_EXACT) >= 128
 
@@ -58,13 +60,30 @@ def cleaned(mask: np.ndarray) -> np.ndarray:
     """
     cv2 = load_opencv()
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disk)
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
-    areas = stats[:, cv2.CC_STAT_AREA]
-    is_kept = areas >= _KEPT_COMPONENT * areas[1:].max(initial=0)
-    is_kept[0] = False  # component 0 is the background
-    kept = is_kept.take(numbers)
-    ground = (~kept).astype(np.uint8)
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
-    small = stats[:, cv2.CC_STAT_AREA] < _FILLED_HOLE * mask.size
-    return kept | small.take(numbers)
+    kept = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, disk).view(bool)
+    numbers, areas = components(kept, connectivity=8)
+    if len(areas) > 1:
+        is_kept = np.append(False, areas >= _KEPT_COMPONENT * areas.max())
+        kept = is_kept.take(numbers)
+    numbers, areas = components(~kept, connectivity=4)
+    is_hole = np.append(False, areas < _FILLED_HOLE * mask.size)
+    return kept | is_hole.take(numbers) if is_hole.any() else kept
+
+
+def components(mask: np.ndarray, *, connectivity: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the connected components of a mask.
+
+    Args:
+        mask: bool, shape (H, W).
+        connectivity: 4 or 8 neighbours of a pixel.
+
+    Returns:
+        The number of its component for each pixel, from 1 and 0 outside the mask: int32, shape (H, W); and
+        the areas of the components in pixels, shape (count,).
+    """
+    count, numbers = load_opencv().connectedComponents(
+        mask.view(np.uint8), connectivity=connectivity
+    )
+    if count <= 2:  # counting pixels by component takes longer than finding one component
+        return numbers, np.full(count - 1, np.count_nonzero(mask))
+    return numbers, np.bincount(numbers.ravel(), minlength=count)[1:]

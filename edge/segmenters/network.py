@@ -11,7 +11,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.border import is_commoner_in_the_middle
 from garmentlite.edge.segmenters.colours import colour_bins, share_of_bins
 from garmentlite.edge.segmenters.masks import cleaned, enlarged, reduced
-from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet
+from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet, garment_weights
 from garmentlite.edge.segmenters.plain import mask_on_plain_background
 
 # Weight of the network's logit beside the colours' logit. The network locates the garment and colours
@@ -39,7 +39,7 @@ class NetworkSegmenter:
     """
 
     name = "network"
-    version = 2
+    version = 3
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the network once for all pictures.
@@ -87,7 +87,8 @@ class NetworkSegmenter:
             return np.zeros(rgb.shape[:2], bool)
         located = _NETWORK_WEIGHT * logits + evidence
         return enlarged(
-            cleaned(_by_colours(colour_bins(small), logits + evidence, located)), rgb.shape
+            cleaned(_by_colours(colour_bins(small), garment_weights(logits + evidence), located)),
+            rgb.shape,
         )
 
     def _found(self, rgb: np.ndarray, bins: np.ndarray) -> np.ndarray:
@@ -99,8 +100,8 @@ class NetworkSegmenter:
         cv2 = load_opencv()
         size_wh = (rgb.shape[1], rgb.shape[0])
         smooth = cv2.resize(levels, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
-        logits = self._network.logits(smooth)
-        return _by_colours(bins, logits, _NETWORK_WEIGHT * logits)
+        weights = self._network.garment_weights(smooth)
+        return _by_colours(bins, weights, _NETWORK_WEIGHT * self._network.logits(smooth))
 
     def _levels(self, rgb: np.ndarray) -> np.ndarray:
         """Runs the network on the picture resized to its square: uint8, shape (SIDE, SIDE)."""
@@ -111,21 +112,19 @@ class NetworkSegmenter:
         return self._network.levels(cv2.resize(rgb, (SIDE, SIDE), interpolation=interpolation))
 
 
-def _by_colours(bins: np.ndarray, logits: np.ndarray, located: np.ndarray) -> np.ndarray:
+def _by_colours(bins: np.ndarray, weights: np.ndarray, located: np.ndarray) -> np.ndarray:
     """Sharpens the outline by how common each colour is on the garment and on the background.
 
     Args:
         bins: Shape (H, W), see `colour_bins`.
-        logits: float32, shape (H, W), of the probability that a pixel is garment, for counting colours.
+        weights: float32, shape (H, W), in [0, 1]: how much each pixel counts as garment.
         located: float32, shape (H, W), the logit that is added to that of the colours.
 
     Returns:
         bool, shape (H, W), True on the garment.
     """
     cv2 = load_opencv()
-    # The many pixels that are hardly garment would together outweigh a small garment.
-    garment = np.where(logits > 0, 1 / (1 + np.exp(-logits)), 0)
-    inside, outside = (share_of_bins(bins, weights) for weights in (garment, 1 - garment))
-    ratio = np.log((inside + _RARE_COLOUR) / (outside + _RARE_COLOUR))
+    inside, outside = (share_of_bins(bins, counted) for counted in (weights, 1 - weights))
+    ratio = cv2.log((inside + _RARE_COLOUR) / (outside + _RARE_COLOUR)).ravel()
     colours = np.clip(ratio, -_LARGEST_COLOUR_LOGIT, _LARGEST_COLOUR_LOGIT)[bins]
     return located + cv2.GaussianBlur(colours, (0, 0), 0.8) > 0

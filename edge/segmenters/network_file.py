@@ -9,6 +9,7 @@ import numpy as np
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.model_file import open_model_file, unusable
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import make_interpreter
 from garmentlite.edge.shipped import FOLDER
@@ -25,6 +26,19 @@ def with_checksum(flatbuffer: bytes) -> bytes:
         reference_sha256="", flatbuffer_sha256="",
     )  # fmt: skip
     return attach(flatbuffer, metadata)
+
+
+def garment_weights(logits: np.ndarray) -> np.ndarray:
+    """Computes how much each pixel counts as garment when colours are counted.
+
+    Args:
+        logits: float32, any shape: the logit of the probability that a pixel is garment.
+
+    Returns:
+        float32, same shape: that probability, or 0 where it is at most 0.5, since the many pixels that are
+        hardly garment would together outweigh a small garment.
+    """
+    return np.where(logits > 0, 1 / (1 + np.exp(-logits)), np.float32(0))
 
 
 class SegmenterNet:
@@ -60,9 +74,8 @@ class SegmenterNet:
         Returns:
             uint8, shape (SIDE, SIDE); `logits` turns them into real numbers.
         """
-        self._interpreter.set_tensor(
-            self._input_index, self._pixel_table.take(square_rgb)[np.newaxis]
-        )
+        quantized = load_opencv().LUT(square_rgb, self._pixel_table)
+        self._interpreter.set_tensor(self._input_index, quantized[np.newaxis])
         self._interpreter.invoke()
         quantized = self._interpreter.get_tensor(self._output_index)[0, ..., 0]
         return quantized.view(np.uint8) ^ np.uint8(128)  # int8 -128..127 to 0..255
@@ -70,6 +83,10 @@ class SegmenterNet:
     def logits(self, levels: np.ndarray) -> np.ndarray:
         """Turns levels, uint8 of any shape, into logits, float32 of the same shape; above 0 means garment."""
         return self._logit_table.take(levels)
+
+    def garment_weights(self, levels: np.ndarray) -> np.ndarray:
+        """Turns levels, uint8 of any shape, into the weights that `garment_weights` gives to their logits."""
+        return self._weight_table.take(levels)
 
     def _read_signature(self) -> None:
         (taken,) = self._interpreter.get_input_details()
@@ -85,4 +102,5 @@ class SegmenterNet:
         self._pixel_table = pixels.quantize(np.arange(256, dtype=np.float32) / np.float32(255))
         logits = Quantization(np.dtype(np.int8), *given["quantization"])
         self._logit_table = logits.dequantize(np.arange(-128, 128).astype(np.int8))
+        self._weight_table = garment_weights(self._logit_table)
         self._input_index, self._output_index = taken["index"], given["index"]

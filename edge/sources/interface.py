@@ -40,7 +40,7 @@ class Frame:
 
     def picture(self) -> Picture:
         """Copies the frame into the form that is recognized."""
-        return replace(Picture.from_bgr(self.bgr), alpha=self.alpha)
+        return Picture.from_bgr(self.bgr, self.alpha)
 
 
 class Source(Protocol):

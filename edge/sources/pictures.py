@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from garmentlite.edge.errors import PictureError, SourceError
-from garmentlite.edge.pictures import PICTURE_SUFFIXES, find_pictures, read_picture
+from garmentlite.edge.pictures import MAX_SIDE, PICTURE_SUFFIXES, find_pictures, read_picture
 from garmentlite.edge.sources.interface import Frame, SourceSettings
 
 SECONDS_PER_PICTURE = 2.0  # how long a window shows each picture
@@ -60,7 +60,7 @@ class Pictures:
         shown = count()
         for file in self._files:
             try:
-                picture = read_picture(file)
+                picture = read_picture(file, MAX_SIDE)
             except PictureError as error:
                 self._warn(str(error))
                 continue
