@@ -882,6 +882,25 @@ def card(
 
 
 @app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine: system, packages, model, cameras.
+
+    Each line says that all is well or what to do. The exit status is 1 if something must be done.
+    """
+    from garmentlite.edge.doctor.checks import examine
+
+    findings = []
+    for named in examine():
+        findings.append(named)
+        if not as_json:
+            typer.echo(printable(named.as_line()))
+    if as_json:
+        typer.echo(_as_json([named.as_document() for named in findings]))
+    if not all(named.finding.passed for named in findings):
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
 def draw(
     output: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
     count: Annotated[

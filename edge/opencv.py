@@ -16,6 +16,8 @@ from garmentlite.edge.errors import MissingPartError
 # OpenCV, 4.6, and pip may install NumPy 2 over the system's NumPy 1.24.
 _BUILT_FOR_OTHER_NUMPY = ("numpy.core.multiarray failed to import", "_ARRAY_API not found")
 
+_LIB_GL = "libGL.so.1"
+
 
 def load_opencv() -> Any:
     """Imports `cv2`, which not every installation has.
@@ -73,6 +75,11 @@ def _way_out(error: ImportError) -> str:
         return (
             "OpenCV cannot be loaded because it was built for NumPy 1 and this environment has NumPy "
             f"{np.__version__}; run \"pip install 'numpy<2'\" in this environment."
+        )
+    if _LIB_GL in str(error):
+        return (
+            f"OpenCV cannot be loaded because the system has no {_LIB_GL}, which only OpenCV's windows need; "
+            "run 'sudo apt install libgl1', or install 'garmentlite[headless]' in a fresh environment."
         )
     return (
         f"OpenCV cannot be loaded ({error}); install it with \"pip install 'garmentlite[headless]'\" "

@@ -82,6 +82,16 @@ def make_interpreter(
     return interpreter
 
 
+def uses_xnnpack(interpreter: Any) -> bool:
+    """Tells whether XNNPACK runs a part of the model that an interpreter holds.
+
+    It reads the processor's features from /proc and /sys. Where these cannot be read, the runtime silently
+    takes its other kernels, which are slower and compute other bytes.
+    """
+    # The runtime has no public function for this. It lists what XNNPACK took over as one operator.
+    return any(operator["op_name"] == "DELEGATE" for operator in interpreter._get_ops_details())
+
+
 def unpack(flatbuffer: bytes) -> Any:
     """Turns a model into objects that can be changed.
 

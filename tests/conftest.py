@@ -239,7 +239,7 @@ def run(monkeypatch, tmp_path):
 
     def invoke(*arguments, expect=0):
         result = CliRunner().invoke(cli.app, [str(one) for one in arguments], prog_name="cli")
-        assert result.exit_code == expect, result.stdout + result.stderr
+        assert expect is None or result.exit_code == expect, result.stdout + result.stderr
         assert "--debug" in arguments or "Traceback" not in result.stderr
         return result
 
