@@ -12,6 +12,7 @@ try:
     import json
     from collections.abc import Callable, Iterator
     from contextlib import contextmanager, suppress
+    from enum import StrEnum
     from functools import partial
     from pathlib import Path
     from typing import TYPE_CHECKING, Annotated, Any
@@ -147,6 +148,15 @@ SegmentOption = Annotated[
     ),
 ]
 TopK = Annotated[int, typer.Option(min=1, help="Number of classes to list, likeliest first.")]
+
+
+class Rotation(StrEnum):
+    """By how many degrees frames can be turned."""
+
+    NONE = "0"
+    QUARTER = "90"
+    HALF = "180"
+    THREE_QUARTERS = "270"
 
 
 def _format_option(name: str) -> Any:
@@ -769,10 +779,34 @@ def webcam(
     source: Annotated[
         str,
         typer.Option(
-            help="Where the frames come from: the number of a camera, a video file, a folder of pictures, "
-            "or test-pattern for drawn garments that move."
+            envvar="GARMENTLITE_SOURCE",
+            help="Where the frames come from: a camera by its number, its file (/dev/video0) or URL (rtsp "
+            "or http), picamera, a video file, a folder or pattern of pictures, - for MJPEG on standard "
+            "input, or test-pattern for drawn garments that move.",
         ),
     ] = "0",
+    list_cameras: Annotated[
+        bool, typer.Option("--list", help="List the cameras and their formats, and exit.")
+    ] = False,
+    resolution: Annotated[
+        str, typer.Option(metavar="WIDTHxHEIGHT", help="Ask the camera for this size of frames.")
+    ] = "640x480",
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, help="Ask the camera for this many frames per second.")
+    ] = None,
+    rotate: Annotated[
+        Rotation, typer.Option(help="Turn each frame clockwise by this many degrees.")
+    ] = Rotation.NONE,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Swap left and right of each frame.")
+    ] = False,
+    allow_static: Annotated[
+        bool,
+        typer.Option(
+            "--allow-static",
+            help="Accept a camera that repeats one frame, because it shows a still picture.",
+        ),
+    ] = False,
     model: ModelOption = None,
     labels: LabelsOption = None,
     segment: SegmentOption = DEFAULT_SEGMENTER,
@@ -831,29 +865,42 @@ def webcam(
 ) -> None:
     """Name the garment that a camera sees.
 
-    The answer is shown in a window, or printed as JSON lines. Press q or Ctrl-C to stop.
+    The answer is shown in a window, or printed as JSON lines. Press q or Ctrl-C to stop; SIGTERM does the
+    same, and the exit status is 0 then.
     """
-    from garmentlite.edge.broker_address import parse_broker
-    from garmentlite.edge.camera_app import CameraRequest, run_camera_app
-    from garmentlite.edge.guide_box import parse_box
+    from garmentlite.edge.stop_signals import ended_by_signals
 
-    request = CameraRequest(
-        source=source,
-        model=model,
-        labels=_read_labels(labels) if labels else None,
-        segmenter=segment,
-        box=parse_box(box),
-        has_window=not headless,
-        prints_json=headless or as_json,
-        top_k=top_k,
-        broker=parse_broker(mqtt) if mqtt else None,
-        collect=_collect_request(collect, collect_frames, collect_mb, collect_days),
-        max_frames=max_frames,
-    )
-    try:
+    with ended_by_signals():
+        if list_cameras:
+            typer.echo(_camera_list())
+            return
+        from garmentlite.edge.broker_address import parse_broker
+        from garmentlite.edge.camera_app import CameraRequest, run_camera_app
+        from garmentlite.edge.guide_box import parse_box
+        from garmentlite.edge.redaction import hide_in_process_list
+        from garmentlite.edge.sources.interface import parse_resolution
+
+        for url in (source, mqtt):
+            hide_in_process_list(url or "")
+        request = CameraRequest(
+            source=source,
+            resolution_wh=parse_resolution(resolution),
+            fps=fps,
+            rotation=int(rotate),
+            is_mirrored=mirror,
+            allow_static=allow_static,
+            model=model,
+            labels=_read_labels(labels) if labels else None,
+            segmenter=segment,
+            box=parse_box(box),
+            has_window=not headless,
+            prints_json=headless or as_json,
+            top_k=top_k,
+            broker=parse_broker(mqtt) if mqtt else None,
+            collect=_collect_request(collect, collect_frames, collect_mb, collect_days),
+            max_frames=max_frames,
+        )
         outcome = run_camera_app(request, _say)
-    except KeyboardInterrupt:
-        return  # the usual way to stop; the camera and the window are closed by now
     if not outcome.is_complete:
         raise typer.Exit(COULD_NOT)
 
@@ -1117,6 +1164,12 @@ def _start_backend(*more: str) -> None:
     from garmentlite.train import backend
 
     backend.start(more=more, say=_say)
+
+
+def _camera_list() -> str:
+    from garmentlite.edge.sources.camera_list import camera_list
+
+    return camera_list()
 
 
 def _command_line() -> str:

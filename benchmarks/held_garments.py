@@ -95,7 +95,7 @@ class Outcome:
 class ClipSource:
     """A source for the loop of the app that gives the frames of a clip."""
 
-    is_live = False
+    camera = None
 
     def __init__(self, frames: Sequence[ClipFrame]) -> None:
         self._frames = frames

@@ -20,6 +20,7 @@ from garmentlite.edge.sinks.interface import Sink
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
 from garmentlite.edge.sinks.mqtt import MqttSink
 from garmentlite.edge.sinks.window import WindowSink, why_no_window
+from garmentlite.edge.sources.interface import DEFAULT_RESOLUTION_WH
 from garmentlite.edge.sources.registry import open_source
 from garmentlite.edge.stream import GarmentStream, run
 
@@ -30,6 +31,11 @@ class CameraRequest:
 
     Attributes:
         source: Where the frames come from, as `open_source` takes it.
+        resolution_wh: Width and height in pixels that a camera is asked for and the test pattern has.
+        fps: Frames per second that a camera is asked for; None for its default.
+        rotation: By how many degrees each frame is turned clockwise: 0, 90, 180 or 270.
+        is_mirrored: Whether left and right of each frame are swapped, after it was turned.
+        allow_static: Whether a camera may repeat one frame without being taken for a frozen one.
         model: A .tflite file; None for the default model.
         labels: Class names for a model without metadata; None to take the model's own.
         segmenter: Name of the segmenter.
@@ -43,6 +49,11 @@ class CameraRequest:
     """
 
     source: str = "0"
+    resolution_wh: tuple[int, int] = DEFAULT_RESOLUTION_WH
+    fps: float | None = None
+    rotation: int = 0
+    is_mirrored: bool = False
+    allow_static: bool = False
     model: Path | None = None
     labels: list[str] | None = None
     segmenter: str = DEFAULT_SEGMENTER
@@ -61,16 +72,18 @@ class CameraOutcome:
 
     Attributes:
         answered: Number of frames that were answered.
-        unreadable: Number of pictures that could not be read.
+        unreadable: Number of pictures and videos that could not be read as a whole.
+        was_stopped: Whether the user ended the app before the source ended.
     """
 
     answered: int
     unreadable: int
+    was_stopped: bool
 
     @property
     def is_complete(self) -> bool:
-        """Whether there was something to answer and all of it could be read."""
-        return self.answered > 0 and self.unreadable == 0
+        """Whether all could be read, and there was something to answer unless the user ended the app."""
+        return self.unreadable == 0 and (self.answered > 0 or self.was_stopped)
 
 
 def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> CameraOutcome:
@@ -78,7 +91,7 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
 
     Args:
         request: What the user asks for.
-        say: Shows the user a sentence while the app runs: a picture that cannot be read, a face that failed.
+        say: Shows the user a sentence while the app runs, such as the name of a picture that cannot be read.
 
     Raises:
         GarmentliteError: If the source, the model or a face cannot be opened, or if the last face failed.
@@ -90,17 +103,28 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
         unreadable.append(sentence)
         say(f"Error: {sentence}")
 
-    source = open_source(request.source, warn=warn)
+    source = open_source(
+        request.source,
+        resolution_wh=request.resolution_wh,
+        fps=request.fps,
+        allow_static=request.allow_static,
+        warn=warn,
+    )
     classifier = Classifier(request.model or default_model(), labels=request.labels)
     recognizer = Recognizer(classifier, request.segmenter)
-    controls = Controls(Settings(box=request.box))
+    controls = Controls(
+        Settings(box=request.box, rotation=request.rotation, is_mirrored=request.is_mirrored)
+    )
     stream = GarmentStream(source, recognizer, controls=controls)
     collected = (
         CollectedPictures(request.collect, classifier.labels, say) if request.collect else None
     )
     faces = _faces(request, collected, say)
     answered = run(stream, faces, max_frames=request.max_frames, say=say)
-    return CameraOutcome(answered, len(unreadable))
+    was_stopped = controls.settings.is_stopped
+    if not (answered or unreadable or was_stopped):
+        say("Error: The source ended before one of its frames was answered; give it more frames.")
+    return CameraOutcome(answered, len(unreadable), was_stopped)
 
 
 def _faces(

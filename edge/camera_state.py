@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class CameraStatus(StrEnum):
@@ -35,3 +36,7 @@ class CameraState:
     since: float = 0.0
     reconnects: int = 0
     bad_frames: int = 0
+
+    def as_document(self) -> dict[str, Any]:
+        """Makes a JSON object of the state; `since` is rounded to milliseconds."""
+        return {**asdict(self), "status": str(self.status), "since": round(self.since, 3)}

@@ -15,12 +15,14 @@ class Settings:
 
     Attributes:
         box: Where a garment is expected.
-        is_mirrored: Whether left and right of each frame are swapped before it is looked at.
+        rotation: By how many degrees each frame is turned clockwise: 0, 90, 180 or 270.
+        is_mirrored: Whether left and right of each frame are swapped, after it was turned.
         is_paused: Whether no frames are looked at.
         is_stopped: Whether the stream ends before its next frame.
     """
 
     box: GuideBox = DEFAULT_BOX
+    rotation: int = 0
     is_mirrored: bool = False
     is_paused: bool = False
     is_stopped: bool = False

@@ -17,6 +17,7 @@ from typing import Self
 from garmentlite.edge.camera_recognizer import NOTHING_MOVED, CameraRecognizer
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.controls import Controls, Settings
+from garmentlite.edge.errors import SourceError
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.recognition import Recognition, scores_of
 from garmentlite.edge.recognizer import Recognizer
@@ -56,8 +57,8 @@ class GarmentStream:
         """Chooses the source; the `with` block opens it.
 
         Args:
-            source: The number of a camera, a video file, a folder of pictures, "test-pattern", or a source
-                object. A picture of a folder that cannot be read causes a Python warning.
+            source: A text that `open_source` knows, such as "0", the number of a camera, or a source object.
+                A picture or video that cannot be read as a whole causes a Python warning.
             recognizer: Names the garment in each frame.
             smoother: Makes the answers steady; None makes one with the model's labels and threshold.
             box: Where a garment is expected in the frames of a camera or a video.
@@ -67,7 +68,7 @@ class GarmentStream:
         Raises:
             SourceError: If there is no such source.
         """
-        self._source = open_source(str(source)) if isinstance(source, str | int | Path) else source
+        self._source = _source_of(source)
         self._recognizer = recognizer
         self._smoother = smoother or Smoother(
             recognizer.classifier.labels,
@@ -94,10 +95,10 @@ class GarmentStream:
         self._source.__exit__(kind, error, traceback)
 
     def __iter__(self) -> Iterator[Sighting]:
-        """Yields the answer to each frame until the source ends.
+        """Yields the answer to each frame until the source ends; a camera that is lost is waited for.
 
         Raises:
-            SourceError: If the source is lost.
+            SourceError: If no frame of a video can be read.
             RuntimeError: If the stream is not open.
         """
         if not self._is_open:
@@ -112,7 +113,7 @@ class GarmentStream:
         A state is yielded when it changes, and about ten times a second for as long as no frame is answered.
 
         Raises:
-            SourceError: If the source is lost.
+            SourceError: If no frame of a video can be read.
             RuntimeError: If the stream is not open.
         """
         if not self._is_open:
@@ -123,14 +124,22 @@ class GarmentStream:
         scene = None
         self._smoother.reset()
         self._camera_recognizer.forget()
-        for frame, capture_ms in _timed(self._source):
+        for item, capture_ms in _timed(self._source):
             settings = self.controls.settings
+            if isinstance(item, CameraState):
+                if settings.is_stopped:
+                    return
+                if item.status is not CameraStatus.OK:
+                    self._forget(item)
+                    yield item
+                continue
             while settings.is_paused and not settings.is_stopped:
-                yield CameraState(CameraStatus.PAUSED, "The app is paused.", frame.time)
+                yield self._paused(item.time)
                 time.sleep(IDLE_SECONDS)
                 settings = self.controls.settings
             if settings.is_stopped:
                 return
+            frame = item.turned(settings.rotation)
             if settings.is_mirrored:
                 frame = frame.mirrored()
             self._camera_recognizer.box = settings.box
@@ -144,8 +153,19 @@ class GarmentStream:
                 answer_to_frame=recognition,
                 frames_per_second=rate.tick(time.perf_counter()),
                 clock=time.time(),
+                camera=self._source.camera,
                 guide_box=settings.box if frame.name is None else None,
             )
+
+    def _forget(self, camera: CameraState) -> None:
+        """Forgets what a camera showed before its frames could not be answered."""
+        self._smoother.reset()
+        if camera.status is CameraStatus.LOST:  # it may see something else when it is back
+            self._camera_recognizer.forget()
+
+    def _paused(self, seconds: float) -> CameraState:
+        camera = self._source.camera or CameraState(CameraStatus.PAUSED, since=seconds)
+        return replace(camera, status=CameraStatus.PAUSED, message="The app is paused.")
 
     def _answer_to(self, frame: Frame) -> Recognition:
         """Recognizes a still picture by itself, and any other frame as one of a fixed camera."""
@@ -179,7 +199,7 @@ def run(
     """Sends answers to sinks until the stream ends, a sink wants no more, or the limit is reached.
 
     The stream and the sinks are always closed, even after an exception such as KeyboardInterrupt. A sink that
-    fails is closed alone, and the others go on.
+    fails is closed alone, and the others go on. A sink that wants no more stops the stream's controls.
 
     Args:
         stream: Opened here.
@@ -191,7 +211,7 @@ def run(
         The number of frames that were answered.
 
     Raises:
-        SourceError: If the source cannot be opened or is lost.
+        SourceError: If the source cannot be opened.
         GarmentliteError: If a sink cannot be opened, or if the last sink fails.
     """
     answered = 0
@@ -202,6 +222,8 @@ def run(
                 wants_more = faces.show(event)
             else:
                 wants_more = faces.show_state(event)
+            if not wants_more:
+                stream.controls.change(is_stopped=True)
             if not wants_more or answered == max_frames:
                 break
     return answered
@@ -222,13 +244,27 @@ class FrameRate:
         return (len(self._ticks) - 1) / span if span > 0 else 0.0
 
 
-def _timed(frames: Iterable[Frame]) -> Iterator[tuple[Frame, float]]:
-    """Yields each frame with the milliseconds that were spent waiting for it."""
-    iterator = iter(frames)
+def _source_of(source: object) -> Source:
+    """Makes a source of what a program passes as one."""
+    if isinstance(source, str | int | Path) and not isinstance(source, bool):
+        return open_source(str(source))
+    if hasattr(source, "__enter__") and hasattr(source, "__iter__"):
+        return source  # type: ignore[return-value]
+    raise SourceError(
+        f"{source!r} is no source of frames; give the number of a camera, a text such as 'test-pattern', a "
+        "path or a source object."
+    )
+
+
+def _timed(
+    items: Iterable[Frame | CameraState],
+) -> Iterator[tuple[Frame | CameraState, float]]:
+    """Yields each item with the milliseconds that were spent waiting for it."""
+    iterator = iter(items)
     while True:
         start = time.perf_counter()
         try:
-            frame = next(iterator)
+            item = next(iterator)
         except StopIteration:
             return
-        yield frame, (time.perf_counter() - start) * 1000
+        yield item, (time.perf_counter() - start) * 1000

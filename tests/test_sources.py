@@ -1,8 +1,5 @@
 import subprocess
 import sys
-import threading
-import time
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -12,53 +9,11 @@ from PIL import Image
 
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import SourceError
-from garmentlite.edge.sources import live
-from garmentlite.edge.sources.camera import Camera
+from garmentlite.edge.sources.live import LiveSource
 from garmentlite.edge.sources.moving_pattern import MovingPattern
 from garmentlite.edge.sources.pictures import Pictures
 from garmentlite.edge.sources.registry import open_source
 from garmentlite.edge.sources.video import VideoFile
-
-
-class FakeCapture:
-    """Stands for cv2.VideoCapture: a camera of numbered frames that ends or breaks after some."""
-
-    def __init__(self, frames, error=None, seconds=0.001):
-        self.left, self.error, self.seconds = frames, error, seconds
-        self.number = 0
-        self.released = threading.Event()
-
-    def isOpened(self):  # noqa: N802
-        return True
-
-    def set(self, name, value):
-        return True
-
-    def read(self):
-        time.sleep(self.seconds)
-        assert not self.released.is_set(), "read after release"
-        if self.number == self.left:
-            if self.error:
-                raise self.error
-            return False, None
-        self.number += 1
-        return True, np.full((4, 6, 3), self.number % 256, np.uint8)
-
-    def release(self):
-        self.released.set()
-
-
-def no_camera_thread_runs():
-    return all(thread.name != "camera" for thread in threading.enumerate())
-
-
-@pytest.fixture
-def camera_of(monkeypatch):
-    def make(capture):
-        monkeypatch.setattr(cv2, "VideoCapture", lambda number: capture)
-        return open_source("0")
-
-    return make
 
 
 @pytest.fixture
@@ -85,9 +40,16 @@ def folder(tmp_path):
 
 def test_open_source_finds_what_a_word_means(video, folder):
     kinds = {
-        "0": Camera,
-        "12": Camera,
-        "/dev/video2": Camera,
+        "0": LiveSource,
+        "12": LiveSource,
+        "/dev/video2": LiveSource,
+        "/dev/v4l/by-id/usb-046d_C920-video-index0": LiveSource,
+        "picamera": LiveSource,
+        "picamera:1": LiveSource,
+        "rtsp://camera/stream": LiveSource,
+        "http://user:secret@camera:8080/video.mjpg": LiveSource,
+        "-": LiveSource,
+        f"{folder}/*.png": Pictures,
         str(video): VideoFile,
         str(folder): Pictures,
         str(folder / "a.png"): Pictures,
@@ -109,7 +71,7 @@ def test_moving_pattern_gives_moving_frames_without_end():
     assert all(frame.bgr.dtype == np.uint8 for frame in frames)
     assert [frame.time for frame in frames] == [number / 15 for number in range(20)]
     assert not np.array_equal(frames[0].bgr, frames[19].bgr)
-    assert not source.is_live
+    assert source.camera is None
 
 
 def test_video_gives_every_frame_then_ends(video):
@@ -173,14 +135,6 @@ def test_pictures_folder_without_any_is_refused(tmp_path):
         pass
 
 
-def test_camera_that_is_not_there_says_what_to_do():
-    with (
-        pytest.raises(SourceError, match=r"Camera 99 .*ls /dev/video.*picamera2"),
-        open_source("99"),
-    ):
-        pass
-
-
 def test_sources_that_cannot_be_opened_leave_standard_error_clean(tmp_path):
     broken = tmp_path / "film.mp4"
     broken.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(2000))
@@ -200,67 +154,3 @@ for word in ("99", {str(broken)!r}):
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
     )
     assert (result.stdout, result.stderr) == ("refused\nrefused\n", "")
-
-
-def test_camera_lost_gives_its_last_frame_then_an_error(camera_of):
-    capture = FakeCapture(frames=3)
-    seen = []
-
-    def look(source):
-        for frame in source:
-            seen.append(int(frame.bgr[0, 0, 0]))
-
-    with camera_of(capture) as source, pytest.raises(SourceError, match="Camera 0 was lost"):
-        look(source)
-    assert seen[-1] == 3
-    assert capture.released.is_set()
-    assert no_camera_thread_runs()
-
-
-def test_camera_gives_the_newest_frame_only(camera_of):
-    capture = FakeCapture(frames=-1)
-    with camera_of(capture) as source:
-        frames = iter(source)
-        numbers, times = [], []
-        for _ in range(4):
-            frame = next(frames)
-            numbers.append(int(frame.bgr[0, 0, 0]))
-            times.append(frame.time)
-            time.sleep(0.05)  # a slow loop: dozens of frames go by
-    assert source.is_live
-    assert all(later - earlier > 3 for earlier, later in pairwise(numbers))
-    assert times == sorted(times)
-
-
-def test_camera_left_early_is_released_and_its_thread_ended(camera_of):
-    capture = FakeCapture(frames=-1)
-    with camera_of(capture) as source:
-        next(iter(source))
-    assert capture.released.is_set()
-    assert no_camera_thread_runs()
-
-
-def test_camera_exception_in_the_thread_reaches_the_loop(camera_of):
-    capture = FakeCapture(frames=0, error=RuntimeError("driver bug"))
-    with camera_of(capture) as source, pytest.raises(RuntimeError, match="driver bug"):
-        next(iter(source))
-    assert capture.released.is_set()
-
-
-def test_camera_that_falls_silent_is_given_up(camera_of, monkeypatch):
-    monkeypatch.setattr(live, "SILENCE_SECONDS", 0.05)
-    with (
-        camera_of(FakeCapture(frames=0, seconds=0.3)) as source,
-        pytest.raises(SourceError, match="gave no frame"),
-    ):
-        next(iter(source))
-
-
-def test_camera_can_be_opened_again(camera_of):
-    first = FakeCapture(frames=-1)
-    source = camera_of(first)
-    with source:
-        next(iter(source))
-    source = camera_of(FakeCapture(frames=-1))
-    with source:
-        assert next(iter(source)).bgr.shape == (4, 6, 3)

@@ -34,7 +34,7 @@ def recognizer():
 class ListSource:
     """Gives the frames of a list; an exception in the list is raised when its turn comes."""
 
-    is_live = False
+    camera = None
 
     def __init__(self, items):
         self.items, self.is_open = items, False
@@ -97,7 +97,8 @@ def test_run_test_pattern_to_json_lines(recognizer):
     assert [line["time"] for line in lines] == [0.0, 0.067, 0.133, 0.2, 0.267, 0.333]
     for line in lines:
         assert list(line) == [
-            "time", "label", "confidence", "top_k", "latency_ms", "preparation",
+            "time", "label", "confidence", "top_k", "latency_ms", "preparation", "answer_to_frame",
+            "frame_size", "frames_per_second", "clock", "camera",
         ]  # fmt: skip
         assert line["label"] in (*recognizer.classifier.labels, UNKNOWN, NO_GARMENT)
         assert list(line["latency_ms"])[:3] == ["capture", "segment", "prepare"]

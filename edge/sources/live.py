@@ -1,54 +1,83 @@
-"""A camera of any kind, read in a thread so that the caller always gets the newest frame."""
+"""A camera of any kind as a source: it is watched, and opened again whenever it is lost."""
 
 from __future__ import annotations
 
-import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.errors import SourceError
+from garmentlite.edge.sources.connection import Connection, Device
 from garmentlite.edge.sources.interface import Frame
-
-SILENCE_SECONDS = (
-    12.0  # a camera without a frame for so long is given up; OpenCV gives it up after 10
+from garmentlite.edge.sources.watch import (
+    FIRST_PAUSE,
+    OPENING_SECONDS,
+    STALL_SECONDS,
+    CameraWatch,
 )
-CLOSING_SECONDS = 2.0  # how long closing waits for a read that is in progress
+
+TICK_SECONDS = 0.1  # longest time without a frame or a state
+CLOSING_SECONDS = 2.0  # how long closing waits for a call to the driver that is in progress
+# Connections that were given up and whose driver has not returned yet. With so many of them, the camera is
+# not opened again, so that a driver that hangs for ever does not collect threads.
+MOST_HANGING = 2
 
 
-class LiveSource(ABC):
-    """A camera whose frames are dropped if nobody takes them in time.
+class LiveSource:
+    """Gives the newest frames of a camera for ever, and the state of the camera while there are none.
 
-    Each kind of camera implements how it is opened, read and closed. The thread calls `_read` and `_close`
-    one after the other, so a camera is never closed during a read.
+    Only the first opening may fail. After that, a camera that is lost is opened again until it is there.
     """
 
-    is_live = True
+    def __init__(
+        self, device: Device, *, allow_static: bool = False, first_pause: float = FIRST_PAUSE
+    ) -> None:
+        """Chooses the camera; the `with` block opens it.
 
-    @abstractmethod
-    def _open(self) -> None:
-        """Opens the camera; if that fails, raises `SourceError` and leaves nothing open."""
+        Args:
+            device: The camera.
+            allow_static: Whether a frame that equals the one before is answered like any other. Without it,
+                a camera that repeats one frame for 3 seconds is opened again.
+            first_pause: Seconds before a lost camera is opened again for the first time. The pause is doubled
+                each time, up to 30 seconds.
+        """
+        self._device = device
+        self._allow_static = allow_static
+        self._first_pause = first_pause
+        self._watch = self._new_watch()
+        self._connection: Connection | None = None
+        self._hanging: list[Connection] = []
+        self._start = time.monotonic()  # a Pi may set its wall clock while the app runs
 
-    @abstractmethod
-    def _read(self) -> np.ndarray:
-        """Waits for the next frame, uint8 of shape (H, W, 3) in BGR; raises `SourceError` if it is lost."""
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Releases the camera."""
+    @property
+    def camera(self) -> CameraState:
+        """What the camera does at the moment."""
+        return self._watch.state
 
     def __enter__(self) -> Self:
-        """Opens the camera and starts to read it; raises `SourceError` if it cannot be opened."""
-        self._open()
-        self._newest = _NewestFrame()
-        self._stop = threading.Event()
-        # A daemon, because a driver that never returns from a read must not keep the program alive.
-        self._reader = threading.Thread(target=self._keep_reading, name="camera", daemon=True)
-        self._reader.start()
+        """Opens the camera and waits for its first frame.
+
+        Raises:
+            SourceError: If it cannot be opened, or gives no frame within 10 seconds.
+        """
+        self._watch = self._new_watch()
+        self._start = time.monotonic()
+        self._connection = Connection(self._device)
+        try:
+            if not self._connection.wait(OPENING_SECONDS):
+                raise SourceError(
+                    f"{self._device.name} gave no frame within {OPENING_SECONDS:.0f} seconds; close other "
+                    "programs that use it, or unplug it and plug it in again."
+                )
+        except EOFError as error:
+            raise SourceError(f"{self._device.name} ended before its first frame.") from error
+        except BaseException:
+            self._connection.leave()
+            raise
         return self
 
     def __exit__(
@@ -57,54 +86,61 @@ class LiveSource(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Ends the thread, which releases the camera."""
-        self._stop.set()
-        self._reader.join(CLOSING_SECONDS)
+        """Releases the camera; waits at most 2 seconds for a driver that hangs."""
+        if self._connection is not None:
+            self._connection.leave()
+            self._connection.join(CLOSING_SECONDS)
+            self._connection = None
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Yields the newest frame until the camera is lost; no frame is given twice."""
+    def __iter__(self) -> Iterator[Frame | CameraState]:
+        """Yields frames to answer, and the state about ten times a second for as long as there are none."""
         while True:
-            yield self._newest.take()
+            try:
+                taken = self._take()
+            except EOFError:
+                return
+            except SourceError as error:
+                self._give_up(str(error))
+                taken = None
+            now = self._seconds(time.monotonic())
+            if taken is not None:
+                bgr, seconds = taken[0], self._seconds(taken[1])
+                # A frame may have waited while the app was paused and the camera was lost.
+                if now - seconds < STALL_SECONDS and self._watch.frame(bgr, seconds):
+                    yield Frame(bgr, seconds)
+                    continue
+            if self._connection is not None and self._watch.has_stalled(now):
+                self._give_up(None)
+            yield self._watch.state
 
-    def _keep_reading(self) -> None:
-        start = time.monotonic()  # a Pi sets its wall clock when it gets the time from the network
-        try:
-            while not self._stop.is_set():
-                bgr = self._read()
-                self._newest.put(Frame(bgr, time.monotonic() - start))
-        except BaseException as error:  # raised again in the caller's thread, whatever it is
-            self._newest.fail(error)
-        finally:
-            self._close()
+    def _take(self) -> tuple[np.ndarray, float] | None:
+        """Takes the newest frame, or waits for a moment; opens a lost camera again when it is time."""
+        now = self._seconds(time.monotonic())
+        if self._connection is None and now >= self._watch.retry_at:
+            self._hanging = [one for one in self._hanging if not one.join(0)]
+            if len(self._hanging) < MOST_HANGING:
+                self._connection = Connection(self._device)
+                self._watch.opening(now)
+        if self._connection is None:
+            time.sleep(min(TICK_SECONDS, max(0.0, self._watch.retry_at - now)))
+            return None
+        self._watch.bad_frames(self._connection.take_bad_frames())
+        return self._connection.take(TICK_SECONDS)
 
+    def _give_up(self, reason: str | None) -> None:
+        """Closes the connection; the camera is opened again later."""
+        if self._connection is not None:
+            self._watch.bad_frames(self._connection.take_bad_frames())
+            self._connection.leave()
+            self._hanging.append(self._connection)
+            self._connection = None
+        self._watch.lost(self._seconds(time.monotonic()), reason)
 
-class _NewestFrame:
-    """Passes frames from one thread to another; a new frame replaces one that was not taken."""
+    def _seconds(self, moment: float) -> float:
+        """Converts a value of `time.monotonic` to seconds since the source was opened."""
+        return moment - self._start
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._frame: Frame | None = None
-        self._error: BaseException | None = None
-
-    def put(self, frame: Frame) -> None:
-        with self._changed:
-            self._frame = frame
-            self._changed.notify()
-
-    def fail(self, error: BaseException) -> None:
-        with self._changed:
-            self._error = error
-            self._changed.notify()
-
-    def take(self) -> Frame:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._frame is not None or self._error is not None, SILENCE_SECONDS
-            )
-            frame, self._frame = self._frame, None
-            if frame is not None:
-                return frame
-            raise self._error or SourceError(
-                f"The camera gave no frame for {SILENCE_SECONDS:.0f} seconds; check its cable, close other "
-                "programs that use it, and start again."
-            )
+    def _new_watch(self) -> CameraWatch:
+        return CameraWatch(
+            self._device.name, allow_static=self._allow_static, first_pause=self._first_pause
+        )

@@ -24,7 +24,7 @@ def from_text(text: str, settings: SourceSettings) -> MovingPattern | None:
 class MovingPattern:
     """A stream without end, with the same frames each time."""
 
-    is_live = False
+    camera = None
 
     def __init__(self, resolution_wh: tuple[int, int]) -> None:
         """Chooses width and height in pixels."""

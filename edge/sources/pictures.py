@@ -1,7 +1,8 @@
-"""A folder of pictures."""
+"""Pictures: a folder, a pattern or a single one."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -19,28 +20,30 @@ SECONDS_PER_PICTURE = 2.0  # how long a window shows each picture
 
 
 def from_text(text: str, settings: SourceSettings) -> Pictures | None:
-    """Makes a source of the path of a folder, or of a file with the suffix of a picture."""
-    is_picture = os.path.isdir(text) or Path(text).suffix.lower() in PICTURE_SUFFIXES
-    return Pictures(Path(text), settings.warn) if is_picture else None
+    """Makes a source of a folder, a pattern such as '*.jpg', or a file with the suffix of a picture."""
+    is_pattern = glob.has_magic(text) and not os.path.exists(text)
+    if is_pattern or os.path.isdir(text) or Path(text).suffix.lower() in PICTURE_SUFFIXES:
+        return Pictures(text, settings.warn)
+    return None
 
 
 class Pictures:
-    """The pictures of a folder in the order of their names; one that cannot be read is skipped."""
+    """Pictures in the order of their names; one that cannot be read is skipped."""
 
-    is_live = False
+    camera = None
 
-    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: str, warn: Callable[[str], None]) -> None:
         """Chooses the pictures.
 
         Args:
-            path: A folder or a single picture.
+            path: A folder, a single picture or a pattern.
             warn: Called with one sentence for each picture that cannot be read.
         """
         self.path = path
         self._warn = warn
 
     def __enter__(self) -> Self:
-        """Lists the folder; raises `SourceError` if there is no picture in it."""
+        """Lists the pictures; raises `SourceError` if there is none."""
         try:
             self._files = find_pictures([self.path])
         except PictureError as error:

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.opencv import load_opencv, load_silent_opencv
+from garmentlite.edge.sources.cut_off import is_avi, is_cut_off
 from garmentlite.edge.sources.interface import Frame, SourceSettings
+from garmentlite.edge.sources.pixels import as_bgr
 
 FALLBACK_FPS = 25.0  # frames per second, for a video that does not state its own
+# How many frames are skipped, as a trial, after one that cannot be read. If none of the trials finds a frame,
+# the video is over. A trial may take a second, so they are few.
+_SKIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def from_text(text: str, settings: SourceSettings) -> VideoFile | None:
     """Makes a video of the path of any file."""
-    return VideoFile(Path(text)) if os.path.isfile(text) else None
+    return VideoFile(Path(text), settings.warn) if os.path.isfile(text) else None
 
 
 class VideoFile:
-    """A video, of which every frame is given."""
+    """A video, of which every frame is given that can be read."""
 
-    is_live = False
+    camera = None
 
-    def __init__(self, path: Path) -> None:
-        """Chooses the file."""
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+        """Chooses the file.
+
+        Args:
+            path: The file.
+            warn: Called with one sentence at the end if frames could not be read.
+        """
         self.path = path
+        self._warn = warn
 
     def __enter__(self) -> Self:
         """Opens the file; raises `SourceError` if it is not a video."""
@@ -49,15 +61,51 @@ class VideoFile:
         self._capture.release()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields all frames; raises `SourceError` if the first one cannot be read."""
+        """Yields all frames that can be read; raises `SourceError` if there is none."""
         fps = self._frames_per_second()
-        for index in count():
-            was_read, bgr = self._capture.read()
-            if not was_read and index == 0:
-                raise self._not_a_video()
-            if not was_read:
-                return
-            yield Frame(bgr, index / fps, duration=1 / fps)
+        index = was_read = skipped = 0
+        while True:
+            bgr = self._read()
+            if bgr is not None:
+                yield Frame(bgr, index / fps, duration=1 / fps)
+                index, was_read = index + 1, was_read + 1
+                continue
+            after = self._skip_damage(index)
+            if after is None:
+                break
+            skipped, index = skipped + after - index, after
+        if was_read == 0:
+            raise self._not_a_video()
+        stated = max(self._stated_frames(), was_read + skipped)
+        if skipped or is_cut_off(self.path) or (is_avi(self.path) and was_read < stated):
+            self._warn(
+                f"{self.path} is damaged: {was_read} of {stated} frames could be read; copy the file again "
+                "or repair it, for example with 'ffmpeg -i FILE repaired.mp4'."
+            )
+
+    def _read(self) -> np.ndarray | None:
+        """Reads the next frame: uint8, shape (H, W, 3); None at the end or before damage."""
+        try:
+            was_read, pixels = self._capture.read()
+        except load_opencv().error:  # a frame that OpenCV cannot convert
+            return None
+        return as_bgr(pixels) if was_read else None
+
+    def _skip_damage(self, index: int) -> int | None:
+        """Goes to the next frame that can be read after frame `index`; None if there is none."""
+        cv2 = load_opencv()
+        for after in (index + skip for skip in _SKIPS if index + skip < self._stated_frames()):
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, after)
+            # Where nothing can be decoded, OpenCV stays before the damage.
+            if self._capture.get(cv2.CAP_PROP_POS_FRAMES) == after and self._capture.grab():
+                self._capture.set(cv2.CAP_PROP_POS_FRAMES, after)
+                return after
+        return None
+
+    def _stated_frames(self) -> int:
+        """Returns how many frames the file states; 0 if it states no number."""
+        stated = self._capture.get(load_opencv().CAP_PROP_FRAME_COUNT)
+        return int(stated) if math.isfinite(stated) and stated > 0 else 0
 
     def _frames_per_second(self) -> float:
         stated = self._capture.get(load_opencv().CAP_PROP_FPS)
