@@ -109,6 +109,16 @@ class _GroupedCommand(TyperCommand):
                 formatter.write_dl(records)
 
 
+class _WebcamCommand(TyperCommand):
+    """Lets `--serve` stand without a value, which typer's options do not allow."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        for number, (one, following) in enumerate(zip(args, [*args[1:], "-"], strict=True)):
+            if one == "--serve" and following.startswith("-"):
+                args[number] = "--serve="
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     cls=_SentenceGroup,
     no_args_is_help=True,
@@ -774,7 +784,7 @@ def classify(
         raise typer.Exit(COULD_NOT)
 
 
-@app.command()
+@app.command(cls=_WebcamCommand)
 def webcam(
     source: Annotated[
         str,
@@ -816,6 +826,18 @@ def webcam(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines beside the window.")
     ] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:PORT]",
+            help="Also show the answers on a web page at this address; without one, at 127.0.0.1:8000, which "
+            "only this machine reaches. 0.0.0.0 opens the page to the network, with a token.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Let the page be opened under this host name, too. Can be repeated."),
+    ] = None,
     box: Annotated[
         str,
         typer.Option(
@@ -877,6 +899,7 @@ def webcam(
         from garmentlite.edge.broker_address import parse_broker
         from garmentlite.edge.camera_app import CameraRequest, run_camera_app
         from garmentlite.edge.guide_box import parse_box
+        from garmentlite.edge.page.address import parse_address
         from garmentlite.edge.redaction import hide_in_process_list
         from garmentlite.edge.sources.interface import parse_resolution
 
@@ -895,6 +918,8 @@ def webcam(
             box=parse_box(box),
             has_window=not headless,
             prints_json=headless or as_json,
+            serve=None if serve is None else parse_address(serve),
+            allowed_hosts=tuple(allow_host or ()),
             top_k=top_k,
             broker=parse_broker(mqtt) if mqtt else None,
             collect=_collect_request(collect, collect_frames, collect_mb, collect_days),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from garmentlite.edge.broker_address import BrokerAddress
@@ -12,6 +13,7 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures, CollectRequest
 from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
+from garmentlite.edge.page.address import Address
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
 from garmentlite.edge.shipped import default_model
@@ -19,6 +21,7 @@ from garmentlite.edge.sinks.collected import CollectedSink
 from garmentlite.edge.sinks.interface import Sink
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
 from garmentlite.edge.sinks.mqtt import MqttSink
+from garmentlite.edge.sinks.page import PageSink
 from garmentlite.edge.sinks.window import WindowSink, why_no_window
 from garmentlite.edge.sources.interface import DEFAULT_RESOLUTION_WH
 from garmentlite.edge.sources.registry import open_source
@@ -42,6 +45,8 @@ class CameraRequest:
         box: Where a garment is expected.
         has_window: Whether the answers are shown in a window. If none can be opened, they are printed.
         prints_json: Whether the answers are printed as JSON lines on standard output.
+        serve: Where a page is served; None for no page.
+        allowed_hosts: More host names under which the page may be opened.
         top_k: Number of classes that are listed in JSON.
         broker: The MQTT broker to which the answers are published; None for no broker.
         collect: Where and how pictures for training are kept; None to keep none.
@@ -60,6 +65,8 @@ class CameraRequest:
     box: GuideBox = DEFAULT_BOX
     has_window: bool = True
     prints_json: bool = False
+    serve: Address | None = None
+    allowed_hosts: tuple[str, ...] = ()
     top_k: int = 3
     broker: BrokerAddress | None = None
     collect: CollectRequest | None = None
@@ -110,16 +117,14 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
         allow_static=request.allow_static,
         warn=warn,
     )
-    classifier = Classifier(request.model or default_model(), labels=request.labels)
-    recognizer = Recognizer(classifier, request.segmenter)
+    recognizer = _recognizer(request)
     controls = Controls(
         Settings(box=request.box, rotation=request.rotation, is_mirrored=request.is_mirrored)
     )
     stream = GarmentStream(source, recognizer, controls=controls)
-    collected = (
-        CollectedPictures(request.collect, classifier.labels, say) if request.collect else None
-    )
-    faces = _faces(request, collected, say)
+    labels = recognizer.classifier.labels
+    collected = CollectedPictures(request.collect, labels, say) if request.collect else None
+    faces = _faces(request, controls, collected, say)
     answered = run(stream, faces, max_frames=request.max_frames, say=say)
     was_stopped = controls.settings.is_stopped
     if not (answered or unreadable or was_stopped):
@@ -127,20 +132,36 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
     return CameraOutcome(answered, len(unreadable), was_stopped)
 
 
+def _recognizer(request: CameraRequest) -> Recognizer:
+    classifier = Classifier(request.model or default_model(), labels=request.labels)
+    return Recognizer(classifier, request.segmenter)
+
+
 def _faces(
-    request: CameraRequest, collected: CollectedPictures | None, say: Callable[[str], None]
+    request: CameraRequest,
+    controls: Controls,
+    collected: CollectedPictures | None,
+    say: Callable[[str], None],
 ) -> list[Sink]:
     """Makes the faces that the user asked for. A new face is a sink of its own and one line here."""
     obstacle = why_no_window() if request.has_window else None
-    if obstacle:
+    falls_back = obstacle is not None and request.serve is None
+    if falls_back:
         say(f"No window: {obstacle} Printing JSON lines.")
     faces: list[Sink] = []
     if request.has_window and not obstacle:
         faces.append(WindowSink())
-    if request.prints_json or obstacle:
+    if request.prints_json or falls_back:
         faces.append(JsonLinesSink(sys.stdout, top_k=request.top_k))
     if request.broker:
         faces.append(MqttSink(request.broker, say))
     if collected:
         faces.append(CollectedSink(collected))
+    if request.serve is not None:
+        hosts = request.allowed_hosts
+        faces.append(
+            PageSink(
+                request.serve, controls, partial(_recognizer, request), say, allowed_hosts=hosts
+            )
+        )
     return faces

@@ -42,6 +42,10 @@ class GuideBox:
 # as wide as it is tall, and 0.6 of the width of a 4:3 frame equals 0.8 of its height.
 DEFAULT_BOX = GuideBox(0.2, 0.1, 0.6, 0.8)
 _SMALLEST_SIDE = 0.05  # share of the frame; a smaller box is refused as a typing mistake
+_RULE = (
+    f"x and y must be at least 0, x + width and y + height at most 1, and width and height at least "
+    f"{_SMALLEST_SIDE}"
+)
 
 
 def parse_box(text: str) -> GuideBox:
@@ -62,13 +66,22 @@ def parse_box(text: str) -> GuideBox:
             f"--box needs four numbers x,y,width,height in shares of the frame, such as 0.2,0.1,0.6,0.8; "
             f"it was '{text}'."
         )
-    box = GuideBox(*values)
-    is_inside = min(box.x, box.y) >= 0 and max(box.x + box.width, box.y + box.height) <= 1 + 1e-9
-    if not is_inside or min(box.width, box.height) < _SMALLEST_SIDE:
-        raise OptionError(
-            f"--box {text} does not lie within the frame: x and y must be at least 0, x + width and "
-            f"y + height at most 1, and width and height at least {_SMALLEST_SIDE}."
-        )
+    try:
+        return box_within_frame(*values)
+    except OptionError as error:
+        raise OptionError(f"--box {text} does not lie within the frame: {_RULE}.") from error
+
+
+def box_within_frame(x: float, y: float, width: float, height: float) -> GuideBox:
+    """Makes a guide box of finite numbers.
+
+    Raises:
+        OptionError: If it does not lie within the frame, or is too small.
+    """
+    box = GuideBox(x, y, width, height)
+    is_inside = min(x, y) >= 0 and max(x + width, y + height) <= 1 + 1e-9
+    if not is_inside or min(width, height) < _SMALLEST_SIDE:
+        raise OptionError(f"The guide box does not lie within the frame: {_RULE}.")
     return box
 
 

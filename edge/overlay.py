@@ -90,6 +90,20 @@ def annotate(
     return np.frombuffer(bytearray(image.tobytes("raw", "BGR")), np.uint8).reshape(bgr.shape)
 
 
+def outlined(frame_bgr: np.ndarray, recognition: Recognition) -> np.ndarray:
+    """Draws the outline of the garment alone; returns a new frame of the same size.
+
+    Args:
+        frame_bgr: uint8, shape (H, W, 3), BGR. It is not changed.
+        recognition: The answer to this frame.
+    """
+    drawn = frame_bgr.copy()
+    if recognition.mask is not None and recognition.image_u8 is not None:
+        line = _Layout(frame_bgr.shape[1], frame_bgr.shape[0]).line
+        _outline(drawn, recognition.mask, line, _colour_of(recognition.label)[::-1])
+    return drawn
+
+
 def timing_texts(latency_ms: Mapping[str, float], frames_per_second: float) -> list[str]:
     """Makes the texts of the lowest line: the milliseconds of each stage, and the rate unless it is 0."""
     texts = [f"{stage} {ms:.1f}" for stage, ms in latency_ms.items()]

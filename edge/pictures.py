@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,14 +117,14 @@ class Picture:
             return _to_picture(upright, upright.size, LEAST_SIDE)
 
 
-def read_picture(path: str | Path, least_side: int = LEAST_SIDE) -> Picture:
+def read_picture(path: str | Path | IO[bytes], least_side: int = LEAST_SIDE) -> Picture:
     """Reads a picture upright, in 8-bit RGB, and reduces it if it is large.
 
     Grey, 1-bit, 16-bit, palette and CMYK pictures become RGB, and transparency becomes `alpha`. An animation
     gives its first frame. Large JPEG files are decoded at a fraction of their size.
 
     Args:
-        path: A picture file.
+        path: A picture file, or an open one.
         least_side: The picture is halved as long as its longest side keeps this many pixels, and then
             reduced to 640 pixels if it is larger. A viewer asks for 640.
 
@@ -139,6 +139,25 @@ def read_picture(path: str | Path, least_side: int = LEAST_SIDE) -> Picture:
     """
     from PIL import Image, ImageOps
 
+    name = path if isinstance(path, str | Path) else "The picture"
+    with _errors_named(name), _opened(path) as file, warnings.catch_warnings():
+        # Pillow warns about sizes, which are checked below, and about odd metadata, which does not matter.
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=_FORMATS) as opened:
+            _check_size(name, opened.size)
+            size_wh = opened.size
+            factor = 2 ** _halvings(*size_wh, least_side)
+            opened.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))
+            opened.load()
+            drafted_wh = opened.size
+            ImageOps.exif_transpose(opened, in_place=True)
+            full_wh = size_wh if opened.size == drafted_wh else size_wh[::-1]
+            return _to_picture(opened, full_wh, least_side)
+
+
+def _opened(path: str | Path | IO[bytes]) -> IO[bytes]:
+    if not isinstance(path, str | Path):
+        return path
     _refuse_empty(path)
     path = Path(path)
     if is_dir(path):
@@ -148,19 +167,7 @@ def read_picture(path: str | Path, least_side: int = LEAST_SIDE) -> Picture:
         )
     if not is_file(path):
         raise PictureError(_not_a_file(path))
-    with _errors_named(path), open_regular(path) as file, warnings.catch_warnings():
-        # Pillow warns about sizes, which are checked below, and about odd metadata, which does not matter.
-        warnings.simplefilter("ignore")
-        with Image.open(file, formats=_FORMATS) as opened:
-            _check_size(path, opened.size)
-            size_wh = opened.size
-            factor = 2 ** _halvings(*size_wh, least_side)
-            opened.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))
-            opened.load()
-            drafted_wh = opened.size
-            ImageOps.exif_transpose(opened, in_place=True)
-            full_wh = size_wh if opened.size == drafted_wh else size_wh[::-1]
-            return _to_picture(opened, full_wh, least_side)
+    return open_regular(path)
 
 
 def find_pictures(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import http.client
 import importlib
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -20,11 +22,16 @@ from typer.testing import CliRunner
 from garmentlite import cli
 from garmentlite.edge import foreign_model
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.controls import Controls
 from garmentlite.edge.drawing import draw_scene
-from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT
 from garmentlite.edge.metadata import Metadata, attach
+from garmentlite.edge.recognition import Recognition, Score
+from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.runtime import FLATBUFFER_IDENTIFIER
 from garmentlite.edge.segmenters.border import BorderSegmenter
+from garmentlite.edge.sinks.interface import Sighting
+from garmentlite.edge.sources.interface import Frame
 from garmentlite.train import data
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.collection import read_collection
@@ -551,3 +558,87 @@ def real_data_dir() -> Path:
         if folder and all((folder / f"{name}.gz").is_file() for name in data.MD5):
             return folder
     pytest.skip("Fashion-MNIST is not on this machine ('cli data' brings it)")
+
+
+# --- the page of the camera app
+
+
+def make_sighting(
+    label="Shirt", confidence=0.9, *, clock=1_800_000_000.0, frame_bgr=None, camera=None
+):
+    """An answer to a grey frame, or to `frame_bgr`."""
+    bgr = np.full((48, 64, 3), 120, np.uint8) if frame_bgr is None else frame_bgr
+    is_seen = label != NO_GARMENT
+    mask = np.zeros(bgr.shape[:2], bool)
+    mask[8:40, 16:48] = True
+    recognition = Recognition(
+        label=label,
+        confidence=confidence if is_seen else 0.0,
+        scores=[Score(label, confidence)] if is_seen else [],
+        probabilities=None,
+        image_u8=np.full((28, 28), 7, np.uint8) if is_seen else None,
+        mask=mask if is_seen else None,
+        box=(16, 8, 32, 32) if is_seen else None,
+        reason=None if is_seen else "nothing moved",
+        form="photo",
+        segmenter="plain",
+        latency_ms={"capture": 1.0, "segment": 2.0},
+    )
+    return Sighting(Frame(bgr, 0.0), recognition, recognition, 10.0, clock, camera)
+
+
+@pytest.fixture(name="make_sighting")
+def make_sighting_fixture():
+    return make_sighting
+
+
+class ServedPage:
+    """A page that is served on a free port of the loopback address."""
+
+    def __init__(self, token, features, patience):
+        from garmentlite.edge.page.access import Access, own_host_names
+        from garmentlite.edge.page.address import Address, open_sockets
+        from garmentlite.edge.page.server import PageServer
+
+        sockets = open_sockets(Address("127.0.0.1", 0))
+        self.port = sockets[0].getsockname()[1]
+        self.controls = Controls()
+        self.server = PageServer(
+            sockets,
+            Access(token, own_host_names(("shop.example",))),
+            self.controls,
+            lambda: Recognizer(Classifier(ROOT / "models" / "weighted-cnn_int8.tflite"), "plain"),
+            features,
+            patience=patience,
+        )
+
+    def ask(self, path, *, method="GET", body=None, **headers):
+        """Sends a request; the status, the headers and the body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def open(self, path):
+        """Opens a connection without end, of which nothing is read; HTTP/1.0 has no chunks."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
+        return connection
+
+
+@pytest.fixture
+def serve():
+    """Serves pages, which are stopped at the end."""
+    served = []
+
+    def start(token=None, features=(), patience=5.0):
+        served.append(ServedPage(token, features, patience))
+        return served[-1]
+
+    yield start
+    for one in served:
+        one.server.stop()

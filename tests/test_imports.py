@@ -186,6 +186,21 @@ def test_import_of_a_late_package_is_seen(run_python):
     }
 
 
+def test_tornado_is_imported_by_the_page_alone(run_python):
+    page = {p.relative_to(ROOT).as_posix() for p in SOURCES.values() if "tornado" in packages_of(p)}
+    assert page
+    assert all(name.startswith("edge/page/") for name in page)
+    others = [name for name in LIGHT if not name.startswith("garmentlite.edge.page")]
+    code = (
+        "import importlib, sys\n"
+        "sys.modules['tornado'] = None\n"  # importing it fails
+        f"for name in {others!r}:\n"
+        "    importlib.import_module(name)"
+    )
+    result = run_python("-c", code)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_help_needs_no_heavy_package_and_exits_0(run_python):
     code = (
         "import sys\n"
@@ -244,7 +259,7 @@ def test_import_of_a_guarded_package_is_in_one_module(package, only):
 def test_layers_that_the_device_needs_import_its_packages_alone():
     # flatbuffers comes with ai_edge_litert, whose schema is written with it.
     allowed = {"numpy", "PIL", "cv2", "ai_edge_litert", "flatbuffers", "picamera2", "garmentlite"}
-    allowed |= {"paho"}
+    allowed |= {"paho", "tornado"}
     for path in (ROOT / "edge").rglob("*.py"):
         foreign = packages_of(path) - allowed - set(sys.stdlib_module_names)
         assert not foreign, path

@@ -1,0 +1,42 @@
+// What several parts of the page use.
+
+/** Finds an element by its id. */
+export const byId = (id) => document.getElementById(id);
+
+/** Makes an element with a class and a text or children. */
+export function make(name, className = "", ...children) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+/** Writes a share in [0, 1] as a percentage. */
+export const percent = (share) => `${Math.round(100 * share)} %`;
+
+/** Sends a JSON document and returns the answer; throws an Error with the server's sentence. */
+export async function post(path, document) {
+  const answer = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(document),
+  });
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  return answer.json();
+}
+
+/** Draws the 784 bytes of a 28x28 image, which come in base64; null makes it black. */
+export function drawTile(canvas, image) {
+  const pixels = new Uint8ClampedArray(28 * 28 * 4);
+  const bytes = image ? atob(image) : "";
+  for (let i = 0; i < 28 * 28; i++) {
+    const grey = bytes.charCodeAt(i) || 0;
+    pixels.set([grey, grey, grey, 255], 4 * i);
+  }
+  canvas.getContext("2d").putImageData(new ImageData(pixels, 28, 28), 0, 0);
+}
+
+/** Lets screen readers speak a sentence. */
+export function say(sentence) {
+  byId("spoken").textContent = sentence;
+}

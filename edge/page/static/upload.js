@@ -1,0 +1,52 @@
+// A picture that is sent to be named.
+
+import { byId, drawTile, percent } from "./shared.js";
+
+const LARGEST = 10e6; // bytes, as in edge/page/classify_upload.py
+
+/** Sends each picture that the user chooses. */
+export function acceptUploads() {
+  byId("file").addEventListener("change", async () => {
+    const [file] = byId("file").files;
+    if (!file) return;
+    const answer = await classify(file).catch(() => "The app does not answer; try again.");
+    byId("file").value = ""; // so that the same file can be chosen again
+    show(file, answer);
+  });
+}
+
+/** Returns the answer, or the sentence of an error. */
+async function classify(file) {
+  if (file.size > LARGEST) return "The picture is larger than 10 MB; make it smaller.";
+  byId("upload").hidden = false;
+  byId("upload").classList.remove("is-wrong");
+  byId("upload-answer").textContent = "Looking …";
+  const answer = await fetch("/classify", { method: "POST", body: file });
+  return answer.ok ? answer.json() : answer.text();
+}
+
+async function show(file, answer) {
+  byId("upload").hidden = false;
+  byId("upload").classList.toggle("is-wrong", typeof answer === "string");
+  if (typeof answer === "string") {
+    byId("upload-answer").textContent = answer;
+    return;
+  }
+  const [best] = answer.top_k;
+  byId("upload-answer").textContent = best
+    ? `${answer.label}, ${percent(answer.confidence)}`
+    : `${answer.label} (${answer.preparation.reason})`;
+  drawTile(byId("upload-tile"), answer.image);
+  await drawPreview(file).catch(() => {}); // some formats cannot be shown by every browser
+}
+
+async function drawPreview(file) {
+  const canvas = byId("upload-picture");
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(canvas.width / bitmap.width, canvas.height / bitmap.height);
+  const [width, height] = [bitmap.width * scale, bitmap.height * scale];
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+  bitmap.close();
+}

@@ -1,0 +1,60 @@
+// The verdict: label, bars of the most probable classes, and the 28x28 image of the network.
+
+import { byId, drawTile, make, percent, say } from "./shared.js";
+
+const SPOKEN_AFTER_MS = 1000; // a label that changes again within this time is not spoken
+const NO_GARMENT = "no garment";
+const UNKNOWN = "unknown";
+const MARKS = { named: "✓", unsure: "?", nothing: "–" };
+
+let spoken = "";
+let later = 0;
+
+/** Shows an answer, or that there is none at the moment. */
+export function showVerdict(news) {
+  const { label } = news;
+  const kind = label === null || label === NO_GARMENT ? "nothing" : label === UNKNOWN ? "unsure" : "named";
+  byId("verdict").dataset.kind = kind;
+  byId("mark").textContent = MARKS[kind];
+  byId("label").textContent = words(label);
+  const share = news.top_k.find((score) => score.label === label)?.probability ?? news.confidence;
+  byId("percent").textContent = kind === "nothing" ? "" : percent(share);
+  const reason = reasonOf(news, kind);
+  byId("reason").textContent = reason;
+  byId("reason").hidden = !reason;
+  drawTile(byId("tile"), news.image ?? null);
+  showBars(news.top_k, label);
+  if (label !== spoken) {
+    spoken = label;
+    clearTimeout(later);
+    later = setTimeout(() => say(words(label)), SPOKEN_AFTER_MS);
+  }
+}
+
+function words(label) {
+  if (label === null) return "No verdict";
+  return label[0].toUpperCase() + label.slice(1);
+}
+
+function reasonOf(news, kind) {
+  if (kind === "unsure") return "The network is not sure enough to name it.";
+  if (news.label === NO_GARMENT) return `Hold a garment in the box (${news.preparation.reason}).`;
+  return "";
+}
+
+function showBars(scores, label) {
+  const bars = byId("bars");
+  while (bars.children.length > scores.length) bars.lastChild.remove();
+  while (bars.children.length < scores.length) {
+    const track = make("span", "track", make("i"));
+    track.setAttribute("aria-hidden", "true");
+    bars.append(make("li", "", make("span", "name"), make("span", "share"), track));
+  }
+  scores.forEach((score, rank) => {
+    const row = bars.children[rank];
+    row.classList.toggle("is-named", score.label === label);
+    row.querySelector(".name").textContent = score.label;
+    row.querySelector(".share").textContent = percent(score.probability);
+    row.querySelector(".track i").style.transform = `scaleX(${score.probability})`;
+  });
+}
