@@ -125,7 +125,7 @@ def test_webcam_serve_needs_no_value(run, monkeypatch, options):
 
     def record(request, say):
         seen.append(request)
-        return CameraOutcome(answered=1, unreadable=0)
+        return CameraOutcome(answered=1, unreadable=0, was_stopped=False)
 
     monkeypatch.setattr(camera_app, "run_camera_app", record)
     run("webcam", "--headless", *options)

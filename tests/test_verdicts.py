@@ -25,16 +25,22 @@ def test_document_of_an_answer_has_the_keys_of_json_lines_and_more(verdicts, mak
     assert document["label"] == "Coat"
     assert {"time", "confidence", "top_k", "latency_ms", "preparation"} <= document.keys()
     assert document["frame"] == 1
-    assert document["size"] == [64, 48]
+    assert document["frame_size"] == [64, 48]
     assert document["camera"] is None
     assert document["settings"] == {"box": [0.2, 0.1, 0.6, 0.8], "mirrored": False, "paused": False}
+
+
+def test_document_before_the_first_frame_has_no_label(verdicts):
+    document = verdicts.news.as_document(Settings())
+    assert (document["frame"], document["label"], document["camera"]) == (0, None, None)
 
 
 def test_document_while_the_camera_is_lost_has_no_label(verdicts, make_sighting):
     verdicts.take(make_sighting())
     verdicts.take_state(CameraState(CameraStatus.LOST, "The camera is gone."))
     document = verdicts.news.as_document(Settings())
-    assert (document["label"], document["confidence"], document["top_k"]) == (None, 0.0, [])
+    assert document["label"] is None
+    assert "confidence" not in document
     assert document["camera"]["status"] == "lost"
     assert document["camera"]["message"] == "The camera is gone."
 

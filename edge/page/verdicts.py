@@ -7,7 +7,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import deque
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from garmentlite.edge.camera_state import CameraState
@@ -15,6 +15,7 @@ from garmentlite.edge.controls import Settings
 from garmentlite.edge.labels import NO_GARMENT
 from garmentlite.edge.recognition import Recognition
 from garmentlite.edge.sinks.interface import Sighting
+from garmentlite.edge.sinks.json_lines import sighting_document, state_document
 
 NEWS_PER_SECOND = 15  # how often those who wait are told at most; smooth enough for people
 KEPT = 30  # number of answers in the history
@@ -43,23 +44,14 @@ class News:
         Args:
             settings: The present settings of the app.
         """
-        document: dict[str, Any] = {"frame": self.frame_number}
-        if self.sighting is None:
-            document |= {"label": None, "confidence": 0.0, "top_k": []}
-        else:
-            recognition = self.sighting.recognition
-            height, width = self.sighting.frame.bgr.shape[:2]
-            document |= {
-                "time": round(self.sighting.frame.time, 3),
-                "clock": round(self.sighting.clock, 3),
-                **recognition.as_document(TOP_K),
-                "image": image_text(recognition),
-                "frames_per_second": round(self.sighting.frames_per_second, 2),
-                "size": [width, height],
-            }
-        document["camera"] = None if self.camera is None else asdict(self.camera)
-        document["settings"] = settings_document(settings)
-        return document
+        if self.sighting:
+            document = sighting_document(self.sighting, TOP_K)
+            document["image"] = image_text(self.sighting.recognition)
+        elif self.camera:
+            document = state_document(self.camera)
+        else:  # the first frame is not there yet
+            document = {"label": None, "camera": None}
+        return {"frame": self.frame_number, **document, "settings": settings_document(settings)}
 
 
 @dataclass(frozen=True)

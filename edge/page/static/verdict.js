@@ -17,13 +17,14 @@ export function showVerdict(news) {
   byId("verdict").dataset.kind = kind;
   byId("mark").textContent = MARKS[kind];
   byId("label").textContent = words(label);
-  const share = news.top_k.find((score) => score.label === label)?.probability ?? news.confidence;
+  const scores = news.top_k ?? [];
+  const share = scores.find((score) => score.label === label)?.probability ?? news.confidence;
   byId("percent").textContent = kind === "nothing" ? "" : percent(share);
   const reason = reasonOf(news, kind);
   byId("reason").textContent = reason;
   byId("reason").hidden = !reason;
   drawTile(byId("tile"), news.image ?? null);
-  showBars(news.top_k, label);
+  showBars(scores, label);
   if (label !== spoken) {
     spoken = label;
     clearTimeout(later);
