@@ -881,6 +881,13 @@ def webcam(
             min=0, help="With --collect, delete pictures without a label after this time."
         ),
     ] = 30,
+    watch_model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answer with this .tflite file in place of --model once it is there, and with every new "
+            "version of it; with --collect, say whether the new version is better."
+        ),
+    ] = None,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Stop after this number of frames.")
     ] = None,
@@ -896,6 +903,7 @@ def webcam(
         if list_cameras:
             typer.echo(_camera_list())
             return
+        from garmentlite.convert.verify.improvement import compare_models
         from garmentlite.edge.broker_address import parse_broker
         from garmentlite.edge.camera_app import CameraRequest, run_camera_app
         from garmentlite.edge.guide_box import parse_box
@@ -923,9 +931,10 @@ def webcam(
             top_k=top_k,
             broker=parse_broker(mqtt) if mqtt else None,
             collect=_collect_request(collect, collect_frames, collect_mb, collect_days),
+            watch_model=watch_model,
             max_frames=max_frames,
         )
-        outcome = run_camera_app(request, _say)
+        outcome = run_camera_app(request, _say, compare_models)
     if not outcome.is_complete:
         raise typer.Exit(COULD_NOT)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,10 @@ from garmentlite.edge.broker_address import BrokerAddress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures, CollectRequest
 from garmentlite.edge.controls import Controls, Settings
+from garmentlite.edge.errors import ModelError
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
+from garmentlite.edge.model_comparison import Compare
+from garmentlite.edge.model_swap import ModelSwap, open_for_garments
 from garmentlite.edge.page.address import Address
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
@@ -50,6 +54,8 @@ class CameraRequest:
         top_k: Number of classes that are listed in JSON.
         broker: The MQTT broker to which the answers are published; None for no broker.
         collect: Where and how pictures for training are kept; None to keep none.
+        watch_model: A .tflite file that is used in place of `model` once it is there, and each time that it
+            changes; None to watch no file.
         max_frames: Largest number of frames to answer; None for no limit.
     """
 
@@ -70,6 +76,7 @@ class CameraRequest:
     top_k: int = 3
     broker: BrokerAddress | None = None
     collect: CollectRequest | None = None
+    watch_model: Path | None = None
     max_frames: int | None = None
 
 
@@ -93,12 +100,15 @@ class CameraOutcome:
         return self.unreadable == 0 and (self.answered > 0 or self.was_stopped)
 
 
-def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> CameraOutcome:
+def run_camera_app(
+    request: CameraRequest, say: Callable[[str], None], compare: Compare | None = None
+) -> CameraOutcome:
     """Runs the camera app until the source ends or the user ends it; everything is closed by then.
 
     Args:
         request: What the user asks for.
         say: Shows the user a sentence while the app runs, such as the name of a picture that cannot be read.
+        compare: Compares a new model with the one in use on held-out pictures; None to compare none.
 
     Raises:
         GarmentliteError: If the source, the model or a face cannot be opened, or if the last face failed.
@@ -117,7 +127,7 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
         allow_static=request.allow_static,
         warn=warn,
     )
-    recognizer = _recognizer(request)
+    recognizer = _recognizer(request, say)
     controls = Controls(
         Settings(box=request.box, rotation=request.rotation, is_mirrored=request.is_mirrored)
     )
@@ -125,16 +135,33 @@ def run_camera_app(request: CameraRequest, say: Callable[[str], None]) -> Camera
     labels = recognizer.classifier.labels
     collected = CollectedPictures(request.collect, labels, say) if request.collect else None
     faces = _faces(request, controls, collected, say)
-    answered = run(stream, faces, max_frames=request.max_frames, say=say)
+    with ExitStack() as watched:
+        if request.watch_model:
+            watched.enter_context(
+                ModelSwap(
+                    request.watch_model, recognizer.classifier, stream.change_model, say,
+                    labels=request.labels, collected=collected, compare=compare,
+                )
+            )  # fmt: skip
+        answered = run(stream, faces, max_frames=request.max_frames, say=say)
     was_stopped = controls.settings.is_stopped
     if not (answered or unreadable or was_stopped):
         say("Error: The source ended before one of its frames was answered; give it more frames.")
     return CameraOutcome(answered, len(unreadable), was_stopped)
 
 
-def _recognizer(request: CameraRequest) -> Recognizer:
-    classifier = Classifier(request.model or default_model(), labels=request.labels)
-    return Recognizer(classifier, request.segmenter)
+def _recognizer(request: CameraRequest, say: Callable[[str], None]) -> Recognizer:
+    return Recognizer(_first_classifier(request, say), request.segmenter)
+
+
+def _first_classifier(request: CameraRequest, say: Callable[[str], None]) -> Classifier:
+    """Opens the watched model; while it is missing or cannot be used, the other one."""
+    if request.watch_model and request.watch_model.exists():
+        try:
+            return open_for_garments(request.watch_model, request.labels)
+        except ModelError as error:
+            say(f"Error: {error} Another model is used until the file has changed.")
+    return Classifier(request.model or default_model(), labels=request.labels)
 
 
 def _faces(
@@ -161,7 +188,11 @@ def _faces(
         hosts = request.allowed_hosts
         faces.append(
             PageSink(
-                request.serve, controls, partial(_recognizer, request), say, allowed_hosts=hosts
+                request.serve,
+                controls,
+                partial(_recognizer, request, say),
+                say,
+                allowed_hosts=hosts,
             )
         )
     return faces

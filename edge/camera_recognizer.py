@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.fixed_camera import FixedCamera
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.labels import NO_GARMENT
@@ -44,6 +45,11 @@ class CameraRecognizer:
     @box.setter
     def box(self, box: GuideBox) -> None:
         self._camera.box = box
+
+    def change_classifier(self, classifier: Classifier) -> None:
+        """Answers with another model from the next frame on; what is known about the scene stays."""
+        self._classifier = classifier
+        self._last = None
 
     def forget(self) -> None:
         """Forgets the scene; call it when another source begins or the camera was opened again."""

@@ -22,7 +22,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -129,6 +129,7 @@ class CollectedPictures:
 
     Attributes:
         folder: Where the pictures are.
+        labels: Names of the classes of the model in use.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class CollectedPictures:
         self.folder = request.folder
         self._limits = request.limits
         self._with_frames = request.with_frames
-        self._labels = tuple(labels)
+        self.labels = tuple(labels)
         self._say = say
         self._rng = rng or np.random.default_rng()
         self._lock = threading.RLock()
@@ -230,6 +231,25 @@ class CollectedPictures:
             self._say_once(str(error))
             return None
         return tile
+
+    def held_out_tiles(self, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Reads the 28x28 images of held-out pictures that a person has labelled.
+
+        Args:
+            labels: The class names in the order of their numbers; pictures of other classes are left out.
+
+        Returns:
+            images_u8, uint8 of shape (N, 28, 28), and their class numbers, int64 of shape (N,).
+        """
+        number = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
+        found = [
+            (tile, number[folder_name_of(one.label)])
+            for one in self._scan()
+            if one.is_held_out and one.label and folder_name_of(one.label) in number
+            if (tile := self.tile_of(one)) is not None
+        ]
+        images_u8 = np.array([tile for tile, _ in found], np.uint8).reshape(-1, TILE, TILE)
+        return images_u8, np.array([class_id for _, class_id in found], np.int64)
 
     def relabel(self, names: Iterable[str], label: str | None) -> int:
         """Gives pictures another label, or takes it away; returns how many were there.
@@ -393,7 +413,7 @@ class CollectedPictures:
         if folder_name == UNLABELLED:
             return None
         wanted = folder_name_of(folder_name)
-        known = (label for label in self._labels if folder_name_of(label) == wanted)
+        known = (label for label in self.labels if folder_name_of(label) == wanted)
         return next(known, folder_name)
 
     def _make_folder(self, folder: Path) -> None:

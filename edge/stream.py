@@ -16,6 +16,7 @@ from typing import Self
 
 from garmentlite.edge.camera_recognizer import NOTHING_MOVED, CameraRecognizer
 from garmentlite.edge.camera_state import CameraState, CameraStatus
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
@@ -76,7 +77,16 @@ class GarmentStream:
         )
         self.controls = controls or Controls(Settings(box=box))
         self._camera_recognizer = CameraRecognizer(recognizer, self.controls.settings.box)
+        self._new_models: deque[Classifier] = deque(maxlen=1)
         self._is_open = False
+
+    def change_model(self, classifier: Classifier) -> None:
+        """Answers with another model from the next frame on; any thread may call this.
+
+        Args:
+            classifier: The model. From now on, nobody else may use it.
+        """
+        self._new_models.append(classifier)
 
     def __enter__(self) -> Self:
         """Opens the source; raises `SourceError` if that fails."""
@@ -143,6 +153,7 @@ class GarmentStream:
             if settings.is_mirrored:
                 frame = frame.mirrored()
             self._camera_recognizer.box = settings.box
+            self._take_new_model()
             if frame.name != scene:
                 self._smoother.reset()
                 scene = frame.name
@@ -166,6 +177,16 @@ class GarmentStream:
     def _paused(self, seconds: float) -> CameraState:
         camera = self._source.camera or CameraState(CameraStatus.PAUSED, since=seconds)
         return replace(camera, status=CameraStatus.PAUSED, message="The app is paused.")
+
+    def _take_new_model(self) -> None:
+        """Answers with the model that `change_model` was called with, if it was called."""
+        try:
+            classifier = self._new_models.pop()
+        except IndexError:
+            return
+        self._recognizer.classifier = classifier
+        self._camera_recognizer.change_classifier(classifier)
+        self._smoother = Smoother(classifier.labels, unknown_threshold=classifier.unknown_threshold)
 
     def _answer_to(self, frame: Frame) -> Recognition:
         """Recognizes a still picture by itself, and any other frame as one of a fixed camera."""
