@@ -26,6 +26,7 @@ class DrawnGarments:
     """A source that shows drawn garments, each as a still picture whose name begins with its class."""
 
     is_live = False
+    camera = None
 
     def __enter__(self):
         return self

@@ -123,7 +123,7 @@ def test_webcam_with_a_taken_port_is_one_sentence(run):
 def test_webcam_serve_needs_no_value(run, monkeypatch, options):
     seen = []
 
-    def record(request, say):
+    def record(request, *_):
         seen.append(request)
         return CameraOutcome(answered=1, unreadable=0, was_stopped=False)
 
