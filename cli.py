@@ -131,6 +131,13 @@ app = typer.Typer(
     "be done.",
 )
 
+service_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Run the camera app from the start of the machine, under systemd.",
+)
+app.add_typer(service_app, name="service")
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -846,6 +853,13 @@ def webcam(
             "window shows its corners.",
         ),
     ] = "0.2,0.1,0.6,0.8",
+    only_changes: Annotated[
+        bool,
+        typer.Option(
+            "--only-changes",
+            help="Print a JSON line only when the answer changes, and one a minute.",
+        ),
+    ] = False,
     top_k: TopK = 3,
     mqtt: Annotated[
         str | None,
@@ -928,6 +942,7 @@ def webcam(
             prints_json=headless or as_json,
             serve=None if serve is None else parse_address(serve),
             allowed_hosts=tuple(allow_host or ()),
+            only_changes=only_changes,
             top_k=top_k,
             broker=parse_broker(mqtt) if mqtt else None,
             collect=_collect_request(collect, collect_frames, collect_mb, collect_days),
@@ -979,6 +994,59 @@ def doctor(as_json: AsJson = False) -> None:
         typer.echo(_as_json([named.as_document() for named in findings]))
     if not all(named.finding.passed for named in findings):
         raise typer.Exit(CHECK_FAILED)
+
+
+OwnService = Annotated[
+    bool, typer.Option("--user", help="Use your own systemd in place of that of the system.")
+]
+
+
+@service_app.command("install")
+def service_install(
+    ctx: typer.Context,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- WEBCAM-OPTIONS]", help="Options of 'cli webcam', after '--'."),
+    ] = None,
+    user: OwnService = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the unit and change nothing.")
+    ] = False,
+) -> None:
+    """Start the camera app now and whenever the machine starts.
+
+    systemd starts it again when it ends, and when its loop gives no sign of life for half a minute. Its
+    answers are in the journal, as JSON lines, when they change: journalctl -u garmentlite.
+    """
+    from garmentlite.edge.service import installation
+
+    plan = installation.plan_installation(
+        options or [], for_user=user, outputs=_output_folders(ctx, options or [])
+    )
+    if dry_run:
+        typer.echo(f"# {plan.path}\n{plan.text}", nl=False)
+        return
+    installation.install(plan, for_user=user)
+    typer.echo(f"The service runs as {plan.account.pw_name}; its unit is {plan.path}.")
+    if user:
+        typer.echo("To start it without a login, run 'loginctl enable-linger' once.")
+
+
+@service_app.command("status")
+def service_status(user: OwnService = False) -> None:
+    """Show whether the service runs, and what it printed last. The exit status is 1 if it does not run."""
+    from garmentlite.edge.service import installation
+
+    if not installation.is_running(for_user=user):
+        raise typer.Exit(CHECK_FAILED)
+
+
+@service_app.command("remove")
+def service_remove(user: OwnService = False) -> None:
+    """Stop the service and delete its unit."""
+    from garmentlite.edge.service import installation
+
+    typer.echo(f"The service is stopped; {installation.remove(for_user=user)} is deleted.")
 
 
 @app.command()
@@ -1092,6 +1160,19 @@ def _collect_request(
             raise OptionError("--collect-frames belongs to --collect; name a folder with it.")
         return None
     return CollectRequest(folder, Limits(megabytes << 20, days * 86_400), with_frames)
+
+
+def _output_folders(ctx: typer.Context, options: list[str]) -> list[Path]:
+    """Parses options of `cli webcam`; the folders that they let the app write to, as absolute paths."""
+    command = ctx.find_root().command.commands["webcam"]  # type: ignore[attr-defined]
+    values = command.make_context("cli webcam", list(options)).params
+    read = ("model", "labels")
+    paths = [
+        value.absolute()
+        for name, value in values.items()
+        if isinstance(value, Path) and name not in read
+    ]
+    return [path.parent if path.suffix else path for path in paths]
 
 
 def _require_verify_options(

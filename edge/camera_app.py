@@ -25,7 +25,9 @@ from garmentlite.edge.sinks.collected import CollectedSink
 from garmentlite.edge.sinks.interface import Sink
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
 from garmentlite.edge.sinks.mqtt import MqttSink
+from garmentlite.edge.sinks.only_changes import OnlyChangesSink
 from garmentlite.edge.sinks.page import PageSink
+from garmentlite.edge.sinks.watchdog import watchdog_from_environment
 from garmentlite.edge.sinks.window import WindowSink, why_no_window
 from garmentlite.edge.sources.interface import DEFAULT_RESOLUTION_WH
 from garmentlite.edge.sources.registry import open_source
@@ -51,6 +53,7 @@ class CameraRequest:
         prints_json: Whether the answers are printed as JSON lines on standard output.
         serve: Where a page is served; None for no page.
         allowed_hosts: More host names under which the page may be opened.
+        only_changes: Whether JSON lines are left out while the answer stays the same.
         top_k: Number of classes that are listed in JSON.
         broker: The MQTT broker to which the answers are published; None for no broker.
         collect: Where and how pictures for training are kept; None to keep none.
@@ -73,6 +76,7 @@ class CameraRequest:
     prints_json: bool = False
     serve: Address | None = None
     allowed_hosts: tuple[str, ...] = ()
+    only_changes: bool = False
     top_k: int = 3
     broker: BrokerAddress | None = None
     collect: CollectRequest | None = None
@@ -179,7 +183,8 @@ def _faces(
     if request.has_window and not obstacle:
         faces.append(WindowSink())
     if request.prints_json or falls_back:
-        faces.append(JsonLinesSink(sys.stdout, top_k=request.top_k))
+        lines = JsonLinesSink(sys.stdout, top_k=request.top_k)
+        faces.append(OnlyChangesSink(lines) if request.only_changes else lines)
     if request.broker:
         faces.append(MqttSink(request.broker, say))
     if collected:
@@ -195,4 +200,7 @@ def _faces(
                 allowed_hosts=hosts,
             )
         )
+    watchdog = watchdog_from_environment()
+    if watchdog:
+        faces.append(watchdog)
     return faces

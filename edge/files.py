@@ -124,6 +124,7 @@ def replacing(path: Path, *, is_private: bool = False) -> Iterator[Path]:
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
+        _store(temporary)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
@@ -186,6 +187,12 @@ def sha256(content: bytes) -> str:
 
 def _in_words(size: int) -> str:
     return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size:,} bytes"
+
+
+def _store(path: Path) -> None:
+    """Waits until the content is on the disk; the new name could get there first when the power fails."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _lock(handle: int) -> bool:
