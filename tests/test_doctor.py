@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from garmentlite.edge.doctor import board, checks, system
+from garmentlite.edge.doctor import board, cameras, checks, system
 from garmentlite.edge.doctor.child import found_by_child
 from garmentlite.edge.doctor.finding import NamedFinding, ok, problem
+from garmentlite.edge.sources.v4l2 import PixelFormat, VideoDevice
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -177,3 +178,50 @@ def test_throttling_is_read_from_the_firmware(monkeypatch, tmp_path, answer, fin
 def test_machine_without_vcgencmd_has_unknown_throttling(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert board.find_throttling() == ok("not known, because there is no vcgencmd on this machine")
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Makes this machine one with the given capture devices and without picamera2."""
+
+    def make(*found: VideoDevice) -> None:
+        monkeypatch.setattr(cameras, "video_devices", lambda: list(found))
+        monkeypatch.setattr(cameras, "find_spec", lambda name: None)
+        monkeypatch.setattr(cameras.sys, "platform", "linux")
+
+    return make
+
+
+def device(driver="uvcvideo", formats=("MJPG", "YUYV"), is_permitted=True) -> VideoDevice:
+    kinds = tuple(PixelFormat(fourcc, ((640, 480),)) for fourcc in formats)
+    return VideoDevice(Path("/dev/video0"), None, "Webcam C270", driver, kinds, is_permitted)
+
+
+def test_camera_is_listed_with_its_formats_and_the_program_that_uses_it(devices, monkeypatch):
+    devices(device())
+    monkeypatch.setattr(cameras, "processes_that_use", lambda path: ["process 7 (motion)"])
+    assert cameras.find_cameras() == ok(
+        "/dev/video0 Webcam C270 (MJPG, YUYV), in use by process 7 (motion)"
+    )
+
+
+def test_machine_without_a_camera_is_told_what_to_try(devices):
+    devices()
+    finding = cameras.find_cameras()
+    assert not finding.passed
+    assert "test-pattern" in finding.sentence
+    assert cameras.find_groups().passed
+
+
+def test_camera_connector_alone_needs_picamera2(devices):
+    devices(device(driver="unicam", formats=()))
+    finding = cameras.find_cameras()
+    assert not finding.passed
+    assert "python3-picamera2" in finding.sentence
+
+
+def test_camera_that_this_user_may_not_open_needs_a_group(devices):
+    devices(device(is_permitted=False))
+    finding = cameras.find_groups()
+    assert not finding.passed
+    assert "usermod -aG video" in finding.sentence
