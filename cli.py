@@ -1028,6 +1028,8 @@ def service_install(
         return
     installation.install(plan, for_user=user)
     typer.echo(f"The service runs as {plan.account.pw_name}; its unit is {plan.path}.")
+    if plan.token:
+        typer.echo(f"The token of the page, if it is open to the network, is in {plan.token}.")
     if user:
         typer.echo("To start it without a login, run 'loginctl enable-linger' once.")
 

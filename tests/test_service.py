@@ -139,6 +139,11 @@ def test_service_of_a_user_is_installed_and_removed(run, systemctl, tmp_path):
     assert systemctl()[3:] == ["--user disable --now garmentlite.service", "--user daemon-reload"]
 
 
+def test_service_with_a_page_says_where_its_token_is(run, systemctl, tmp_path):
+    printed = run("service", "install", "--user", "--", "--serve", "0.0.0.0:8000").stdout
+    assert str(tmp_path / "home/.config/garmentlite/page-token") in printed
+
+
 def test_service_that_is_not_there_cannot_be_removed(run, systemctl):
     assert "service install" in run("service", "remove", "--user", expect=2).stderr
 

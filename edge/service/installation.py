@@ -14,6 +14,7 @@ from pathlib import Path
 
 from garmentlite.edge.errors import MissingPartError, OptionError, OutputError
 from garmentlite.edge.files import write_text
+from garmentlite.edge.page.access_token import token_path
 from garmentlite.edge.service.unit import UNIT_NAME, UnitRequest, unit_text
 
 SECRETS_FILE = "service.env"
@@ -28,12 +29,14 @@ class Plan:
     Attributes:
         path: Where the unit is written.
         text: Its content.
+        token: Where the page's token is kept, which its visitors from the network need; None without a page.
         folders: Folders that are made for the user, if they are missing.
         account: The user as whom the service runs.
     """
 
     path: Path
     text: str
+    token: Path | None
     folders: tuple[Path, ...]
     account: pwd.struct_passwd
 
@@ -72,7 +75,9 @@ def plan_installation(
         systemd=systemd_version(),
     )
     unit_folder = home / ".config/systemd/user" if for_user else _SYSTEM_FOLDER
-    return Plan(unit_folder / UNIT_NAME, unit_text(request), (*folders, *outputs), account)
+    has_page = any(option.split("=")[0] == "--serve" for option in options)
+    token = folders[0] / token_path().name if has_page else None
+    return Plan(unit_folder / UNIT_NAME, unit_text(request), token, (*folders, *outputs), account)
 
 
 def install(plan: Plan, *, for_user: bool) -> None:
