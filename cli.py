@@ -113,7 +113,7 @@ class _WebcamCommand(TyperCommand):
     """Lets `--serve` stand without a value, which typer's options do not allow."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        for number, (one, following) in enumerate(zip(args, [*args[1:], "-"], strict=True)):
+        for number, (one, following) in enumerate(zip(args, [*args[1:], "-"], strict=False)):
             if one == "--serve" and following.startswith("-"):
                 args[number] = "--serve="
         return super().parse_args(ctx, args)
