@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from garmentlite.edge.drawing import draw_scene
-from garmentlite.edge.errors import SourceError
+from garmentlite.edge.errors import OptionError, SourceError
+from garmentlite.edge.sources.interface import Frame, parse_resolution
 from garmentlite.edge.sources.live import LiveSource
 from garmentlite.edge.sources.moving_pattern import MovingPattern
 from garmentlite.edge.sources.pictures import Pictures
@@ -140,7 +141,7 @@ def test_sources_that_cannot_be_opened_leave_standard_error_clean(tmp_path):
     broken.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(2000))
     # FFmpeg's level is read once in a process, so this needs one of its own.
     script = f"""
-from garmentlite.edge.errors import SourceError
+from garmentlite.edge.errors import OptionError, SourceError
 from garmentlite.edge.sources.registry import open_source
 for word in ("99", {str(broken)!r}):
     try:
@@ -154,3 +155,104 @@ for word in ("99", {str(broken)!r}):
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
     )
     assert (result.stdout, result.stderr) == ("refused\nrefused\n", "")
+
+
+def test_pattern_gives_the_pictures_that_match(folder):
+    with open_source(f"{folder}/[ac].png") as source:
+        assert [Path(frame.name).name for frame in source] == ["a.png", "c.png"]
+
+
+def test_pattern_without_a_match_is_refused(tmp_path):
+    with pytest.raises(SourceError, match="Nothing matches"), open_source(f"{tmp_path}/*.png"):
+        pass
+
+
+def read_all(path):
+    """Reads a video to its end; returns the times of its frames and what was said."""
+    said = []
+    with open_source(str(path), warn=said.append) as source:
+        return [frame.time for frame in source], said
+
+
+@pytest.fixture
+def long_video(tmp_path):
+    """A function that writes 75 frames of a moving box in a container."""
+
+    def write(name, fourcc):
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*fourcc), 25, (160, 120))
+        if not writer.isOpened():
+            pytest.skip(f"this OpenCV cannot write {fourcc} into {path.suffix}")
+        rng = np.random.default_rng(0)
+        for number in range(75):
+            frame = np.full((120, 160, 3), 60, np.uint8)
+            frame[30:90, number : number + 40] = (90, 200, 40)
+            writer.write(frame + rng.integers(0, 20, frame.shape, np.uint8))
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "fourcc"), [("film.avi", "MJPG"), ("film.mp4", "mp4v"), ("film.mkv", "MJPG")]
+)
+def test_video_without_damage_is_read_without_a_word(long_video, name, fourcc):
+    times, said = read_all(long_video(name, fourcc))
+    assert len(times) == 75
+    assert said == []
+
+
+@pytest.mark.parametrize(("name", "fourcc"), [("film.avi", "MJPG"), ("film.mkv", "MJPG")])
+def test_video_that_was_cut_off_says_how_many_frames_could_be_read(long_video, name, fourcc):
+    path = long_video(name, fourcc)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    times, said = read_all(path)
+    assert 40 < len(times) < 60
+    assert len(said) == 1
+    assert f"film{path.suffix} is damaged: {len(times)} of 75 frames could be read" in said[0]
+
+
+def test_video_with_damage_in_the_middle_goes_on_behind_it(long_video):
+    path = long_video("film.avi", "MJPG")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20_000] = bytes(20_000)
+    path.write_bytes(content)
+    times, said = read_all(path)
+    assert 60 < len(times) < 75
+    assert times[-1] == 74 / 25
+    assert times == sorted(set(times))
+    assert f"{len(times)} of 75 frames could be read" in said[0]
+
+
+def test_video_whose_size_is_smaller_than_a_garment_is_refused(tmp_path):
+    path = tmp_path / "tiny.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (16, 16))
+    writer.write(np.zeros((16, 16, 3), np.uint8))
+    writer.release()
+    with open_source(str(path)) as source, pytest.raises(SourceError, match=r"tiny\.avi"):
+        list(source)
+
+
+@pytest.mark.parametrize("text", ["640", "0x0", "640x", "20x480", "640x99999", "axb", ""])
+def test_parse_resolution_refuses_what_is_no_size(text):
+    with pytest.raises(OptionError, match="--resolution"):
+        parse_resolution(text)
+
+
+def test_parse_resolution_reads_width_and_height():
+    assert parse_resolution("1280x720") == (1280, 720)
+    assert parse_resolution("1920X1080") == (1920, 1080)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))]
+)
+def test_turned_frame_has_its_first_pixel_clockwise_further_on(degrees, corner):
+    bgr = np.zeros((48, 64, 3), np.uint8)
+    bgr[0, 0] = 255
+    turned = Frame(bgr, 0.0, alpha=bgr[..., 0]).turned(degrees)
+    assert turned.bgr[corner].tolist() == [255] * 3
+    assert turned.alpha[corner] == 255
+    assert turned.bgr.shape == ((48, 64, 3) if degrees % 180 == 0 else (64, 48, 3))

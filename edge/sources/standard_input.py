@@ -63,6 +63,10 @@ class StandardInput:
             start = self._buffer.find(_START)
             end = self._buffer.find(_END, start) + len(_END) if start >= 0 else 0
             if end > len(_END):
+                later = self._buffer.rfind(_START, start + 1, end)
+                if later >= 0:  # the first picture broke off
+                    del self._buffer[:later]
+                    return None
                 picture = bytes(self._buffer[start:end])
                 del self._buffer[:end]
                 return _decoded(picture)
