@@ -797,11 +797,11 @@ def webcam(
         str,
         typer.Option(
             envvar="GARMENTLITE_SOURCE",
-            help="Where the frames come from: a camera by its number, its file (/dev/video0) or URL (rtsp "
-            "or http), picamera, a video file, a folder or pattern of pictures, - for MJPEG on standard "
-            "input, or test-pattern for drawn garments that move.",
+            help="Where the frames come from: auto for the first camera, a camera by its number, its file "
+            "(/dev/video0) or URL (rtsp or http), picamera, a video file, a folder or pattern of pictures, "
+            "- for MJPEG on standard input, or test-pattern for drawn garments that move.",
         ),
-    ] = "0",
+    ] = "auto",
     list_cameras: Annotated[
         bool, typer.Option("--list", help="List the cameras and their formats, and exit.")
     ] = False,

@@ -29,6 +29,7 @@ from garmentlite.edge.sinks.only_changes import OnlyChangesSink
 from garmentlite.edge.sinks.page import PageSink
 from garmentlite.edge.sinks.watchdog import watchdog_from_environment
 from garmentlite.edge.sinks.window import WindowSink, why_no_window
+from garmentlite.edge.sources.first_camera import FIRST_CAMERA
 from garmentlite.edge.sources.interface import DEFAULT_RESOLUTION_WH
 from garmentlite.edge.sources.registry import open_source
 from garmentlite.edge.stream import GarmentStream, run
@@ -62,7 +63,7 @@ class CameraRequest:
         max_frames: Largest number of frames to answer; None for no limit.
     """
 
-    source: str = "0"
+    source: str = FIRST_CAMERA
     resolution_wh: tuple[int, int] = DEFAULT_RESOLUTION_WH
     fps: float | None = None
     rotation: int = 0

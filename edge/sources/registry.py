@@ -9,6 +9,7 @@ from garmentlite.edge.errors import SourceError
 from garmentlite.edge.redaction import redacted
 from garmentlite.edge.sources import (
     camera,
+    first_camera,
     moving_pattern,
     network_camera,
     picamera,
@@ -21,6 +22,7 @@ from garmentlite.edge.sources.interface import DEFAULT_RESOLUTION_WH, Source, So
 # What a user can name, and a function that makes the source if the text names one. The first match wins.
 SOURCES: tuple[tuple[str, Callable[[str, SourceSettings], Source | None]], ...] = (
     ("'test-pattern'", moving_pattern.from_text),
+    ("'auto' for the first camera", first_camera.from_text),
     ("a camera by its number or file (0, /dev/video0)", camera.from_text),
     ("'picamera'", picamera.from_text),
     ("a URL (rtsp://..., http://...)", network_camera.from_text),
@@ -41,9 +43,10 @@ def open_source(
     """Makes the source that a text means; its `with` block opens it.
 
     Args:
-        text: A camera by its number ("0"), its file ("/dev/video0" or a link in "/dev/v4l/by-id") or its
-            URL; "picamera" for the camera connector of a Raspberry Pi; "-" for MJPEG on standard input; a
-            video file, a folder of pictures, a pattern or a single picture; or "test-pattern".
+        text: "auto" for the first camera that is found; a camera by its number ("0"), its file ("/dev/video0"
+            or a link in "/dev/v4l/by-id") or its URL; "picamera" for the camera connector of a Raspberry Pi;
+            "-" for MJPEG on standard input; a video file, a folder of pictures, a pattern or a single
+            picture; or "test-pattern".
         resolution_wh: Width and height in pixels that a camera is asked for and the test pattern has.
         fps: Frames per second that a camera is asked for; None for its default.
         allow_static: Whether a camera may repeat a frame. Without it, a camera that repeats one frame for 3
