@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.model_comparison import Compare
 from garmentlite.edge.model_swap import ModelSwap, open_for_garments
 from garmentlite.edge.page.address import Address
+from garmentlite.edge.page.features import Feature
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
 from garmentlite.edge.shipped import default_model
@@ -139,15 +140,16 @@ def run_camera_app(
     stream = GarmentStream(source, recognizer, controls=controls)
     labels = recognizer.classifier.labels
     collected = CollectedPictures(request.collect, labels, say) if request.collect else None
-    faces = _faces(request, controls, collected, say)
-    with ExitStack() as watched:
-        if request.watch_model:
-            watched.enter_context(
-                ModelSwap(
-                    request.watch_model, recognizer.classifier, stream.change_model, say,
-                    labels=request.labels, collected=collected, compare=compare,
-                )
-            )  # fmt: skip
+    swap = (
+        ModelSwap(
+            request.watch_model, recognizer.classifier, stream.change_model, say,
+            labels=request.labels, collected=collected, compare=compare,
+        )
+        if request.watch_model
+        else None
+    )  # fmt: skip
+    faces = _faces(request, controls, collected, swap, say)
+    with swap or nullcontext():
         answered = run(stream, faces, max_frames=request.max_frames, say=say)
     was_stopped = controls.settings.is_stopped
     if not (answered or unreadable or was_stopped):
@@ -173,6 +175,7 @@ def _faces(
     request: CameraRequest,
     controls: Controls,
     collected: CollectedPictures | None,
+    swap: ModelSwap | None,
     say: Callable[[str], None],
 ) -> list[Sink]:
     """Makes the faces that the user asked for. A new face is a sink of its own and one line here."""
@@ -188,8 +191,9 @@ def _faces(
         faces.append(OnlyChangesSink(lines) if request.only_changes else lines)
     if request.broker:
         faces.append(MqttSink(request.broker, say))
-    if collected:
-        faces.append(CollectedSink(collected))
+    collector = CollectedSink(collected) if collected else None
+    if collector:
+        faces.append(collector)
     if request.serve is not None:
         hosts = request.allowed_hosts
         faces.append(
@@ -199,9 +203,20 @@ def _faces(
                 partial(_recognizer, request, say),
                 say,
                 allowed_hosts=hosts,
+                features=_panels(collector, swap),
             )
         )
     watchdog = watchdog_from_environment()
     if watchdog:
         faces.append(watchdog)
     return faces
+
+
+def _panels(collector: CollectedSink | None, swap: ModelSwap | None) -> list[Feature]:
+    """Makes the panels of the page that belong to options."""
+    # Imported here, since tornado takes a tenth of a second and not every app has a page.
+    from garmentlite.edge.page.collected_panel import collected_panel
+    from garmentlite.edge.page.model_panel import model_panel
+
+    panels = [collected_panel(collector)] if collector else []
+    return panels + ([model_panel(swap)] if swap else [])
