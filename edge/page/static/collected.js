@@ -14,7 +14,7 @@ export function mount(section, page) {
   label.setAttribute("list", classes.id);
   label.id = "collected-label";
   label.maxLength = 60;
-  label.placeholder = "Class";
+  label.placeholder = "such as Shirt";
   const caption = make("label", "", "Class");
   caption.htmlFor = label.id;
   const summary = make("p", "empty");
