@@ -33,7 +33,7 @@ def collected_panel(sink: CollectedSink) -> Feature:
     return Feature(
         name="collected",
         title="Collected pictures",
-        script=_SCRIPT.read_text("utf-8"),
+        script=_SCRIPT.read_text(encoding="utf-8"),
         handlers=[
             ("/collected", ListHandler, shared),
             ("/collected/picture", PictureHandler, shared),

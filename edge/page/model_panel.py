@@ -23,7 +23,7 @@ def model_panel(swap: ModelSwap) -> Feature:
     return Feature(
         name="model",
         title="Model",
-        script=_SCRIPT.read_text("utf-8"),
+        script=_SCRIPT.read_text(encoding="utf-8"),
         handlers=[
             ("/model", ModelHandler, {"swap": swap}),
             ("/model/back", BackHandler, {"swap": swap}),
