@@ -7,8 +7,8 @@
 # make reconnects   loses a camera COUNT (1000) times and prints memory, threads and descriptors
 # make lint         checks style, formatting and types
 # make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
-#                   PHOTOS=folder garment-net-photo too, see docs/photographs.md; with SCENES=folder the
-#                   segmenter too, and with SMALL=--small a segmenter of a few minutes, to see that it works
+#                   PHOTOS=folder and SCENES=folder garment-net-photo and the segmenter too, see
+#                   docs/photographs.md; with SMALL=--small a segmenter of a few minutes, to see that it works
 # make clean        removes the environments and the demo's run
 #
 # PHOTOS=folder      uses these photographs in the demo's report instead of drawn pictures
@@ -140,10 +140,12 @@ MADE := runs/reproduced
 OPTIONS_weighted-cnn := --network weighted-cnn --target-recall Shirt=0.93
 TEACHERS := models/teachers/wide-muon.keras models/teachers/wide-sgd.keras
 OPTIONS_garment-net := --network garment-net $(TEACHERS:%=--teacher %) --seed 1
-OPTIONS_photo := --init models/teachers/wide-muon.keras --network garment-net-wide \
-	--label-column fashion_mnist_label --split-by sender_id --group "footwear=Sandal,Sneaker,Ankle boot"
+OPTIONS_photo := --init models/teachers/wide-muon.keras $(TEACHERS:%=--teacher %) \
+	--network garment-net-wide --mixed-precision \
+	--label-column seen_label --label-column fashion_mnist_label --also-column seen_also \
+	--flags-column seen_flags --split-by sender_id $(if $(SCENES),--rooms "$(SCENES)")
 FOLDS := 1 2 3 4 5
-SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),garment-net-photo)
+SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),$(if $(SCENES),garment-net-photo))
 
 reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json) $(if $(SCENES),$(MADE)/segmenter.tflite)
 
@@ -168,6 +170,7 @@ $(MADE)/garment-net-photo/metrics.json: | $(VENV)/ready
 
 $(MADE)/garment-net-photo/converted: $(MADE)/garment-net-photo/metrics.json
 	$(CLI) convert $(MADE)/garment-net-photo --int8 --name garment-net-photo --force \
+		--about benchmarks/photo_card.json \
 		$(FOLDS:%=--held-out $(MADE)/photo-fold-%) $(DATA)
 	@touch $@
 

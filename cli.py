@@ -317,9 +317,29 @@ def train(
         ),
     ] = None,
     label_column: Annotated[
-        str,
-        typer.Option(rich_help_panel=_PHOTOGRAPHS, help="Column of the label in the CSV file."),
-    ] = "label",
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_PHOTOGRAPHS, show_default="label",
+            help="Column of the label in the CSV file (repeatable). The first of these columns that is "
+            "filled in counts.",
+        ),
+    ] = None,
+    also_column: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Column in the CSV file of further classes that a careful person could also give, joined "
+            "by '|'. They count as accepted where the answers are measured; the network learns the label.",
+        ),
+    ] = None,
+    flags_column: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Column in the CSV file of flags, joined by '|'. Photographs with the flags several, cut "
+            "or crumpled have half the weight in training.",
+        ),
+    ] = None,
     split_by: Annotated[
         str | None,
         typer.Option(
@@ -372,6 +392,14 @@ def train(
             help=f"Segmenter that cuts out the garment: {', '.join(SEGMENTERS)}.",
         ),
     ] = DEFAULT_SEGMENTER,
+    rooms: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_PHOTOGRAPHS,
+            help="Folder with index.csv and pictures of rooms without a garment. The network learns to be "
+            "unsure of what is taken for a garment there.",
+        ),
+    ] = None,
     distribute: Annotated[
         bool,
         typer.Option(
@@ -391,17 +419,23 @@ def train(
     Training stops with a diagnosis when it cannot succeed (the loss is NaN, or the accuracy stays at
     chance). Ctrl-C keeps the best weights so far.
     """
-    from garmentlite.train import session
+    from garmentlite.train import collection, session
 
-    if not photos and (split_by or group or own_classes or all_photos):
+    columns = collection.Columns(
+        label=tuple(label_column or (collection.LABEL_COLUMN,)), contributor=split_by, also=also_column,
+        flags=flags_column,
+    )  # fmt: skip
+    if not photos and (columns.options or group or own_classes or all_photos or rooms):
         raise OptionError(
-            "--split-by, --group, --own-classes and --all-photos belong to --photos; name a folder with it."
+            "--split-by, --also-column, --flags-column, --group, --own-classes, --all-photos and --rooms "
+            "belong to --photos; name a folder with it."
         )
     chosen = None
     if photos:
         chosen = session.PhotoRequest(
-            source=photos, label_column=label_column, split_by=split_by, groups=tuple(group or ()),
+            source=photos, columns=columns, groups=tuple(group or ()),
             own_classes=own_classes, folds=folds, fold=None if all_photos else fold, segmenter=segment,
+            rooms=rooms,
         )  # fmt: skip
     request = session.TrainRequest(
         network=network, class_weights=tuple(class_weight or ()), target_recall=tuple(target_recall or ()),
@@ -562,6 +596,12 @@ def convert(
             help="Seed of the fine-tuning and of the choice of images that set the quantization ranges.",
         ),
     ] = 0,
+    about: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of statements for the card, such as the purpose and the limits of the network."
+        ),
+    ] = None,
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -588,7 +628,7 @@ def convert(
 
     request = pipeline.Request(wanted, not ptq, epochs, seed, io or "int8", allow_float)
     known = _read_labels(labels) if labels else None
-    inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir)
+    inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
     job = pipeline.prepare(
         source, request, inputs, folder=output, name=name, force=force, c_array=c_array
     )

@@ -1,15 +1,25 @@
 """Measures accuracy on photographs of clothes by contributors that were not trained on, for several ways.
 
-    python benchmarks/real_garments.py --photos DIR [--runs 'runs/photo-fold-*'] [--sheet FILE.png]
+    python benchmarks/real_garments.py --photos DIR [--rooms DIR] [--runs 'runs/photo-fold-*']
+        [--sheet FILE.png] [--errors]
 
-DIR holds images.csv (columns image, sender_id, fashion_mnist_label) and, in DIR/images, the files. The runs
+DIR of the photographs holds images.csv (columns image, sender_id, fashion_mnist_label, seen_label and
+seen_also) and, in DIR/images, the files. DIR of the rooms is a folder of scenes (`train.scenes`). The runs
 are those of benchmarks/photo_folds.py: every photograph is answered by the int8 file of the network that has
-not seen its contributor's. Temperature and threshold are those of the shipped garment-net-photo. Prints
-tables in Markdown and a line of JSON: accuracy and macro recall over the labels ("footwear" is any of Sandal,
-Sneaker and Ankle boot), folds with their spread, CPU time of one thread in turns; how other clothes and
-background without a garment are answered; the parity of the shipped int8 file with its float32 file on the
-same photographs; and what the command costs a photograph as it is installed. The sheet shows photograph,
-mask, 28x28 and verdict.
+not seen its contributor's, and every room by that of the network that has not seen the room. Temperature and
+threshold are those of the shipped garment-net-photo.
+
+Prints tables in Markdown and a line of JSON:
+
+- how many answers are accepted (one of the classes that a careful person gives), how many are the first label
+  (strict), the macro recall over the classes, the share of sandals, sneakers and ankle boots that are told
+  apart, and the accuracy by the collection's own labels, where "footwear" is any of these three; folds with
+  their spread; CPU time of one thread in turns
+- how other clothes, rooms and background without a garment are answered
+- the parity of the shipped int8 file with its float32 file on the same photographs
+- what the command costs a photograph as it is installed
+
+The sheet shows photograph, mask, 28x28 and verdict; with --errors, only those that are answered wrongly.
 
 Without such runs, it prints only what needs no network of a fold: the accuracy of garment-net, the times, the
 shares of "no garment", and the parity.
@@ -36,6 +46,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 
+from photo_folds import COLUMNS
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
 from garmentlite.convert.verify.statistics import loss_bound
@@ -43,24 +54,28 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT, UNKNOWN
 from garmentlite.edge.metadata import attach
-from garmentlite.edge.pictures import Picture, read_picture
+from garmentlite.edge.pictures import MAX_SIDE, Picture, read_picture
 from garmentlite.edge.preparation import naive_tile, preparations, prepare
 from garmentlite.edge.recognition import answer_to, recognize
+from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.edge.segmenters.masks import reduced
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.train import collection, runs
 from garmentlite.train.confidence import auroc
 from garmentlite.train.folds import assign_folds
+from garmentlite.train.labelling import find_labelling
+from garmentlite.train.rooms import folds_of_places
+from garmentlite.train.scenes import read_scenes
 
-MEMBERS = {label: {label} for label in FASHION_MNIST_LABELS}
-MEMBERS["footwear"] = {"Sandal", "Sneaker", "Ankle boot"}
+FOOTWEAR = frozenset({"Sandal", "Sneaker", "Ankle boot"})
+OTHER = "other"  # the collection's label of hats, shorts and skirts
 UNTRAINED, SHIPPED = "garment-net", "garment-net-photo"
 ALWAYS, OURS = "network and border, folds, mirrored too", "border in doubt"
 ALPHA = 0.05  # of the bound of a loss, as in 'cli verify'
 FOLDS = 5  # of benchmarks/photo_folds.py
 TIMED, ROUNDS = 300, 3  # photographs that the command is timed with, and how often
-CELL, COLUMNS = 96, 10  # of the sheet
+CELL, CELLS_IN_ROW = 96, 10  # of the sheet
 
 
 @dataclass
@@ -74,21 +89,32 @@ class Way:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph with its label, and the number of the fold that its contributor belongs to."""
+    """A photograph with its labels, and the number of the fold that its contributor belongs to.
+
+    Attributes:
+        path: The file.
+        label: The class that one would name first, or what else it is.
+        accepted: The classes that a careful person accepts.
+        coarse: The classes that the collection's own label stands for.
+        fold: Number of the run that holds it out, from 0.
+    """
 
     path: Path
     label: str
+    accepted: frozenset[str]
+    coarse: frozenset[str]
     fold: int
+
+    @property
+    def is_garment(self) -> bool:
+        """Whether it shows one of the ten classes."""
+        return self.label in FASHION_MNIST_LABELS
 
 
 def split_as_photo_folds(folder: Path) -> dict[str, int]:
     """Assigns each photograph to a fold as benchmarks/photo_folds.py does, without its runs."""
-    listed = collection.read(
-        folder, label_column="fashion_mnist_label", contributor_column="sender_id"
-    )
-    photos, checksums = collection.with_files(listed, print)
-    labels = list(MEMBERS)
-    y = np.array([labels.index(one.label) if one.label in MEMBERS else -1 for one in photos])
+    photos, checksums = collection.with_files(collection.read(folder, COLUMNS), print)
+    y = find_labelling([one.label for one in photos], FASHION_MNIST_LABELS).y
     folds = assign_folds(y, [one.contributor for one in photos], checksums, FOLDS)
     return {one.path.name: int(fold) for one, fold in zip(photos, folds, strict=True)}
 
@@ -103,14 +129,16 @@ def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Phot
     with (folder / "images.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["image"] in fold_of]
     order = np.random.default_rng(1).permutation(len(rows))[:limit]
-    return [
-        Photo(
-            folder / "images" / rows[i]["image"],
-            rows[i]["fashion_mnist_label"],
-            fold_of[rows[i]["image"]],
-        )
-        for i in sorted(order)
-    ]
+    return [_photo(folder, rows[i], fold_of[rows[i]["image"]]) for i in sorted(order)]
+
+
+def _photo(folder: Path, row: dict[str, str], fold: int) -> Photo:
+    own = row["fashion_mnist_label"]
+    label = row["seen_label"] or own
+    named = {label, *row["seen_also"].split("|")}
+    coarse = FOOTWEAR if own == "footwear" else {own}
+    classes = frozenset(FASHION_MNIST_LABELS)
+    return Photo(folder / "images" / row["image"], label, classes & named, classes & coarse, fold)
 
 
 def of_folds(found: list[Path], shipped: Classifier) -> list[Classifier]:
@@ -167,51 +195,63 @@ def look(photo: Photo, ways: dict[str, Way], untrained, folds, pair, segmenters)
 
 
 def score(photos: list[Photo], answers: list[str]) -> dict:
-    """Computes the accuracy, macro recall and spread over folds of answers to photographs of garments."""
-    right = np.array([a in MEMBERS[p.label] for a, p in zip(answers, photos, strict=True)])
-    labels = np.array([photo.label for photo in photos])
-    fold = np.array([photo.fold for photo in photos])
-    recall = {label: float(right[labels == label].mean()) for label in sorted(set(labels))}
-    in_fold = [float(right[fold == number].mean()) for number in np.unique(fold)]
-    macro_in_fold = [
-        np.mean([right[(fold == n) & (labels == one)].mean() for one in set(labels[fold == n])])
-        for n in np.unique(fold)
-    ]
-    answer, times = Counter(answers).most_common(1)[0]
+    """Computes how many answers to photographs are right, over all folds and in each."""
+    pairs = [(p, a) for p, a in zip(photos, answers, strict=True) if p.is_garment]
+    labels = np.array([photo.label for photo, _ in pairs])
+    fold = np.array([photo.fold for photo, _ in pairs])
+    strict = labels == np.array([answer for _, answer in pairs])
+    accepted = np.array([answer in photo.accepted for photo, answer in pairs])
+    is_footwear = np.isin(labels, list(FOOTWEAR))
+
+    def measures(chosen: np.ndarray) -> dict[str, float]:
+        recalls = [strict[chosen & (labels == one)].mean() for one in set(labels[chosen])]
+        return {
+            "accepted": float(accepted[chosen].mean()),
+            "strict": float(strict[chosen].mean()),
+            "macro_recall": float(np.mean(recalls)),
+            "footwear": float(strict[chosen & is_footwear].mean()),
+        }
+
+    own = [a in p.coarse for p, a in zip(photos, answers, strict=True) if p.coarse]
+    answer, times = Counter(answer for _, answer in pairs).most_common(1)[0]
     return {
-        "accuracy": float(right.mean()),
-        "macro_recall": float(np.mean(list(recall.values()))),
-        "recall": recall,
-        "accuracy_of_folds": in_fold,
-        "macro_recall_of_folds": [float(one) for one in macro_in_fold],
+        **measures(np.ones(len(pairs), bool)),
+        "of_folds": [measures(fold == number) for number in np.unique(fold)],
+        "by_class": {
+            label: {
+                "photographs": int((labels == label).sum()),
+                "recall": float(strict[labels == label].mean()),
+                "accepted": float(accepted[labels == label].mean()),
+                "answers": Counter(a for p, a in pairs if p.label == label),
+            }
+            for label in FASHION_MNIST_LABELS
+            if label in labels
+        },
+        "by_collection_labels": float(np.mean(own)),
         "most_frequent": answer,
-        "its_share": times / len(answers),
+        "its_share": times / len(pairs),
     }
 
 
 def print_ways(ways: dict[str, Way], photos: list[Photo]) -> list[dict]:
-    is_garment = [photo.label in MEMBERS for photo in photos]
-    garments = [photo for photo, kept in zip(photos, is_garment, strict=True) if kept]
     reference = float(np.mean(ways["grabcut alone"].ms))
     print(
-        "| way | accuracy | folds, mean ± sd | macro recall | most frequent answer | ms | time relative to "
-        "GrabCut |"
+        "| way | accepted | strict | macro recall | footwear told apart | by the collection's labels | most "
+        "frequent answer | ms | time relative to GrabCut |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     results = []
     for way in ways.values():
         result: dict = {"way": way.name}
-        cells = ["", "", "", ""]
+        cells = [""] * 6
         if way.answers:
-            kept = [a for a, is_kept in zip(way.answers, is_garment, strict=True) if is_kept]
-            result |= score(garments, kept)
-            spread = np.array(result["accuracy_of_folds"])
-            cells = [
-                f"{result['accuracy']:.1%}",
-                f"{spread.mean():.1%} ± {spread.std(ddof=1):.1%}",
-                f"{result['macro_recall']:.3f}",
-                f"{result['most_frequent']} {result['its_share']:.0%}",
-            ]
+            result |= score(photos, way.answers)
+            cells = []
+            for name in ("accepted", "strict", "macro_recall", "footwear"):
+                spread = np.array([one[name] for one in result["of_folds"]])
+                cells.append(f"{result[name]:.1%} ({spread.mean():.1%} ± {spread.std(ddof=1):.1%})")
+            cells.append(f"{result['by_collection_labels']:.1%}")
+            cells.append(f"{result['most_frequent']} {result['its_share']:.0%}")
         times = ["", ""]
         if way.ms:
             result["cpu_ms"] = float(np.mean(way.ms))
@@ -221,17 +261,53 @@ def print_ways(ways: dict[str, Way], photos: list[Photo]) -> list[dict]:
     return results
 
 
-def print_rejections(photos, looked, grounds, drawn, threshold: float | None) -> dict:
+def print_classes(result: dict) -> None:
+    """Prints recall and the most frequent wrong answers of each class."""
+    print("\n| label | photographs | recall | accepted | most frequent wrong answers |")
+    print("|---|---|---|---|---|")
+    for label, row in result["by_class"].items():
+        wrong = [(name, n) for name, n in row["answers"].most_common() if name != label][:3]
+        listed = ", ".join(f"{name} {n / row['photographs']:.0%}" for name, n in wrong)
+        shares = f"{row['recall']:.1%} | {row['accepted']:.1%}"
+        print(f"| {label} | {row['photographs']} | {shares} | {listed} |")
+
+
+def answers_to_rooms(
+    folder: Path | None, folds: list[Classifier], segmenter: Segmenter
+) -> list[float]:
+    """Computes the confidence of the answer to each picture of a room; 0 for "no garment".
+
+    A room is answered by the network that has not seen it, if there are networks of folds.
+    """
+    if folder is None:
+        return []
+    scenes = read_scenes(folder, MAX_SIDE, with_people=False)
+    fold_of = folds_of_places({scene.place for scene in scenes}, len(folds))
+    return [
+        recognize(
+            Picture.from_bgr(rgb[..., ::-1]), folds[fold_of[scene.place]], segmenter
+        ).confidence
+        for scene in scenes
+        for rgb in scene.frames
+    ]
+
+
+def print_rejections(
+    photos, looked, grounds, drawn, rooms: list[float], threshold: float | None
+) -> dict:
     """Prints how other clothes and background are answered; "no garment" and "unknown" both reject.
 
     Without a threshold, the confidences are those of a network that was trained on the photographs, and
     only the shares of "no garment" are printed.
     """
     confidence = np.array([one["confidence"] for one in looked])
-    is_garment = np.array([photo.label in MEMBERS for photo in photos])
+    is_garment = np.array([photo.is_garment for photo in photos])
+    is_other = np.array([photo.label == OTHER for photo in photos])
     sets = {
         "garments": confidence[is_garment],
-        "other clothes (hats, shorts, skirts ...)": confidence[~is_garment],
+        "other clothes (hats, shorts, skirts ...)": confidence[is_other],
+        "other shoes": confidence[[photo.label == "other shoe" for photo in photos]],
+        "rooms": np.array(rooms),
         "pieces of the background in the photographs, enlarged": np.array(grounds),
         "drawn backgrounds": np.array(drawn),
     }
@@ -242,6 +318,8 @@ def print_rejections(photos, looked, grounds, drawn, threshold: float | None) ->
     print(f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     result: dict = {}
     for name, values in sets.items():
+        if not len(values):
+            continue
         row = {"number": len(values), "no_garment": float((values == 0).mean())}
         result[name] = row
         cells = f"| {name} | {row['number']:,} | {row['no_garment']:.1%} |"
@@ -263,9 +341,9 @@ def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
     print("\n| label | photographs | float32 | int8 | lost | gained | loss at most, points |")
     print("|---|---|---|---|---|---|---|")
     results = []
-    for label in MEMBERS:
+    for label in FASHION_MNIST_LABELS:
         pairs = [
-            [answer in MEMBERS[label] for answer in one["pair"]]
+            [answer == label for answer in one["pair"]]
             for photo, one in zip(photos, looked, strict=True)
             if photo.label == label and "pair" in one
         ]
@@ -310,15 +388,23 @@ def print_command(photos: list[Photo], grabcut: FrameGrabCut) -> dict:
     return {"cpu_ms": ours, "grabcut_ms": alone, "of_grabcut": share}
 
 
-def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int) -> None:
+def write_sheet(
+    path: Path, photos: list[Photo], looked: list[dict], count: int, *, errors: bool
+) -> None:
     """Draws photograph, garment, 28x28 image and verdict of some photographs, wrong ones in red."""
-    chosen = np.random.default_rng(2).permutation(len(photos))[:count]
-    rows = -(-len(chosen) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * 2 * CELL, rows * (CELL + 26)), "white")
+
+    def is_right(number: int) -> bool:
+        photo, answer = photos[number], looked[number]["answer"]
+        return answer in (photo.accepted if photo.is_garment else {UNKNOWN, NO_GARMENT})
+
+    order = np.random.default_rng(2).permutation(len(photos)).tolist()
+    chosen = [n for n in order if not errors or (photos[n].is_garment and not is_right(n))][:count]
+    rows = -(-len(chosen) // CELLS_IN_ROW)
+    sheet = Image.new("RGB", (CELLS_IN_ROW * 2 * CELL, rows * (CELL + 26)), "white")
     pen = ImageDraw.Draw(sheet)
     for place, number in enumerate(chosen):
         photo, one = photos[number], looked[number]
-        x, y = place % COLUMNS * 2 * CELL, place // COLUMNS * (CELL + 26)
+        x, y = place % CELLS_IN_ROW * 2 * CELL, place // CELLS_IN_ROW * (CELL + 26)
         rgb = read_picture(photo.path, SIDE).rgb
         if one.get("mask") is not None:
             rgb = np.where(one["mask"][..., np.newaxis], rgb, rgb // 3)
@@ -326,10 +412,9 @@ def write_sheet(path: Path, photos: list[Photo], looked: list[dict], count: int)
         if "tile" in one:
             tile = Image.fromarray(one["tile"]).resize((84, 84), Image.Resampling.NEAREST)
             sheet.paste(tile, (x + CELL, y))
-        right = one["answer"] in MEMBERS.get(photo.label, {UNKNOWN, NO_GARMENT})
         pen.text((x, y + CELL), photo.label, fill="black")
         verdict = f"{one['answer']} {one['confidence']:.0%}"
-        pen.text((x, y + CELL + 11), verdict, fill="darkgreen" if right else "red")
+        pen.text((x, y + CELL + 11), verdict, fill="darkgreen" if is_right(number) else "red")
     sheet.save(path)
 
 
@@ -338,7 +423,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--runs", default="runs/photo-fold-*", help="pattern of the folds' runs")
     parser.add_argument("--limit", type=int, help="photographs at most, a fixed random sample")
+    parser.add_argument("--rooms", type=Path, help="a folder of scenes")
     parser.add_argument("--sheet", type=Path, help="a .png file")
+    parser.add_argument("--errors", action="store_true", help="the sheet shows errors alone")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
@@ -384,12 +471,9 @@ def main() -> None:
     ]
     results = print_ways(ways, photos)
     if folds:
-        print("\n| label | photographs | recall |\n|---|---|---|")
-        ours = next(one for one in results if one["way"] == ways[OURS].name)
-        counts = Counter(photo.label for photo in photos)
-        for label, recall in ours["recall"].items():
-            print(f"| {label} | {counts[label]} | {recall:.1%} |")
-    rejected = print_rejections(photos, looked, grounds, drawn, threshold)
+        print_classes(next(one for one in results if one["way"] == ways[OURS].name))
+    rooms = answers_to_rooms(arguments.rooms, folds or pair[1:], segmenters["network"])
+    rejected = print_rejections(photos, looked, grounds, drawn, rooms, threshold)
     parity = print_parity(photos, looked)
     command = print_command(photos, segmenters[PLAIN_GRABCUT])
     folds_are = f"unknown below {threshold:.3f}" if folds else "without the networks of the folds"
@@ -399,7 +483,7 @@ def main() -> None:
         "preparation, but for all of classify (reading, network, JSON too) and GrabCut alone."
     )
     if arguments.sheet:
-        write_sheet(arguments.sheet, photos, looked, 100)
+        write_sheet(arguments.sheet, photos, looked, 100, errors=arguments.errors)
     document = {"ways": results, "rejected": rejected, "parity": parity, "command": command}
     print(json.dumps(document | {"threshold": threshold}))
 

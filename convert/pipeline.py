@@ -9,7 +9,7 @@ NAME.json             the card: the origin of the files, how they were made, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,9 @@ from garmentlite.convert.source import (
     predict,
 )
 from garmentlite.edge.contents_reader import read_contents
+from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse
 from garmentlite.edge.errors import ModelError, OptionError, OutputError
-from garmentlite.edge.files import require_writable, sha256, write_bytes, write_json
+from garmentlite.edge.files import read_bytes, require_writable, sha256, write_bytes, write_json
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import Metadata, attach
 from garmentlite.edge.preparation import PREPARATION, TILE
@@ -144,6 +145,7 @@ class Job:
         pictures: The user's own images; None to use those that the network was trained on.
         held_out: Runs whose held-out photographs fit the "unknown" threshold; empty for the source's own.
         data_dir: Folder of Fashion-MNIST; None to find or download it.
+        about: What the card states beside what is known and measured, such as the purpose and the limits.
     """
 
     source: Source
@@ -152,6 +154,7 @@ class Job:
     pictures: Material | None = None
     held_out: tuple[Path, ...] = ()
     data_dir: Path | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,12 +166,14 @@ class Inputs:
         labels: The classes of these pictures in the order of the outputs; None for the network's own.
         held_out: See `Job`.
         data_dir: See `Job`.
+        about: JSON file of the statements that `Job` describes.
     """
 
     pictures: Path | None = None
     labels: Sequence[str] | None = None
     held_out: tuple[Path, ...] = field(default=())
     data_dir: Path | None = None
+    about: Path | None = None
 
 
 def prepare(
@@ -207,7 +212,19 @@ def prepare(
     if inputs.pictures:
         labels = inputs.labels or source.labels or FASHION_MNIST_LABELS
         pictures = material.from_folder(inputs.pictures, labels)
-    return Job(source, folder, request, pictures, inputs.held_out, inputs.data_dir)
+    about = _read_about(inputs.about) if inputs.about else {}
+    return Job(source, folder, request, pictures, inputs.held_out, inputs.data_dir, about)
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """Reads the JSON object of statements for the card."""
+    try:
+        return dict(parse(read_bytes(path, LARGEST_BYTES)).fields)
+    except (OSError, DocumentError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(
+            f"--about {path} cannot be read as a JSON object ({reason}); name a file with one."
+        ) from error
 
 
 def run(
@@ -227,6 +244,7 @@ def run(
         images,
         job.request,
         confidence=confidence,
+        about=job.about,
         on_progress=on_progress,
         say=say,
     )
@@ -242,6 +260,7 @@ def convert(
     request: Request,
     *,
     confidence: Confidence | None = None,
+    about: Mapping[str, Any] | None = None,
     on_progress: OnProgress = silent,
     say: Say = lambda sentence: None,
 ) -> Converted:
@@ -254,6 +273,7 @@ def convert(
         request: What is to be made.
         confidence: Temperature and threshold for photographs, see `find_confidence`. Without them the
             temperature is fitted on the validation images, and no answer is ever "unknown".
+        about: Statements for the card, see `Job`.
         on_progress: Called with (stage, step, steps) during the long parts.
         say: Called with a sentence at each stage.
 
@@ -310,6 +330,7 @@ def convert(
     int8 = exported.get("int8", Exported(b""))
     card = {
         "name": source.name,
+        **({"about": dict(about)} if about else {}),
         "labels": list(images.labels),
         "preparation": _preparation(images),
         "views": list(source.views),

@@ -189,7 +189,8 @@ def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> 
     colour = (*_colour_of(recognition.label), 255)
     middle = y + title_height // 2 - layout.line
     share = _share_of_label(recognition)
-    percent = f"{share:.0%}" if listed else ""
+    # A percentage beside "unknown" would be that of a class.
+    percent = f"{share:.0%}" if listed and recognition.label != UNKNOWN else ""
     percent_font = _font((layout.text_size + layout.title_size) // 2)
     room = right - left - percent_font.getlength(percent) - layout.margin
     title, title_font = _fitted(recognition.label, layout.title_size, room)

@@ -87,6 +87,9 @@ class Recognition(Prepared):
         total_ms = f"{sum(self.latency_ms.values()):.0f} ms"
         if not self.scores:
             return f"{self.label} ({self.reason}), {total_ms}"
+        if self.label == UNKNOWN:  # a percentage beside this word would be that of a class
+            likeliest = " or ".join(f"{one.label} {one.probability:.0%}" for one in self.scores[:2])
+            return f"{self.label} (perhaps {likeliest}), {total_ms}"
         listed = self.scores[: max(top_k, 0)]
         classes = ", ".join(f"{score.label} {score.probability:.0%}" for score in listed)
         return f"{self.label} {self.confidence:.0%} ({classes}), {total_ms}"

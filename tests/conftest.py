@@ -34,7 +34,7 @@ from garmentlite.edge.sinks.interface import Sighting
 from garmentlite.edge.sources.interface import Frame
 from garmentlite.train import data
 from garmentlite.train.augmentation import Augmentation
-from garmentlite.train.collection import read_collection
+from garmentlite.train.collection import Columns, read_collection
 from garmentlite.train.config import TrainConfig
 from garmentlite.train.data import FashionMnist
 from garmentlite.train.photo_set import PhotoSet
@@ -194,7 +194,10 @@ def photographs(photograph_table):
     """The same as a collection, whose labels are a class, a group of classes, and none of the classes."""
     footwear = "footwear=Sandal,Sneaker,Ankle boot"
     return read_collection(
-        photograph_table, FASHION_MNIST_LABELS, contributor_column="sender", groups=[footwear]
+        photograph_table,
+        FASHION_MNIST_LABELS,
+        columns=Columns(contributor="sender"),
+        groups=[footwear],
     )
 
 
@@ -221,13 +224,16 @@ def grouped_photos(made_data):
     return PhotoSet(
         tiles_u8=tiles[:80],
         y=group[:80],
+        photo_factors=np.ones(80, np.float32),
         validation_u8=tiles[80:, 0],
         y_validation=group[80:],
+        accepted_validation=members[group[80:]],
         missed=np.zeros(6, np.int64),
         groups=tuple("abcdef"),
         members=members,
         factors=np.ones(6, np.float32),
         outliers_u8=turned,
+        outlier_kinds=np.arange(40) % 2,
         repeats=4,
         beside=700,  # of 900
         alone=False,

@@ -128,7 +128,11 @@ def test_batches_show_no_class_as_the_target_of_outliers_and_weigh_them(batches,
     assert len(set(shown) & outliers) > len(outliers) / 2  # not one of them again and again
     # Targets that say nothing are theirs alone: every other one has a class or a group.
     assert (targets[~is_outlier].max(axis=1) > 0.5).all()
-    without = replace(grouped_photos, outliers_u8=grouped_photos.outliers_u8[:0])
+    without = replace(
+        grouped_photos,
+        outliers_u8=grouped_photos.outliers_u8[:0],
+        outlier_kinds=grouped_photos.outlier_kinds[:0],
+    )
     shown, targets, _ = shown_by(batches(without))
     assert len(shown) == 700 + 4 * 80
     assert (targets.max(axis=1) > 0.5).all()
@@ -171,3 +175,16 @@ def test_batches_without_photographs_are_a_permutation_of_the_images_by_seed_and
         np.testing.assert_array_equal(shown, expected)
         np.testing.assert_array_equal(targets, y[some])
         np.testing.assert_array_equal(factors, 1)
+
+
+def test_batches_weigh_each_photograph_by_its_own_factor(batches, grouped_photos):
+    own = np.linspace(0.5, 1.5, 80).astype(np.float32)
+    shown, _, factors = shown_by(batches(replace(grouped_photos, photo_factors=own)))
+    of_image = {
+        t.tobytes(): f for ts, f in zip(grouped_photos.tiles_u8, own, strict=True) for t in ts
+    }
+    weighed = [
+        (of_image[image], f) for image, f in zip(shown, factors, strict=True) if image in of_image
+    ]
+    assert len(weighed) >= 4 * 80
+    np.testing.assert_allclose(*zip(*weighed, strict=True), rtol=1e-6)

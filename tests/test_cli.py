@@ -1084,6 +1084,9 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
     ("options", "message"),
     [
         pytest.param(["--split-by", "x"], "--split-by x names a column of a table", id="no-table"),
+        pytest.param(["--also-column", "x"], "--also-column x names a column", id="also"),
+        pytest.param(["--flags-column", "x"], "--flags-column x names a column", id="flags"),
+        pytest.param(["--rooms", "nowhere"], "--rooms nowhere has no index.csv", id="rooms"),
         pytest.param(["--fold", 9], "--fold 9 of --folds 5 does not exist", id="fold"),
         pytest.param(["--group", "a=Rock"], "No class is called 'Rock'", id="group"),
         pytest.param(["--segment", "grabcutt"], "No segmenter is called 'grabcutt'", id="segment"),

@@ -7,7 +7,7 @@ import pytest
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train import collection
-from garmentlite.train.collection import read_collection
+from garmentlite.train.collection import Columns, read_collection
 
 FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
 
@@ -41,7 +41,7 @@ def test_read_of_a_table_takes_the_columns_that_are_named(write, table):
         "image,sender_id,what,label\na.jpg,7,Hat,no\nb.jpg,8, Sock ,no\nc.jpg,8,Hat,no\n"
     )
     source = folder / table if table == "other.csv" else folder
-    photos = collection.read(source, label_column="what", contributor_column="sender_id")
+    photos = collection.read(source, Columns(label=("what",), contributor="sender_id"))
     assert [(one.name, one.label, one.contributor) for one in photos] == [
         ("a.jpg", "Hat", "7"), ("b.jpg", "Sock", "8"), ("c.jpg", "Hat", "8"),
     ]  # fmt: skip
@@ -58,16 +58,67 @@ def test_read_with_a_column_that_is_not_there_proposes_the_nearest(write):
     with pytest.raises(
         OptionError, match=r"--split-by sender is not a column .*did you mean 'sender_id'"
     ):
-        collection.read(folder, contributor_column="sender")
+        collection.read(folder, Columns(contributor="sender"))
     with pytest.raises(
         DataError, match="has the columns file, sender_id, label, expected file and what"
     ):
-        collection.read(folder, label_column="what")
+        collection.read(folder, Columns(label=("what",)))
+
+
+def test_read_of_a_table_takes_the_first_label_that_is_filled_in_and_splits_doubts_and_flags(write):
+    folder = write("a.jpg", "b.jpg")
+    (folder / "labels.csv").write_text(
+        "file,seen,label,also,flags\na.jpg,Coat,Shirt,Pullover| Shirt,cut|worn\nb.jpg,,Hat,,\n"
+    )
+    columns = Columns(label=("seen", "label"), also="also", flags="flags")
+    photos = collection.read(folder, columns)
+    assert [(one.label, one.also, one.flags) for one in photos] == [
+        ("Coat", ("Pullover", "Shirt"), ("cut", "worn")), ("Hat", (), ()),
+    ]  # fmt: skip
+    # The same table without these columns is read as before.
+    assert [(one.label, one.also, one.flags) for one in collection.read(folder)] == [
+        ("Shirt", (), ()), ("Hat", (), ()),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("columns", "option"),
+    [
+        (Columns(also="seen_als"), "--also-column seen_als"),
+        (Columns(flags="seen_flag"), "--flags-column seen_flag"),
+    ],
+)
+def test_read_with_columns_of_doubts_or_flags_that_are_not_there_is_one_sentence(
+    write, columns, option
+):
+    folder = write("a.jpg")
+    with pytest.raises(OptionError, match=f"{option} names a column of a table, but"):
+        collection.read(write("hats/b.jpg"), columns)
+    (folder / "labels.csv").write_text("file,label,seen_also,seen_flags\na.jpg,Hat,,\n")
+    with pytest.raises(OptionError, match=f"{option} is not a column of .*did you mean 'seen_"):
+        collection.read(folder, columns)
+
+
+def test_read_collection_weighs_flags_and_says_which_are_unknown(photograph_table):
+    said, table = [], photograph_table.with_name("flags.csv")
+    flags = ["", "worn", "cut", "child|crumpled", "blurred", "several|worn"] * 2
+    table.write_text(
+        "file,label,flags\n"
+        + "".join(f"{i}.png,{'Dress' if i % 2 else 'Bag'},{f}\n" for i, f in enumerate(flags))
+    )
+    found = read_collection(
+        table, FASHION_MNIST_LABELS, columns=Columns(flags="flags"), say=said.append
+    )
+    assert found.factors.tolist() == [1, 1, 0.5, 0.5, 1, 0.5] * 2
+    assert said == [
+        "The flags blurred are unknown and change nothing; the flags are worn, hanging, child, back, "
+        "several, cut, crumpled."
+    ]
 
 
 def test_read_of_folders_split_by_a_column_is_refused(write):
     with pytest.raises(OptionError, match="--split-by sender_id names a column of a table, but"):
-        collection.read(write("hats/a.jpg"), contributor_column="sender_id")
+        collection.read(write("hats/a.jpg"), Columns(contributor="sender_id"))
 
 
 def test_read_of_an_empty_subfolder_is_said_and_the_rest_goes_on(write):

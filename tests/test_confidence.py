@@ -1,6 +1,7 @@
 """Tests of temperature and threshold on invented answers, and on photographs held out of runs."""
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from garmentlite.train import confidence, runs
 from garmentlite.train.collection import Collection, LabelledPhoto
 from garmentlite.train.confidence import HeldOut
 from garmentlite.train.labelling import Labelling
+from garmentlite.train.rooms import Rooms
 from garmentlite.train.tiles import Tiles
 
 CLASSES = 4
@@ -27,11 +29,12 @@ def held_out(logits, members, *, groups=EVERY, is_empty=None, second=None):
     logits = np.asarray(logits, np.float32)
     if is_empty is None:
         is_empty = np.zeros(logits.shape[-2], bool)
+    kinds = np.where(is_empty, confidence.GROUND, confidence.PHOTOGRAPH)
     labels = tuple(f"group {number}" for number in range(len(groups)))
     views = logits[np.newaxis] if logits.ndim == 2 else logits
     if second is None:
         second = views
-    return HeldOut(np.stack([views, second]), members, groups, labels, is_empty, 1)
+    return HeldOut(np.stack([views, second]), members, members, groups, labels, kinds, 1)
 
 
 def believable(count, *, seed=0, spread=2.0):
@@ -276,7 +279,7 @@ def make_run(tmp_path):
     one was found by mistake.
     """
 
-    def make(name, held, *, second_u8=None, members=MEMBERS):
+    def make(name, held, *, second_u8=None, members=MEMBERS, rooms=None):
         tiles = np.zeros((6, 1, 28, 28), np.uint8)
         tiles += np.arange(1, 7, dtype=np.uint8).reshape(6, 1, 1, 1)
         tiles[3] = 0
@@ -290,12 +293,14 @@ def make_run(tmp_path):
             found=found, second_found=second_u8.any(axis=(1, 2)), grounds_found=grounds.any(axis=(2, 3)),
         )  # fmt: skip
         y = np.array([0, -1, 1, 2, 2, 1])
-        labelling = Labelling(tuple("abcd"), NAMES, members, y, own=False)
+        labelling = Labelling(tuple("abcd"), NAMES, members, y, members[y], own=False)
         photos = [
             LabelledPhoto(Path(f"{number}.png"), f"{number}.png", "", "") for number in range(6)
         ]
-        collection = Collection(photos, [""] * 6, labelling, np.isin(np.arange(6), held))
-        runs.write_photos(tmp_path / name, collection, made, variants=True)
+        collection = Collection(
+            photos, [""] * 6, labelling, np.ones(6, np.float32), np.isin(np.arange(6), held)
+        )
+        runs.write_photos(tmp_path / name, collection, made, rooms, variants=True)
         return tmp_path / name
 
     return make
@@ -325,7 +330,7 @@ def test_read_held_out_asks_each_network_about_what_it_has_not_seen(make_run):
     rows = [np.flatnonzero(row).tolist() for row in found.members]
     assert rows == [[0], [], [1, 2], [3], [1, 2], []]
     assert found.is_garment.tolist() == [True, False, True, True, True, False]
-    assert found.is_empty.tolist() == [False] * 5 + [True]
+    assert found.kinds.tolist() == [confidence.PHOTOGRAPH] * 5 + [confidence.GROUND]
     assert found.runs == 2
     np.testing.assert_array_equal(found.groups, MEMBERS)
 
@@ -376,3 +381,34 @@ def test_read_held_out_without_any_garment_gives_none(make_run, held):
 def test_read_held_out_of_a_run_without_photographs_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"photos\.npz cannot be read"):
         confidence.read_held_out([tmp_path], Asked(), BOTH)
+
+
+def test_fit_says_how_many_answers_are_accepted_and_what_is_answered_instead():
+    members = EVERY[np.arange(80) % CLASSES]
+    accepted = members.copy()
+    accepted[::8, 1] = True  # half of class 0 could also be class 1
+    logits = members * 5.0
+    logits[::8] = [0, 5, 0, 0]  # and is answered so
+    asked = replace(held_out(logits, members), accepted=accepted)
+    measured = confidence.fit(asked).measured
+    assert (measured["accuracy"], measured["accepted"]) == (7 / 8, 1)
+    first = measured["per_group"][0]
+    assert (first["photographs"], first["recall"], first["accepted"]) == (20, 0.5, 1)
+    assert first["answers"] == [10, 10, 0, 0]
+    assert measured["macro_recall"] == pytest.approx(3.5 / 4)
+
+
+def test_read_held_out_asks_about_the_rooms_that_are_held_out(make_run):
+    rooms = Rooms(
+        tiles_u8=np.full((3, 28, 28), 7, np.uint8) * np.arange(1, 4, dtype=np.uint8)[:, None, None],
+        second_u8=np.zeros((3, 28, 28), np.uint8),
+        second_found=np.zeros(3, bool),
+        is_whole=np.ones(3, bool),
+        is_held_out=np.array([True, False, True]),
+        pictures_held_out=4,
+    )
+    found = confidence.read_held_out([make_run("a", [0, 1], rooms=rooms)], Asked(), BOTH)
+    is_room = found.kinds == confidence.ROOM
+    assert found.logits[0, 0, is_room, 0].tolist() == [7, 21]
+    assert not found.logits[1][:, is_room].any()  # the second mask shows nothing
+    assert not found.is_garment[is_room].any()

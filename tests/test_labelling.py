@@ -80,3 +80,39 @@ def test_label_that_is_an_answer_without_a_class_is_refused(name):
         find_labelling(["socks", "hats", name], FASHION_MNIST_LABELS)
     # Beside classes that are known it is no class, and the network learns to be unsure of it.
     assert find_labelling(["Shirt", name], FASHION_MNIST_LABELS).y.tolist() == [0, -1]
+
+
+# --- further classes that a careful person accepts
+
+
+def test_label_with_further_classes_accepts_them_beside_its_own():
+    said = []
+    found = find_labelling(
+        ["Coat", "footwear", "Shirt", "Hat", "Hat"],
+        FASHION_MNIST_LABELS,
+        also=[["Pullover", "shirt"], ["Coat"], [], ["T-shirt/top"], []],
+        groups=[FOOTWEAR],
+        say=said.append,
+    )
+    accepted = [np.flatnonzero(row).tolist() for row in found.accepted]
+    assert accepted == [[2, 4, 6], [4, 5, 7, 9], [6], [0], []]
+    assert found.y.tolist() == [0, 2, 1, -1, -1]  # the label stays the first one
+    assert len(said) == 1  # only the hats
+
+
+def test_label_with_further_classes_that_the_network_lacks_says_so_and_ignores_them():
+    said = []
+    also = [["Skirt", "Dress"], ["Skirt"], ["none"]]
+    found = find_labelling(["Shirt"] * 3, FASHION_MNIST_LABELS, also=also, say=said.append)
+    assert [np.flatnonzero(row).tolist() for row in found.accepted] == [[3, 6], [6], [6]]
+    assert said == [
+        "Of the labels that a photograph could also have, Skirt 2, none 1 are no classes; they are ignored."
+    ]
+
+
+def test_label_without_further_classes_accepts_its_own_alone():
+    found = find_labelling(["Shirt", "Hat", "footwear"], FASHION_MNIST_LABELS, groups=[FOOTWEAR])
+    np.testing.assert_array_equal(found.accepted[[0, 2]], found.members[found.y[[0, 2]]])
+    assert not found.accepted[1].any()
+    own = find_labelling(["socks", "hats"], FASHION_MNIST_LABELS, also=[["hats"], []])
+    assert own.accepted.tolist() == [[True, True], [True, False]]

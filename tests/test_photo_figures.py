@@ -17,13 +17,19 @@ def answered():
     photos = PhotoSet(
         tiles_u8=np.zeros((0, 3, 28, 28), np.uint8),
         y=np.zeros(0, int),
+        photo_factors=np.zeros(0, np.float32),
         validation_u8=np.zeros((4, 28, 28), np.uint8),
         y_validation=np.array([0, 1, 1, 1]),
+        # The third photograph could also be of the last class.
+        accepted_validation=np.array(
+            [[1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1], [0, 1, 1, 0]], bool
+        ),
         missed=np.array([1, 0, 0]),
         groups=("a", "b", "c"),
         members=members,
         factors=np.ones(3, np.float32),
         outliers_u8=np.zeros((0, 28, 28), np.uint8),
+        outlier_kinds=np.zeros(0, int),
         repeats=1,
         beside=0,
         alone=False,
@@ -45,7 +51,10 @@ def test_measure_takes_every_class_of_a_group_for_right_and_no_garment_for_wrong
     document = found.as_document()
     assert (document["images"], document["no_garment"]) == (5, 1)
     assert document["macro_recall"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert document["per_group"][1] == {"label": "b", "support": 3, "recall": 2 / 3}
+    row = {"label": "b", "support": 3, "recall": 2 / 3, "accepted": 1.0}
+    assert document["per_group"][1] == row
+    # A garment that was not found is not accepted either.
+    assert (document["accepted"], found.accepted_by_group) == (4 / 5, [1 / 2, 1.0, None])
 
 
 def test_measure_weighs_a_group_by_its_factor_and_the_mean_of_its_classes(answered):
@@ -69,8 +78,8 @@ def test_photographs_table_lists_groups_and_what_was_not_found(answered):
     photos, logits = answered
     lines = photographs_table(measure(photos, logits).as_document()).splitlines()
     assert [line.split() for line in lines[2:5]] == [
-        ["a", "2", "50.0%"],
-        ["b", "3", "66.7%"],
-        ["c", "0", "-"],
+        ["a", "2", "50.0%", "50.0%"],
+        ["b", "3", "66.7%", "100.0%"],
+        ["c", "0", "-", "-"],
     ]
     assert lines[-1].endswith("on 5 photographs; in 1 no garment was found")

@@ -16,6 +16,7 @@ from garmentlite.train.config import TrainConfig
 from garmentlite.train.photo_figures import measure
 from garmentlite.train.photo_set import PhotoSet, make_set
 from garmentlite.train.prediction import predict_logits
+from garmentlite.train.rooms import Rooms
 
 
 def test_make_set_trains_on_what_was_found_and_counts_the_rest_against_the_network(
@@ -28,7 +29,9 @@ def test_make_set_trains_on_what_was_found_and_counts_the_rest_against_the_netwo
     assert np.bincount(photos.y).tolist() == [6, 6]
     assert np.bincount(photos.y_validation).tolist() == [2, 2]
     assert photos.missed.tolist() == [1, 0]  # the wall; a file that is no picture is nothing
-    assert photos.repeats == 10  # 12 photographs are a third beside 240
+    # 12 photographs are this share of an epoch with 240 other images.
+    share = photo_set.PHOTO_SHARE
+    assert photos.repeats == round(240 * share / (1 - share) / 12)
     assert make_set(held, tiles, other_images=60_000).repeats == photo_set.MOST_REPEATS
     assert make_set(held, tiles, other_images=0).repeats == round(photo_set.IMAGES_ALONE / 12)
     assert not photos.alone
@@ -220,13 +223,16 @@ def test_train_on_photographs_alone_learns_from_their_variants(fit, config, made
     own = PhotoSet(
         tiles_u8=np.stack([x, np.roll(x, 1, axis=1)], axis=1)[:40],
         y=y[:40].astype(np.int64),
+        photo_factors=np.ones(40, np.float32),
         validation_u8=x[40:],
         y_validation=y[40:].astype(np.int64),
+        accepted_validation=np.eye(10, dtype=bool)[y[40:]],
         missed=np.array([2] + [0] * 9),
         groups=tuple("abcdefghij"),
         members=np.eye(10, dtype=bool),
         factors=np.ones(10, np.float32),
         outliers_u8=255 - x[:4],
+        outlier_kinds=np.zeros(4, int),
         repeats=20,
         beside=0,
         alone=True,
@@ -249,3 +255,66 @@ def test_train_on_photographs_alone_learns_from_their_variants(fit, config, made
 def test_train_with_photographs_and_resting_images_is_refused(fit, config, images, grouped_photos):
     with pytest.raises(OptionError, match="cannot rest while there are photographs"):
         fit.train(replace(config, rest=0.5), *images, photos=grouped_photos)
+
+
+# --- labels with doubts, contributors
+
+
+def test_make_set_weighs_flags_with_a_mean_of_one_in_each_group(photographs, photograph_tiles):
+    flagged = np.ones(26, np.float32)
+    flagged[0] = 0.5
+    held = replace(photographs, is_held_out=np.arange(26) >= 18, factors=flagged)
+    photos = make_set(held, photograph_tiles, other_images=240)
+    for group in range(len(photos.groups)):
+        of_group = photos.photo_factors[photos.y == group]
+        assert of_group.mean() == pytest.approx(1)
+        if group == held.labelling.y[0]:  # six photographs: 0.5 and five times 1
+            np.testing.assert_allclose(of_group, np.array([0.5] + [1] * 5) * 6 / 5.5, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(of_group, 1)
+
+
+def test_make_set_takes_no_photograph_for_an_outlier_that_could_be_a_class(
+    photographs, photograph_tiles
+):
+    doubtful = photographs.labelling.accepted.copy()
+    doubtful[2, 0] = True  # a hat that could also be a T-shirt
+    held = replace(
+        photographs,
+        is_held_out=np.zeros(26, bool),
+        labelling=replace(photographs.labelling, accepted=doubtful),
+    )
+    tiles = photograph_tiles
+    fewer = make_set(held, tiles, 240)
+    every = make_set(replace(held, labelling=photographs.labelling), tiles, 240)
+    assert len(every.outliers_u8) - len(fewer.outliers_u8) == tiles.tiles_u8.shape[1]
+    assert len(fewer.y) == len(every.y)  # and it is not trained on as a T-shirt
+
+
+def test_make_set_learns_to_be_unsure_of_rooms_that_are_not_held_out(photographs, photograph_tiles):
+    tiles = np.full((2, 28, 28), 9, np.uint8)
+    rooms = Rooms(
+        tiles_u8=tiles,
+        second_u8=tiles + 1,
+        second_found=np.array([True, False]),
+        is_whole=np.ones(2, bool),
+        is_held_out=np.array([False, False]),
+        pictures_held_out=0,
+    )
+    without = make_set(photographs, photograph_tiles, 240)
+    photos = make_set(photographs, photograph_tiles, 240, rooms)
+    more = photos.outliers_u8[len(without.outliers_u8) :]
+    assert more[:, 0, 0].tolist() == [9, 9, 10]
+    held = replace(rooms, is_held_out=np.array([True, False]))
+    fewer = make_set(photographs, photograph_tiles, 240, held)
+    assert len(fewer.outliers_u8) == len(without.outliers_u8) + 1
+
+
+def test_facts_in_words_warn_of_contributors_on_both_sides(photographs, photograph_tiles):
+    photos = make_set(photographs, photograph_tiles, 240)
+    about = photo_set.facts(photographs, photograph_tiles, photos) | {"fold": 1, "folds": 5}
+    named = photo_set.facts_in_words(about | {"split_by": "sender"})
+    assert "no sender is both trained on and held out" in named
+    unnamed = photo_set.facts_in_words(about | {"split_by": None})
+    assert "--split-by names the column of contributors" in unnamed
+    assert "--split-by" not in photo_set.facts_in_words(about | {"split_by": None, "fold": None})

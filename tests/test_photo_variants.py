@@ -5,6 +5,7 @@ import pytest
 
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.preparation import fit_to_tile, why_no_garment
+from garmentlite.edge.segmenters.border import BorderSegmenter
 
 pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
 pytest.importorskip("PIL")
@@ -79,3 +80,21 @@ def test_another_take_of_a_garment_wider_than_the_picture_keeps_to_it():
             max(picture.shape) <= photo_variants.SIDE_RANGE[1] * 1.3
         )  # turned, with the corners it takes
         assert fit_to_tile(picture, found).shape == (28, 28)
+
+
+def test_another_picture_shows_the_garment_where_its_mask_says_and_changes_nothing_given(scene):
+    rgb, mask = scene.rgb, scene.mask
+    before = rgb.copy(), mask.copy()
+    overlaps = []
+    for seed in range(8):
+        taken, garment = photo_variants.another_picture(rgb, mask, np.random.default_rng(seed))
+        assert taken.shape == (*garment.shape, 3)
+        assert (taken.dtype, garment.dtype) == (np.uint8, bool)
+        found = BorderSegmenter().segment(taken)
+        overlaps.append((found & garment).sum() / (found | garment).sum())
+    # Most are found again by a segmenter that knows nothing of the mask.
+    assert np.median(overlaps) > 0.7
+    np.testing.assert_array_equal(rgb, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+    again = photo_variants.another_picture(rgb, mask, np.random.default_rng(7))[0]
+    np.testing.assert_array_equal(again, taken)

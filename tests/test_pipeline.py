@@ -120,6 +120,33 @@ def test_card_has_its_fields_and_is_the_file_written(converted):
     assert {"tensorflow", "tf_keras", "keras"} <= set(quantization["versions"])
 
 
+def test_card_states_what_the_file_of_statements_says(
+    pipeline, trained_keras, made_material, tmp_path
+):
+    statements = {"purpose": "tests", "not_for": ["judging people"]}
+    (tmp_path / "about.json").write_text(json.dumps(statements))
+    job = pipeline.prepare(
+        trained_keras, pipeline.Request(("float32",), False),
+        pipeline.Inputs(about=tmp_path / "about.json"), folder=tmp_path, name=None, force=False,
+    )  # fmt: skip
+    done = pipeline.convert(job.source, job.folder, made_material, job.request, about=job.about)
+    assert done.card["about"] == statements
+
+
+@pytest.mark.parametrize("content", [None, "[1]", "{"])
+def test_prepare_with_statements_that_are_no_object_is_one_sentence(
+    pipeline, trained_keras, tmp_path, content
+):
+    if content is not None:
+        (tmp_path / "about.json").write_text(content)
+    inputs = pipeline.Inputs(about=tmp_path / "about.json")
+    with pytest.raises(OptionError, match=r"--about .*about.json cannot be read as a JSON object"):
+        pipeline.prepare(
+            trained_keras, pipeline.Request(("float32",), False), inputs, folder=tmp_path, name=None,
+            force=False,
+        )  # fmt: skip
+
+
 def test_card_measures_what_the_files_do(converted, made_data):
     done, *_ = converted
     _, validation = validation_split(made_data.y_train)

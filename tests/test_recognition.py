@@ -1,6 +1,7 @@
 """Tests of recognition, from a picture to an answer, with the real parts."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,6 +267,9 @@ def test_as_document_has_the_documented_fields(make, tile, segmenter):
 def test_in_words_names_classes_or_the_reason(make, tile, segmenter):
     words = recognize(tile, make(LOGITS), segmenter).in_words(2)
     assert words.startswith("Bag 64% (Bag 64%, Coat 24%), ")
+    # "unknown" has no percentage of its own, but the two likeliest classes.
+    unsure = replace(recognize(tile, make(LOGITS), segmenter), label=UNKNOWN)
+    assert unsure.in_words(1).startswith("unknown (perhaps Bag 64% or Coat 24%), ")
     blank = Picture(np.full((60, 60, 3), 90, np.uint8))
     words = recognize(blank, make(LOGITS), segmenter).in_words(2)
     assert words.startswith("no garment (nothing stands out from the background), ")

@@ -11,7 +11,7 @@ from garmentlite.edge.preparation import preparations, prepare
 from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import empty_scenes
 from garmentlite.train.collection import LabelledPhoto
-from garmentlite.train.tiles import GROUNDS, Tiles, make_tiles
+from garmentlite.train.tiles import GROUNDS, RESEGMENTED, Tiles, make_tiles
 
 
 class CountingSegmenter(BorderSegmenter):
@@ -114,19 +114,53 @@ def test_make_tiles_without_photographs_are_none():
     assert tiles.grounds_u8.shape == (0, GROUNDS, 28, 28)
 
 
-def test_make_tiles_asks_once_for_a_photograph_and_once_for_each_piece_of_its_ground(save):
+def test_make_tiles_asks_for_a_photograph_half_its_variants_and_each_piece_of_its_ground(save):
     # Beside this garment there is room for pieces of a quarter and so for every one, beside the second
     # for none of a fifth.
     roomy, filled = (np.full((100, 100, 3), 90, np.uint8) for _ in range(2))
     roomy[30:70, 40:60] = 220
     filled[12:88, 12:88] = 220
     photos = [save("roomy.png", roomy), save("filled.png", filled)]
-    assert asked_for(photos[:1]) == 1 + GROUNDS
-    assert asked_for(photos[1:]) == 1
-    assert asked_for(photos[:1], variants=5) == 1 + GROUNDS
+    assert asked_for(photos[:1], variants=0) == 1 + GROUNDS
+    assert asked_for(photos[1:], variants=0) == 1
+    assert asked_for(photos[:1], variants=5) == 1 + 2 + GROUNDS
+    assert asked_for(photos[:1], variants=40) == 1 + RESEGMENTED + GROUNDS
     tiles = tiles_of(photos)
     assert tiles.found.all()
     assert not tiles.grounds_u8.any()  # nothing stands out from this ground
+
+
+def test_make_tiles_of_a_large_photograph_makes_variants_of_what_was_recognized(save):
+    large = np.full((900, 1000, 3), 90, np.uint8)
+    large[300:700, 350:600] = 220
+    tiles = tiles_of([save("large.png", large)], variants=4).tiles_u8[0]
+    assert tiles.any(axis=(1, 2)).all()
+    # The garment stands upright and is wider than half its height, in every variant.
+    columns = (tiles > 0).any(axis=1).sum(axis=1)
+    assert ((columns > 10) & (columns < 28)).all()
+
+
+class Mistaken(BorderSegmenter):
+    """After the photograph itself, it finds another part of the picture than the garment."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def segment(self, rgb):
+        mask = super().segment(rgb)
+        self.asked += 1
+        return mask if self.asked == 1 else ~mask
+
+
+def test_make_tiles_of_a_variant_in_which_something_else_is_found_are_made_in_another_way(photos):
+    chosen = photos[:4]
+    made = tiles_of(chosen, segmenter=Mistaken(), variants=4).tiles_u8[0]
+    assert made.any(axis=(1, 2)).all()
+    right = tiles_of(chosen, variants=4).tiles_u8[0]
+    np.testing.assert_array_equal(made[0], right[0])
+    assert (made[1] != right[1]).any()
+    # A garment is light on black, and the ground around it is not taken for one: the middle is garment.
+    assert (made[:, 12:16, 12:16] > 0).mean() > 0.5
 
 
 @pytest.fixture

@@ -67,14 +67,16 @@ class Batches(keras.utils.PyDataset):
         if photos.alone:
             self.x, self.rows = self.x[:0], self.rows[:0]
             self.factors, self.targets = self.factors[:0], self.targets[:0]
-        members = photos.members.astype(np.float32)
-        is_class, share = members.sum(axis=1) == 1, self.config.label_smoothing
-        members[is_class] = members[is_class] * (1 - share) + np.float32(share / members.shape[1])
         factors = group_weights(photos, self.weights)
         more = np.repeat(np.arange(len(photos.y)) + len(self.x), photos.repeats)
         self.rows = np.concatenate([self.rows, more])
+        members = photos.members.astype(np.float32)
+        is_class, share = members.sum(axis=1) == 1, self.config.label_smoothing
+        members[is_class] = members[is_class] * (1 - share) + np.float32(share / members.shape[1])
         self.targets = np.concatenate([self.targets, members[photos.y]])
-        self.factors = np.concatenate([self.factors, factors[photos.y]])
+        self.factors = np.concatenate([self.factors, factors[photos.y] * photos.photo_factors])
+        kinds = photos.outlier_kinds
+        self.outliers_of_kind = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
         if photos.outliers_shown:  # one number stands for all outliers; no class is their target
             rows = np.full(photos.outliers_shown, len(self.targets))
             nothing = np.full((1, len(self.weights)), 1 / len(self.weights), np.float32)
@@ -140,5 +142,7 @@ class Batches(keras.utils.PyDataset):
         variant = rng.integers(tiles.shape[1], size=int(is_photo.sum()))
         images[is_photo] = tiles[numbers[is_photo], variant]
         if is_outlier.any():
-            images[is_outlier] = outliers[rng.integers(len(outliers), size=int(is_outlier.sum()))]
+            kinds = rng.integers(len(self.outliers_of_kind), size=int(is_outlier.sum()))
+            places = [rng.choice(self.outliers_of_kind[kind]) for kind in kinds]
+            images[is_outlier] = outliers[places]
         return images

@@ -29,6 +29,41 @@ _PICTURES = "images"  # a folder beside the table that may hold its files
 Say = Callable[[str], None]
 
 
+# What a photograph's flags say of it, and the factor of its loss: several garments, a garment that the frame
+# cuts off, or one so crumpled that its form is hardly seen, teach less about the form of their class.
+FLAG_FACTORS = {
+    "worn": 1.0, "hanging": 1.0, "child": 1.0, "back": 1.0, "several": 0.5, "cut": 0.5, "crumpled": 0.5,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """The columns of a table of photographs, beside the one that names the file.
+
+    Attributes:
+        label: Columns of the label; the first one that is filled in counts.
+        contributor: Column that says who took the photograph; None if there is none.
+        also: Column of further classes that a careful person could also give, joined by "|"; None if there
+            is none.
+        flags: Column of `FLAG_FACTORS`, joined by "|"; None if there is none.
+    """
+
+    label: tuple[str, ...] = (LABEL_COLUMN,)
+    contributor: str | None = None
+    also: str | None = None
+    flags: str | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The columns that are not always there, by the option that names each."""
+        named = {
+            "--split-by": self.contributor,
+            "--also-column": self.also,
+            "--flags-column": self.flags,
+        }
+        return {option: column for option, column in named.items() if column}
+
+
 @dataclass(frozen=True)
 class LabelledPhoto:
     """One photograph of a collection.
@@ -39,6 +74,8 @@ class LabelledPhoto:
         label: The label as it is written.
         where: Where the label is written; the beginning of a sentence.
         contributor: Who took the photograph; empty if it is not known.
+        also: Further labels that a careful person could also give, as they are written.
+        flags: See `FLAG_FACTORS`, as they are written.
     """
 
     path: Path
@@ -46,6 +83,8 @@ class LabelledPhoto:
     label: str
     where: str
     contributor: str = ""
+    also: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,12 +95,14 @@ class Collection:
         photos: N photographs.
         checksums: SHA-256 of each file.
         labelling: What their labels mean.
+        factors: Factor of each photograph's loss by its flags, float32, shape (N,).
         is_held_out: Whether a photograph validates and is not trained on, bool, shape (N,).
     """
 
     photos: list[LabelledPhoto]
     checksums: list[str]
     labelling: Labelling
+    factors: np.ndarray
     is_held_out: np.ndarray
 
     @property
@@ -74,8 +115,7 @@ def read_collection(
     source: Path,
     classes: Sequence[str],
     *,
-    label_column: str = LABEL_COLUMN,
-    contributor_column: str | None = None,
+    columns: Columns = Columns(),
     groups: Sequence[str] = (),
     own_classes: bool = False,
     folds: int = 5,
@@ -87,9 +127,7 @@ def read_collection(
     Args:
         source: Folder or table, see `read`.
         classes: Class names that the labels may be.
-        label_column: Column of the label in a table.
-        contributor_column: Column of the contributor in a table; the photographs of one contributor are
-            all held out, or none of them.
+        columns: Columns of a table. The photographs of one contributor are all held out, or none of them.
         groups: Values of `--group`, see `labelling.find_labelling`.
         own_classes: Whether the labels become the classes in any case.
         folds: Number of parts that the photographs are split into.
@@ -107,14 +145,17 @@ def read_collection(
             f"--fold {fold} of --folds {folds} does not exist; take at least two folds and a fold from 1 to "
             "their number."
         )
-    photos = read(
-        source, label_column=label_column, contributor_column=contributor_column, warn=say
-    )
+    photos = read(source, columns, warn=say)
     photos, checksums = with_files(photos, say)
     if not photos:
         raise DataError(f"None of the photographs that {source} names exists; check the paths.")
     labelling = find_labelling(
-        [photo.label for photo in photos], classes, groups=groups, own_classes=own_classes, say=say
+        [photo.label for photo in photos],
+        classes,
+        also=[photo.also for photo in photos],
+        groups=groups,
+        own_classes=own_classes,
+        say=say,
     )
     for group, count in enumerate(np.bincount(labelling.y[labelling.y >= 0])):
         if count < FEWEST_TO_VALIDATE:
@@ -122,6 +163,7 @@ def read_collection(
                 f"Only {count} photographs show '{labelling.groups[group]}', at least "
                 f"{FEWEST_TO_VALIDATE} are needed to validate: figures for this label mean nothing."
             )
+    factors = _factors(photos, say)
     contributors = [photo.contributor for photo in photos]
     fold_of = assign_folds(labelling.y, contributors, checksums, folds)
     is_held_out = np.zeros(len(photos), bool) if fold is None else fold_of == fold - 1
@@ -130,14 +172,25 @@ def read_collection(
             f"No photograph is held out in fold {fold} of {folds}; take more photographs, fewer --folds, or "
             "--all-photos."
         )
-    return Collection(photos, checksums, labelling, is_held_out)
+    return Collection(photos, checksums, labelling, factors, is_held_out)
+
+
+def _factors(photos: Sequence[LabelledPhoto], say: Say) -> np.ndarray:
+    """Computes the factor of each photograph's loss by its flags, float32, shape (N,)."""
+    unknown = sorted({flag for photo in photos for flag in photo.flags} - set(FLAG_FACTORS))
+    if unknown:
+        say(
+            f"The flags {', '.join(unknown)} are unknown and change nothing; the flags are "
+            f"{', '.join(FLAG_FACTORS)}."
+        )
+    smallest = [min((FLAG_FACTORS.get(f, 1.0) for f in one.flags), default=1.0) for one in photos]
+    return np.array(smallest, np.float32)
 
 
 def read(
     source: Path,
+    columns: Columns = Columns(),
     *,
-    label_column: str = LABEL_COLUMN,
-    contributor_column: str | None = None,
     warn: Say | None = None,
 ) -> list[LabelledPhoto]:
     """Lists the photographs of a collection in a fixed order; no picture is opened.
@@ -147,28 +200,27 @@ def read(
             such a table itself. Subfolders that are hidden or called `unlabelled` are left out. A table has
             a column `file` (or `image`, or `path`; relative to the table, or to the folder `images` beside
             it) and a column of the label.
-        label_column: Name of the label's column in a table.
-        contributor_column: Name of the column that says who took a photograph; None if there is none.
+        columns: Columns of a table.
         warn: Called with a sentence for a subfolder without pictures and for a line without file or label;
             if it is None, these are errors.
 
     Raises:
         DataError: If there is no such folder or table, or it names no photograph.
-        OptionError: If a table has no column for the contributor, or there is no table.
+        OptionError: If a table lacks a column that an option names, or there is no table.
     """
     tables = [source / name for name in TABLES] if is_dir(source) else [source]
     table = next((path for path in tables if is_file(path)), None)
     if table:
-        return _from_table(table, label_column, contributor_column, warn)
+        return _from_table(table, columns, warn)
     if not is_dir(source):
         raise DataError(
             f"There is no folder or table {source}; name a folder with a subfolder for each class, or a "
-            f"CSV file with the columns file and {label_column}."
+            f"CSV file with the columns file and {columns.label[0]}."
         )
-    if contributor_column:
+    for option, column in columns.options.items():
         raise OptionError(
-            f"--split-by {contributor_column} names a column of a table, but {source} has no table "
-            f"({' or '.join(TABLES)}); leave --split-by out."
+            f"{option} {column} names a column of a table, but {source} has no table "
+            f"({' or '.join(TABLES)}); leave {option} out."
         )
     return _from_folders(source, warn)
 
@@ -241,33 +293,34 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
     return found
 
 
-def _from_table(
-    table: Path, label_column: str, contributor_column: str | None, warn: Say | None
-) -> list[LabelledPhoto]:
+def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[LabelledPhoto]:
+    label_column = " or ".join(columns.label)
     try:
         text = read_bytes(table, LARGEST_TABLE).decode("utf-8-sig")
         with io.StringIO(text, newline="") as file:
             rows = csv.DictReader(file)
-            columns = rows.fieldnames or []
-            file_column = next((name for name in _FILE_COLUMNS if name in columns), None)
-            if file_column is None or label_column not in columns:
+            known = rows.fieldnames or []
+            file_column = next((name for name in _FILE_COLUMNS if name in known), None)
+            lacking = next((name for name in columns.label if name not in known), None)
+            if file_column is None or lacking:
                 raise DataError(
-                    f"{table} has the columns {', '.join(columns) or 'none'}, expected file and "
-                    f"{label_column}; name them so in its first line."
+                    f"{table} has the columns {', '.join(known) or 'none'}, expected file and "
+                    f"{lacking or label_column}; name them so in its first line."
                 )
-            if contributor_column and contributor_column not in columns:
-                guess = nearest(contributor_column, columns)
-                hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(columns)}."
-                raise OptionError(
-                    f"--split-by {contributor_column} is not a column of {table}; {hint}"
-                )
+            for option, column in columns.options.items():
+                if column not in known:
+                    guess = nearest(column, known)
+                    hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(known)}."
+                    raise OptionError(f"{option} {column} is not a column of {table}; {hint}")
             found = [
                 LabelledPhoto(
                     _beside(table, row[file_column] or ""),
                     row[file_column] or "",
-                    (row[label_column] or "").strip(),
+                    next(filter(None, (_cell(row, name) for name in columns.label)), ""),
                     f"Line {rows.line_num} of {table}",
-                    (row[contributor_column] or "").strip() if contributor_column else "",
+                    _cell(row, columns.contributor),
+                    _parts(_cell(row, columns.also)),
+                    _parts(_cell(row, columns.flags)),
                 )
                 for row in rows
             ]
@@ -287,6 +340,16 @@ def _from_table(
     if not found:
         raise DataError(f"{table} names no photograph; write a line for each under its first one.")
     return found
+
+
+def _cell(row: dict[str, str | None], column: str | None) -> str:
+    """Returns what a row has in a column without spaces around it; empty if there is nothing."""
+    return (row[column] or "").strip() if column else ""
+
+
+def _parts(cell: str) -> tuple[str, ...]:
+    """Splits a cell at "|"."""
+    return tuple(part.strip() for part in cell.split("|") if part.strip())
 
 
 def _beside(table: Path, name: str) -> Path:

@@ -27,6 +27,9 @@ FALSE_REJECTIONS = 0.01
 
 SUREST_REJECTED = 0.98  # an answer of this confidence is never "unknown"
 FEWEST = 50  # photographs; with fewer, neither a quantile nor a temperature means anything
+# What an image is made from: a photograph of the collection, a piece of the background around its garment, or
+# a picture of a room; the last two only if a garment is found by mistake.
+PHOTOGRAPH, GROUND, ROOM = "photograph", "ground", "room"
 BINS = 10  # bins of equal width in the calibration table
 _TEMPERATURES = np.arange(20, 501) / 100
 _RESAMPLINGS = 1000  # for the interval, by the percentile bootstrap (Efron 1979)
@@ -45,17 +48,19 @@ class HeldOut:
             photograph, first as the first mask of the segmenter gives it, then by its second mask.
             Without a second mask they are the same; where it finds no garment, they are all 0.
         members: The right classes of each photograph, bool, shape (N, C); all False if it shows none.
+        accepted: The classes that a careful person accepts for each photograph, bool, shape (N, C).
         groups: The classes that each group stands for, bool, shape (G, C).
         labels: Names of the groups.
-        is_empty: Whether it is a piece of background, bool, shape (N,).
+        kinds: What each image is made from, `PHOTOGRAPH`, `GROUND` or `ROOM`, shape (N,).
         runs: Number of networks.
     """
 
     logits: np.ndarray
     members: np.ndarray
+    accepted: np.ndarray
     groups: np.ndarray
     labels: tuple[str, ...]
-    is_empty: np.ndarray
+    kinds: np.ndarray
     runs: int
 
     @property
@@ -106,7 +111,7 @@ def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str
         DataError: If a run has no photographs, two runs hold out the same ones, or their labels differ.
     """
     seen: set[str] = set()
-    logits, members, is_empty = [], [], []
+    logits, members, accepted, kinds = [], [], [], []
     groups: np.ndarray | None = None
     for folder in folders:
         stored = runs.read_photos(folder)
@@ -124,12 +129,15 @@ def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str
                 "of different folds of one collection."
             )
         y, groups = stored.y, stored.members
-        shown = held & tiles.found
+        shown, rooms = held & tiles.found, stored.rooms
         # Pieces of background are judged once, without a second mask.
         grounds = tiles.grounds_taken_for_garments(held)
-        images = np.concatenate([tiles.tiles_u8[shown, 0], grounds])
-        second = np.concatenate([tiles.second_u8[shown], grounds])
-        second_found = np.concatenate([tiles.second_found[shown], np.ones(len(grounds), bool)])
+        out = rooms.is_held_out
+        images = np.concatenate([tiles.tiles_u8[shown, 0], grounds, rooms.tiles_u8[out]])
+        second = np.concatenate([tiles.second_u8[shown], grounds, rooms.second_u8[out]])
+        second_found = np.concatenate(
+            [tiles.second_found[shown], np.ones(len(grounds), bool), rooms.second_found[out]]
+        )
         ways = [way for each in (images, second) for way in recognition.views(each, views)]
         shape = (2, len(ways) // 2, len(images), groups.shape[1])
         if len(images):  # in one call, since the network is read and compiled for each
@@ -139,15 +147,18 @@ def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str
         else:
             logits.append(np.zeros(shape, np.float32))
         of_class = np.where(y[shown, np.newaxis] >= 0, groups[y[shown]], False)
-        members.append(np.concatenate([of_class, np.zeros((len(grounds), groups.shape[1]), bool)]))
-        is_empty.append(np.arange(len(images)) >= len(of_class))
+        nothing = np.zeros((len(images) - len(of_class), groups.shape[1]), bool)
+        members.append(np.concatenate([of_class, nothing]))
+        accepted.append(np.concatenate([stored.accepted[shown], nothing]))
+        kinds.append(np.repeat([PHOTOGRAPH, GROUND, ROOM], [shown.sum(), len(grounds), out.sum()]))
     assert groups is not None  # there is a folder
     return HeldOut(
         np.concatenate(logits, axis=2),
         np.concatenate(members),
+        np.concatenate(accepted),
         groups,
         stored.groups,
-        np.concatenate(is_empty),
+        np.concatenate(kinds),
         len(folders),
     )
 
@@ -171,7 +182,8 @@ def fit(held_out: HeldOut) -> Confidence:
         held_out,
         logits=held_out.logits[:, :, is_garment],
         members=held_out.members[is_garment],
-        is_empty=held_out.is_empty[is_garment],
+        accepted=held_out.accepted[is_garment],
+        kinds=held_out.kinds[is_garment],
     )
 
     def loss(temperature: float) -> float:
@@ -225,7 +237,7 @@ def auroc(higher: np.ndarray, lower: np.ndarray) -> float:
 def _measured(
     held_out: HeldOut, probabilities: np.ndarray, confidence: np.ndarray, threshold: float
 ) -> dict[str, Any]:
-    is_garment, is_empty = held_out.is_garment, held_out.is_empty
+    is_garment, kinds = held_out.is_garment, held_out.kinds
     sure, right = calibration(
         probabilities[is_garment], held_out.members[is_garment], held_out.groups
     )
@@ -243,17 +255,25 @@ def _measured(
     ]
     is_rejected = confidence < threshold
     rejected = is_rejected[is_garment]  # may be none, if the least confident answers are equal
-    members = held_out.members[is_garment]
+    members, answer = held_out.members[is_garment], probabilities[is_garment].argmax(axis=1)
+    accepted = held_out.accepted[is_garment][np.arange(len(answer)), answer]
     per_group = []
     for label, group in zip(held_out.labels, held_out.groups, strict=True):
-        of_group = right[(members == group).all(axis=1)]
-        recall = defined(float(of_group.mean()) if len(of_group) else np.nan)
-        per_group.append({"label": label, "photographs": len(of_group), "recall": recall})
+        of_group = (members == group).all(axis=1)
+        row: dict[str, Any] = {"label": label, "photographs": int(of_group.sum())}
+        for name, shares in (("recall", right), ("accepted", accepted)):
+            row[name] = defined(float(shares[of_group].mean()) if of_group.any() else np.nan)
+        row["answers"] = np.bincount(answer[of_group], minlength=group.size).tolist()
+        per_group.append(row)
+    recalls = [row["recall"] for row in per_group if row["recall"] is not None]
     document: dict[str, Any] = {
         "runs": held_out.runs,
         "photographs": len(right),
         "accuracy": float(right.mean()),
         "accuracy_with_threshold": float((right & ~rejected).mean()),
+        "accepted": float(accepted.mean()),
+        "accepted_with_threshold": float((accepted & ~rejected).mean()),
+        "macro_recall": float(np.mean(recalls)),
         "per_group": per_group,
         "garments_rejected": float(rejected.mean()),
         "wrong_among_them": float((rejected & ~right).sum() / max(1, rejected.sum())),
@@ -261,7 +281,12 @@ def _measured(
         "calibration_error_95": [float(edge) for edge in np.quantile(errors, (0.025, 0.975))],
         "bins": bins,
     }
-    for name, chosen in (("others", ~is_garment & ~is_empty), ("grounds", is_empty)):
+    sets = {
+        "others": ~is_garment & (kinds == PHOTOGRAPH),
+        "grounds": kinds == GROUND,
+        "rooms": kinds == ROOM,
+    }
+    for name, chosen in sets.items():
         if chosen.any():
             document[name] = {
                 "images": int(chosen.sum()),

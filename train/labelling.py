@@ -7,7 +7,7 @@ it is not known which of them a photograph shows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ class Labelling:
         groups: The labels that the photographs have, G names: classes, and words for several of them.
         members: The classes that each group stands for, bool, shape (G, C).
         y: Number of each photograph's group, int64, shape (N,); -1 if its label is not a group.
+        accepted: The classes that a careful person accepts for each photograph, bool, shape (N, C): those of
+            its group, if its label is one, and those that it could also be.
         own: Whether the labels themselves are the classes.
     """
 
@@ -36,6 +38,7 @@ class Labelling:
     groups: tuple[str, ...]
     members: np.ndarray
     y: np.ndarray
+    accepted: np.ndarray
     own: bool
 
 
@@ -50,6 +53,7 @@ def find_labelling(
     written: Sequence[str],
     classes: Sequence[str],
     *,
+    also: Sequence[Sequence[str]] | None = None,
     groups: Sequence[str] = (),
     own_classes: bool = False,
     say: Say = lambda sentence: None,
@@ -61,6 +65,7 @@ def find_labelling(
     Args:
         written: The labels of N photographs, as they are written.
         classes: Class names in the order of the outputs.
+        also: Further labels that a careful person could also give to each of the N photographs.
         groups: Values of `--group`: "NAME=CLASS,CLASS", any number of them.
         own_classes: Whether the labels become the classes in any case.
         say: Called with a sentence about labels that are used or left out.
@@ -75,7 +80,7 @@ def find_labelling(
     names = list(known)
     found = {label: class_of(label, names) for label in written}
     if own_classes or (not groups and all(number is None for number in found.values())):
-        return _own_classes(written, forced=own_classes, say=say)
+        return _own_classes(written, also, forced=own_classes, say=say)
     if all(number is None for number in found.values()):
         raise DataError(
             f"No photograph is labelled {' or '.join(option.partition('=')[0] for option in groups)} or as "
@@ -86,7 +91,9 @@ def find_labelling(
     for row, name in enumerate(used):
         members[row, list(known[name])] = True
     numbers = [found[label] for label in written]
-    y = [_NONE if number is None else used.index(names[number]) for number in numbers]
+    y = np.array(
+        [_NONE if number is None else used.index(names[number]) for number in numbers], np.int64
+    )
     others = Counter(label for label in written if found[label] is None)
     if others:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(others.items()))
@@ -95,10 +102,46 @@ def find_labelling(
             "network learns to be unsure of them. (--own-classes makes every label a class; --group "
             "NAME=CLASS,CLASS makes one label stand for several classes.)"
         )
-    return Labelling(tuple(classes), tuple(used), members, np.array(y, np.int64), own=False)
+    accepted = _accepted(y, members, also, known, say)
+    return Labelling(tuple(classes), tuple(used), members, y, accepted, own=False)
 
 
-def _own_classes(written: Sequence[str], *, forced: bool, say: Say) -> Labelling:
+def _accepted(
+    y: np.ndarray,
+    members: np.ndarray,
+    also: Sequence[Sequence[str]] | None,
+    known: Mapping[str, tuple[int, ...]],
+    say: Say,
+) -> np.ndarray:
+    """Finds the accepted classes of each photograph, bool, shape (N, C).
+
+    Args:
+        y: Number of each photograph's group, shape (N,); -1 if its label is not a group.
+        members: The classes that each group stands for, bool, shape (G, C).
+        also: Further labels of each photograph.
+        known: The classes that each name stands for.
+        say: Called with a sentence about further labels that are none of these names.
+    """
+    accepted = np.where(y[:, np.newaxis] >= 0, members[y], False)
+    names, others = list(known), Counter[str]()
+    for row, further in enumerate(also or ()):
+        for label in further:
+            number = class_of(label, names)
+            if number is None:
+                others[label] += 1
+            else:
+                accepted[row, list(known[names[number]])] = True
+    if others:
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(others.items()))
+        say(
+            f"Of the labels that a photograph could also have, {listed} are no classes; they are ignored."
+        )
+    return accepted
+
+
+def _own_classes(
+    written: Sequence[str], also: Sequence[Sequence[str]] | None, *, forced: bool, say: Say
+) -> Labelling:
     names: dict[str, str] = {}  # the first spelling of each
     for label in written:
         names.setdefault(folder_name_of(label), label)
@@ -120,7 +163,13 @@ def _own_classes(written: Sequence[str], *, forced: bool, say: Say) -> Labelling
         f"{reason}{'the' if reason else 'The'} labels are the classes ({listed}); Fashion-MNIST is not used."
     )
     y = np.array([class_of(label, classes) for label in written], np.int64)
-    return Labelling(classes, classes, np.eye(len(classes), dtype=bool), y, own=True)
+    members, known = (
+        np.eye(len(classes), dtype=bool),
+        {name: (i,) for i, name in enumerate(classes)},
+    )
+    return Labelling(
+        classes, classes, members, y, _accepted(y, members, also, known, say), own=True
+    )
 
 
 def _parse_group(option: str, classes: Sequence[str]) -> tuple[str, tuple[int, ...]]:

@@ -21,9 +21,11 @@ class PhotoFigures:
         groups: Names of the groups, G of them.
         loss: Weighted mean of -log of the probability of the group, in nats, over the photographs in which
             a garment was found.
-        accuracy: Share of photographs whose answer is a class of their group; a photograph in which no
-            garment was found counts as wrong.
+        accuracy: Share of photographs whose answer is their label, or a class of it if it is a group; a
+            photograph in which no garment was found counts as wrong.
         recall: The same share by group; None for a group without photographs.
+        accepted: Share of photographs whose answer is a class that a careful person accepts.
+        accepted_by_group: The same share by group; None for a group without photographs.
         answers: Counts, int64, shape (G, C + 1): row = group, column = class answered, last column = no
             garment found.
     """
@@ -32,6 +34,8 @@ class PhotoFigures:
     loss: float
     accuracy: float
     recall: list[float | None]
+    accepted: float
+    accepted_by_group: list[float | None]
     answers: np.ndarray
 
     def as_document(self) -> dict[str, Any]:
@@ -42,10 +46,16 @@ class PhotoFigures:
             "images": int(support.sum()),
             "no_garment": int(self.answers[:, -1].sum()),
             "accuracy": self.accuracy,
+            "accepted": self.accepted,
             "macro_recall": float(np.mean(known)),
             "log_loss": self.loss,
             "per_group": [
-                {"label": group, "support": int(support[i]), "recall": self.recall[i]}
+                {
+                    "label": group,
+                    "support": int(support[i]),
+                    "recall": self.recall[i],
+                    "accepted": self.accepted_by_group[i],
+                }
                 for i, group in enumerate(self.groups)
             ],
             "answers": self.answers.tolist(),
@@ -64,9 +74,12 @@ def measure(
     """
     of_class, y = photos.members[photos.y_validation], photos.y_validation
     answers = np.zeros((len(photos.groups), logits.shape[1] + 1), np.int64)
-    np.add.at(answers, (y, logits.argmax(axis=1)), 1)
+    answer = logits.argmax(axis=1)
+    np.add.at(answers, (y, answer), 1)
     answers[:, -1] = photos.missed
     right = (answers[:, :-1] * photos.members).sum(axis=1)
+    is_accepted = photos.accepted_validation[np.arange(len(y)), answer]
+    accepted = np.bincount(y[is_accepted], minlength=len(photos.groups))
     support = answers.sum(axis=1)
     factors = np.ones(logits.shape[1]) if class_weights is None else class_weights
     weights = group_weights(photos, factors)[y]
@@ -74,12 +87,17 @@ def measure(
         groups=photos.groups,
         loss=float(np.average(group_cross_entropy(logits, of_class), weights=weights)),
         accuracy=float(right.sum() / support.sum()),
-        recall=[
-            defined(hits / count if count else np.nan)
-            for hits, count in zip(right.tolist(), support.tolist(), strict=True)
-        ],
+        recall=_shares(right, support),
+        accepted=float(accepted.sum() / support.sum()),
+        accepted_by_group=_shares(accepted, support),
         answers=answers,
     )
+
+
+def _shares(counts: np.ndarray, support: np.ndarray) -> list[float | None]:
+    """Divides counts by the number of photographs of each group; None for a group without any."""
+    pairs = zip(counts.tolist(), support.tolist(), strict=True)
+    return [defined(count / of if of else np.nan) for count, of in pairs]
 
 
 def group_cross_entropy(logits: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -108,12 +126,16 @@ def photographs_table(document: dict[str, Any]) -> str:
         [
             row["label"],
             f"{row['support']:,}",
-            "-" if row["recall"] is None else f"{row['recall']:.1%}",
+            *(
+                "-" if row[share] is None else f"{row[share]:.1%}"
+                for share in ("recall", "accepted")
+            ),
         ]
         for row in document["per_group"]
     ]
-    table = text_table(["photographs held out", "count", "recall"], rows)
+    table = text_table(["photographs held out", "count", "recall", "accepted"], rows)
     return (
-        f"{table}\naccuracy {document['accuracy']:.2%}, macro recall {document['macro_recall']:.2%} on "
-        f"{document['images']:,} photographs; in {document['no_garment']:,} no garment was found"
+        f"{table}\naccuracy {document['accuracy']:.2%}, accepted {document['accepted']:.2%}, macro recall "
+        f"{document['macro_recall']:.2%} on {document['images']:,} photographs; in "
+        f"{document['no_garment']:,} no garment was found"
     )

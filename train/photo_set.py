@@ -17,11 +17,12 @@ from garmentlite.edge.preparation import TILE
 from garmentlite.train import photo_variants
 from garmentlite.train.class_weights import balanced
 from garmentlite.train.collection import Collection
+from garmentlite.train.rooms import Rooms, no_rooms
 from garmentlite.train.tiles import Tiles
 
 # Together with Fashion-MNIST: an epoch shows at most `MOST_BESIDE` of its images, other ones in every epoch;
 # photographs are repeated until they are `PHOTO_SHARE` of the epoch, but at most `MOST_REPEATS` times.
-MOST_BESIDE, PHOTO_SHARE, MOST_REPEATS = 27_000, 1 / 3, 30
+MOST_BESIDE, PHOTO_SHARE, MOST_REPEATS = 18_000, 0.45, 30
 
 IMAGES_ALONE = (
     4000  # alone, photographs are repeated to about this many images an epoch: thirty steps
@@ -29,7 +30,7 @@ IMAGES_ALONE = (
 
 # Images that belong to no class, as a share of the photographs of an epoch, and the factor of their loss:
 # the network learns to be unsure of them (outlier exposure, Hendrycks et al. 2019, arXiv 1812.04606).
-OUTLIER_SHARE, OUTLIER_FACTOR = 0.25, 0.5
+OUTLIER_SHARE, OUTLIER_FACTOR = 0.375, 0.5
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,22 @@ class PhotoSet:
 
     Attributes:
         tiles_u8: Tiles of the training photographs, uint8, shape (P, V, 28, 28); the first of each is the
-            one that the device makes, the others are variants.
+            one that the device makes, the last is that of the segmenter's second mask (the first again if
+            it shows no garment), the others are variants.
         y: Number of the group of each training photograph, int64, shape (P,).
+        photo_factors: Factor of the loss of each training photograph by its flags, float32, shape (P,); its
+            mean over the photographs of a group is 1.
         validation_u8: Tiles of the held-out photographs as the device makes them, uint8, shape
             (M, 28, 28); M may be 0.
         y_validation: Number of the group of each, int64, shape (M,).
+        accepted_validation: The classes that a careful person accepts for each, bool, shape (M, C).
         missed: Number of held-out photographs of each group in which no garment was found, int64,
             shape (G,); each counts as a wrong answer.
         groups: The labels of the photographs, G names.
         members: The classes that each group stands for, bool, shape (G, C).
         factors: Factor of the loss by group, float32, shape (G,).
         outliers_u8: Tiles of things that belong to no class, uint8, shape (O, 28, 28); O may be 0.
+        outlier_kinds: What each of them is made from, shape (O,); every kind is shown as often.
         repeats: How often each photograph is shown in an epoch.
         beside: Maximum number of images of Fashion-MNIST in an epoch.
         alone: Whether the run uses no Fashion-MNIST.
@@ -56,13 +62,16 @@ class PhotoSet:
 
     tiles_u8: np.ndarray
     y: np.ndarray
+    photo_factors: np.ndarray
     validation_u8: np.ndarray
     y_validation: np.ndarray
+    accepted_validation: np.ndarray
     missed: np.ndarray
     groups: tuple[str, ...]
     members: np.ndarray
     factors: np.ndarray
     outliers_u8: np.ndarray
+    outlier_kinds: np.ndarray
     repeats: int
     beside: int
     alone: bool
@@ -81,8 +90,9 @@ class PhotoSet:
     @property
     def sha256(self) -> str:
         """Checksum of everything that training sees of the photographs."""
-        arrays = [self.tiles_u8, self.y, self.validation_u8, self.y_validation, self.members]
-        arrays.append(self.outliers_u8)
+        arrays = [self.tiles_u8, self.y, self.photo_factors, self.validation_u8]
+        arrays += [self.y_validation, self.accepted_validation, self.members, self.outliers_u8]
+        arrays.append(self.outlier_kinds)
         digest = hashlib.sha256(f"{self.repeats} {self.beside}".encode())
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -98,13 +108,16 @@ class PhotoSet:
         return np.concatenate(some)[:count]
 
 
-def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSet:
+def make_set(
+    collection: Collection, tiles: Tiles, other_images: int, rooms: Rooms | None = None
+) -> PhotoSet:
     """Chooses what a network is trained and validated on.
 
     Args:
         collection: N photographs.
         tiles: Their tiles.
         other_images: Number of training images of Fashion-MNIST; 0 for a run without it.
+        rooms: Pictures of rooms without a garment.
 
     Raises:
         DataError: If no photograph is left to train on.
@@ -129,29 +142,56 @@ def make_set(collection: Collection, tiles: Tiles, other_images: int) -> PhotoSe
         # Fashion-MNIST, all labels count alike. (Alone, that is left to the weights of the classes.)
         factors = balanced(labelling.y[trains], len(labelling.groups))
         repeats = min(MOST_REPEATS, beside * PHOTO_SHARE / (1 - PHOTO_SHARE) / count)
+    outliers = _outliers(collection, tiles, rooms or no_rooms())
     return PhotoSet(
-        tiles_u8=tiles.tiles_u8[trains],
+        tiles_u8=_all_tiles(tiles)[trains],
         y=labelling.y[trains],
+        photo_factors=_photo_factors(collection, trains),
         validation_u8=tiles.tiles_u8[validates, 0],
         y_validation=labelling.y[validates],
+        accepted_validation=labelling.accepted[validates],
         missed=np.bincount(labelling.y[missed], minlength=len(labelling.groups)),
         groups=labelling.groups,
         members=labelling.members,
         factors=factors.astype(np.float32),
-        outliers_u8=_outliers(collection, tiles),
+        outliers_u8=np.concatenate(outliers),
+        outlier_kinds=np.repeat(np.arange(len(outliers)), [len(one) for one in outliers]),
         repeats=max(1, round(repeats)),
         beside=beside,
         alone=labelling.own,
     )
 
 
-def _outliers(collection: Collection, tiles: Tiles) -> np.ndarray:
-    """Collects tiles of training photographs that show none of the classes: uint8, shape (O, 28, 28)."""
-    trains = tiles.readable & ~collection.is_held_out
-    others = tiles.tiles_u8[trains & tiles.found & (collection.labelling.y < 0)]
-    return np.concatenate(
-        [others.reshape(-1, TILE, TILE), tiles.grounds_taken_for_garments(trains)]
-    )
+def _all_tiles(tiles: Tiles) -> np.ndarray:
+    """Puts the tile of the second mask after the variants: uint8, shape (N, V + 1, 28, 28)."""
+    is_found = tiles.second_found[:, np.newaxis, np.newaxis]
+    last = np.where(is_found, tiles.second_u8, tiles.tiles_u8[:, 0])
+    return np.concatenate([tiles.tiles_u8, last[:, np.newaxis]], axis=1)
+
+
+def _photo_factors(collection: Collection, trains: np.ndarray) -> np.ndarray:
+    """Computes the factor of each training photograph by its flags, float32, shape (P,).
+
+    Args:
+        collection: N photographs.
+        trains: Whether a photograph is trained on, bool, shape (N,).
+    """
+    factors, y = collection.factors[trains], collection.labelling.y[trains]
+    means = np.bincount(y, factors) / np.maximum(np.bincount(y), 1)
+    return (factors / means[y]).astype(np.float32)
+
+
+def _outliers(collection: Collection, tiles: Tiles, rooms: Rooms) -> list[np.ndarray]:
+    """Collects tiles that show none of the classes: of photographs, background and rooms.
+
+    Returns:
+        Three arrays, uint8, shape (O, 28, 28).
+    """
+    trains, labelling = tiles.readable & ~collection.is_held_out, collection.labelling
+    is_other = (labelling.y < 0) & ~labelling.accepted.any(axis=1)
+    others = tiles.tiles_u8[trains & tiles.found & is_other]
+    of_photographs = others.reshape(-1, TILE, TILE)
+    return [of_photographs, tiles.grounds_taken_for_garments(trains), rooms.training_u8]
 
 
 def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, Any]:
@@ -160,6 +200,7 @@ def facts(collection: Collection, tiles: Tiles, photos: PhotoSet) -> dict[str, A
     is_labelled = (labelling.y >= 0) & tiles.readable
     return {
         "photographs": len(collection.photos),
+        "contributors": len({photo.contributor for photo in collection.photos} - {""}),
         "unreadable": int((~tiles.readable).sum()),
         "other_labels": int((labelling.y < 0).sum()),
         "training": len(photos.y),
@@ -194,6 +235,11 @@ def facts_in_words(about: dict[str, Any]) -> str:
     where = "no fold" if about["fold"] is None else f"fold {about['fold']} of {about['folds']}"
     if about["split_by"] and about["fold"] is not None:
         where += f", no {about['split_by']} is both trained on and held out"
+    elif about["fold"] is not None:
+        where += (
+            ", split at random: if somebody took several photographs, some are trained on and some held out, "
+            "and the figures are too good; --split-by names the column of contributors"
+        )
     unseen = [group for group, count in about["training_by_group"].items() if not count]
     warning = f" No training photograph shows {', '.join(unseen)}!" if unseen else ""
     return (

@@ -1,7 +1,9 @@
 """Makes variants of a photograph, as if it had been taken with another light, distance and mask.
 
 A photograph shows one light and one outline. The variants are made at the photograph's own size, before the
-steps that lead to 28x28, so that they pass through these steps as real photographs do.
+steps that lead to 28x28, so that they pass through these steps as real photographs do. Some are made with a
+mask that is spoiled on purpose (`another_take`), others are segmented anew (`another_picture`), and so show
+the errors that the segmenter makes.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.preparation import box_of, why_no_garment
 
-VERSION = 1  # raised whenever the same seed gives other variants
+VERSION = 2  # raised whenever the same seed gives other variants
 
 # Longest side in pixels of the garment and its surroundings: from near to across the room.
 SIDE_RANGE = (64, 192)
@@ -32,7 +34,15 @@ WOBBLE = 0.03  # by which its outline strays
 BLOB_RANGE = (0.04, 0.12)  # radius of what is bitten off, or leaks in
 CROP = 0.10  # cut off by the picture's edge
 
+# Of pictures that are segmented anew.
+PICTURE_SIDE_RANGE = (96, 256)  # longest side in pixels of the picture
+PICTURE_SURROUNDINGS = 0.5  # at most, of the garment's longest side, on each side
+MOST_CREASES = 4
+CREASE_DEPTH = 0.25  # of the light, at most
+CREASE_RANGE = (0.015, 0.06)  # width, deviation as a share of the picture's longest side
+
 _ODDS = {
+    "creases": 0.5,
     "blur": 0.4,
     "noise": 0.6,
     "growth": 0.5,
@@ -60,7 +70,59 @@ def another_take(
     rgb, mask = _near(rgb, mask, rng)
     rgb, mask = _turned(rgb, mask, rng)
     spoiled = _spoiled(mask, rng)
-    return _exposed(rgb, rng), mask if why_no_garment(spoiled) else spoiled
+    return exposed(rgb, rng), mask if why_no_garment(spoiled) else spoiled
+
+
+def another_picture(
+    rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes the garment and its surroundings as another picture, which is to be segmented anew.
+
+    Args:
+        rgb: uint8, shape (H, W, 3). Not changed.
+        mask: bool, shape (H, W), True on the garment; at least one pixel.
+        rng: Source of all random amounts; the same state gives the same picture.
+
+    Returns:
+        rgb, uint8 of shape (h, w, 3), with another distance, turn, light and creases; and where the garment
+        is in it, bool of shape (h, w).
+    """
+    cv2 = load_opencv()
+    x, y, width, height = box_of(mask)
+    room = PICTURE_SURROUNDINGS * max(width, height)
+    left, top, right, bottom = (round(rng.uniform(0, room)) for _ in range(4))
+    rows = slice(max(0, y - top), y + height + bottom)
+    columns = slice(max(0, x - left), x + width + right)
+    scale = np.exp(rng.uniform(*np.log(PICTURE_SIDE_RANGE))) / max(mask[rows, columns].shape)
+    step = -1 if rng.random() < 0.5 else 1
+    rgb, mask = (np.ascontiguousarray(plane[rows, columns][:, ::step]) for plane in (rgb, mask))
+    levels = mask.astype(np.uint8) * 255
+    if scale < 1:
+        size_wh = tuple(max(1, round(length * scale)) for length in mask.shape[::-1])
+        rgb = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
+        levels = cv2.resize(levels, size_wh, interpolation=cv2.INTER_AREA)
+    high, wide = levels.shape
+    degrees = float(np.clip(rng.normal(0, ROTATION / 2), -ROTATION, ROTATION))
+    turn = cv2.getRotationMatrix2D((wide / 2, high / 2), degrees, 1)
+    rgb = cv2.warpAffine(rgb, turn, (wide, high), borderMode=cv2.BORDER_REPLICATE)
+    levels = cv2.warpAffine(levels, turn, (wide, high))
+    if rng.random() < _ODDS["creases"]:
+        rgb = _creased(rgb, rng)
+    return exposed(rgb, rng), levels >= 128
+
+
+def _creased(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shades a picture along some lines, light on one side and dark on the other, as creases are."""
+    height, width = rgb.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    light = np.ones((height, width), np.float32)
+    for _ in range(rng.integers(1, MOST_CREASES + 1)):
+        angle, x, y = rng.uniform(0, np.pi), rng.uniform(0, width), rng.uniform(0, height)
+        deviation = rng.uniform(*CREASE_RANGE) * max(height, width)
+        distance = ((columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)) / deviation
+        depth = rng.uniform(-CREASE_DEPTH, CREASE_DEPTH)
+        light += (depth * distance * np.exp(-(distance**2) / 2)).astype(np.float32)
+    return np.clip(rgb * light[..., np.newaxis], 0, 255).astype(np.uint8)
 
 
 def _near(
@@ -103,8 +165,16 @@ def _turned(
     return (np.array(picture), turned) if turned.any() else (rgb, mask)
 
 
-def _exposed(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Changes a picture as lens, sensor and file do: light and its colour, gamma, blur, noise, JPEG."""
+def exposed(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Changes a picture as lens, sensor and file do: light and its colour, gamma, blur, noise, JPEG.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        rng: Source of all random amounts.
+
+    Returns:
+        uint8, shape (H, W, 3).
+    """
     from PIL import Image
 
     cv2 = load_opencv()

@@ -44,6 +44,7 @@ from garmentlite.train.collection import Collection
 from garmentlite.train.history import Epoch
 from garmentlite.train.keras_file import read_network
 from garmentlite.train.older_files import read_0_1_0
+from garmentlite.train.rooms import Rooms, no_rooms
 from garmentlite.train.tiles import Tiles
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ _WITH_A_RUN = (
 )  # fmt: skip
 _WHILE_UNFINISHED = (CHECKPOINT, TEACHER, TILES)
 
+_ROOM = "room_"  # begins the names of the arrays of rooms in photos.npz
 _PHOTOS_PURPOSE = "set of photographs"
 
 
@@ -216,7 +218,9 @@ class StoredPhotos:
 
     Attributes:
         tiles: Their tiles; only the first of each where the variants are not needed again.
+        rooms: Pictures of rooms without a garment; empty if the run has none.
         y: Number of each photograph's group, int64, shape (N,); -1 if its label is not a group.
+        accepted: The classes that a careful person accepts for each photograph, bool, shape (N, C).
         is_held_out: Whether a photograph was not trained on, bool, shape (N,).
         members: The classes that each group stands for, bool, shape (G, C).
         groups: Names of the groups.
@@ -224,20 +228,30 @@ class StoredPhotos:
     """
 
     tiles: Tiles
+    rooms: Rooms
     y: np.ndarray
+    accepted: np.ndarray
     is_held_out: np.ndarray
     members: np.ndarray
     groups: tuple[str, ...]
     files: tuple[str, ...]
 
 
-def write_photos(folder: Path, collection: Collection, tiles: Tiles, *, variants: bool) -> None:
+def write_photos(
+    folder: Path,
+    collection: Collection,
+    tiles: Tiles,
+    rooms: Rooms | None = None,
+    *,
+    variants: bool,
+) -> None:
     """Writes photos.npz and held_out.csv.
 
     Args:
         folder: Folder of the run.
         collection: N photographs.
         tiles: Their tiles.
+        rooms: Pictures of rooms without a garment.
         variants: Whether all variants are kept, or only the tile that the device makes.
     """
     labelling = collection.labelling
@@ -245,9 +259,12 @@ def write_photos(folder: Path, collection: Collection, tiles: Tiles, *, variants
         **vars(tiles),
         "tiles_u8": tiles.tiles_u8 if variants else tiles.tiles_u8[:, :1],
         "y": labelling.y,
+        "accepted": labelling.accepted,
         "is_held_out": collection.is_held_out,
         "members": labelling.members,
     }
+    rooms = rooms or no_rooms()
+    arrays |= {f"{_ROOM}{name}": np.asarray(value) for name, value in vars(rooms).items()}
     about = {"groups": labelling.groups, "files": [photo.name for photo in collection.photos]}
     write_npz(folder / PHOTOS, _PHOTOS_PURPOSE, about, arrays, compress=True)
     text = io.StringIO()
@@ -274,12 +291,20 @@ def read_photos(folder: Path) -> StoredPhotos:
             return _photos_of_0_1_0(older)
         archive = read_npz(path, _PHOTOS_PURPOSE, way_out)
         arrays, about = dict(archive.arrays), archive.about
+        of_rooms = {
+            name.removeprefix(_ROOM): arrays.pop(name)
+            for name in list(arrays)
+            if name.startswith(_ROOM)
+        }
+        pictures_held_out = int(of_rooms.pop("pictures_held_out"))
         return StoredPhotos(
             y=arrays.pop("y"),
+            accepted=arrays.pop("accepted"),
             is_held_out=arrays.pop("is_held_out"),
             members=arrays.pop("members"),
             groups=tuple(about["groups"]),
             files=tuple(about["files"]),
+            rooms=Rooms(**of_rooms, pictures_held_out=pictures_held_out),
             tiles=Tiles(**arrays),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -292,7 +317,7 @@ def _photos_of_0_1_0(stored: dict[str, np.ndarray]) -> StoredPhotos:
     # The first runs of that version had no second masks and no pieces of background.
     second_u8 = stored.get("second_u8", tiles_u8[:, 0])
     grounds_u8 = stored.get("grounds_u8", tiles_u8[:, :0])
-    found = stored["found"]
+    found, y, members = stored["found"], stored["y"], stored["members"]
     tiles = Tiles(
         tiles_u8=tiles_u8,
         second_u8=second_u8,
@@ -304,9 +329,11 @@ def _photos_of_0_1_0(stored: dict[str, np.ndarray]) -> StoredPhotos:
     )
     return StoredPhotos(
         tiles=tiles,
-        y=stored["y"],
+        rooms=no_rooms(),
+        y=y,
+        accepted=np.where(y[:, np.newaxis] >= 0, members[y], False),
         is_held_out=stored["is_held_out"],
-        members=stored["members"],
+        members=members,
         groups=tuple(stored["groups"].tolist()),
         files=tuple(stored["files"].tolist()),
     )

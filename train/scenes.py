@@ -13,6 +13,7 @@ import numpy as np
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.masks import reduced
 
+INDEX = "index.csv"
 PEOPLE_STEP = 5  # only every fifth frame of a clip is used
 # Places and people that are left out of training, so that figures can be measured on them.
 KEPT_OUT = frozenset({"lebombo", "workshop", "aws_00", "aws_02", "aws_28", "person A"})
@@ -41,7 +42,9 @@ class Scene:
         return self.place.startswith("aws_")
 
 
-def read_scenes(folder: Path, side: int, kept_out: Iterable[str] = ()) -> list[Scene]:
+def read_scenes(
+    folder: Path, side: int, kept_out: Iterable[str] = (), *, with_people: bool = True
+) -> list[Scene]:
     """Reads the scenes of a folder.
 
     Args:
@@ -49,20 +52,21 @@ def read_scenes(folder: Path, side: int, kept_out: Iterable[str] = ()) -> list[S
             clips of people. The column `file` names the file, and the column `note` the person.
         side: Pixels of the longest side to which frames are reduced.
         kept_out: Places that are not read.
+        with_people: Whether clips of people are read.
 
     Returns:
         The scenes in the order of the index.
     """
     cv2, kept_out = load_opencv(), set(kept_out)
     scenes = []
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / INDEX).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         path = folder / row["file"]
         place = _place_of(path, row["note"])
-        if place in kept_out:
-            continue
         is_clip = path.suffix != ".jpg"
+        if place in kept_out or (is_clip and not with_people):
+            continue
         bgr_frames = _frames_of(path)[::PEOPLE_STEP] if is_clip else [cv2.imread(str(path))]
         frames = [np.ascontiguousarray(reduced(bgr, side)[..., ::-1]) for bgr in bgr_frames]
         scenes.append(Scene(place, frames))

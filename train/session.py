@@ -26,11 +26,12 @@ from garmentlite.train import (
     diagnosis,
     photo_figures,
     photo_set,
+    rooms,
     runs,
     target_recall,
     tiles,
 )
-from garmentlite.train.collection import Collection
+from garmentlite.train.collection import Collection, Columns
 from garmentlite.train.data import MD5, FashionMnist, load, validation_split
 from garmentlite.train.history import Epoch
 from garmentlite.train.photo_set import PhotoSet
@@ -65,23 +66,23 @@ class PhotoRequest:
 
     Attributes:
         source: A folder with a subfolder for each class, or a table of files and labels.
-        label_column: Column of the label in a table.
-        split_by: Column of the contributor in a table; no contributor is both trained on and held out.
+        columns: Columns of a table; no contributor is both trained on and held out.
         groups: Labels that stand for several classes, each "NAME=CLASS,CLASS".
         own_classes: Whether every label becomes a class.
         folds: Number of parts that the photographs are split into.
         fold: The part that is held out, from 1; None to hold none out.
         segmenter: Name of the segmenter.
+        rooms: A folder of scenes whose rooms the network learns to be unsure of; None for none.
     """
 
     source: Path
-    label_column: str = collection.LABEL_COLUMN
-    split_by: str | None = None
+    columns: Columns = Columns()  # noqa: RUF009
     groups: tuple[str, ...] = ()
     own_classes: bool = False
     folds: int = 5
     fold: int | None = 1
     segmenter: str = DEFAULT_SEGMENTER
+    rooms: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -407,11 +408,12 @@ def _read_photographs(request: PhotoRequest, say: Say) -> _Photographs:
     load_opencv()  # a missing package and a wrong name are reported before the work
     use_one_thread()
     segmenter = make_segmenter(request.segmenter)
+    if request.rooms:
+        rooms.require_scenes(request.rooms)
     found = collection.read_collection(
         request.source,
         FASHION_MNIST_LABELS,
-        label_column=request.label_column,
-        contributor_column=request.split_by,
+        columns=request.columns,
         groups=request.groups,
         own_classes=request.own_classes,
         folds=request.folds,
@@ -460,17 +462,29 @@ def _training_data(
         warn=lambda sentence: say(f"Photographs: {sentence}"),
         on_progress=lambda done, of: on_progress("Preparing photographs", done, of),
     )
-    photos = photo_set.make_set(chosen, made, len(data.x) if data else 0)
+    found = rooms.no_rooms()
+    if request.rooms:
+        found = rooms.make_rooms(
+            request.rooms,
+            photographs.segmenter,
+            plan.request.seed,
+            folds=request.folds,
+            fold=request.fold,
+            on_progress=lambda done, of: on_progress("Preparing pictures of rooms", done, of),
+        )
+    photos = photo_set.make_set(chosen, made, len(data.x) if data else 0, found)
     facts = {
         "source": str(request.source),
         "segmenter": request.segmenter,
-        "split_by": request.split_by,
+        "columns": {"label": list(request.columns.label), **request.columns.options},
+        "split_by": request.columns.contributor,
         "folds": request.folds,
         "fold": request.fold,
         "alone": photos.alone,
         **photo_set.facts(chosen, made, photos),
+        "rooms": len(found.training_u8),
     }
-    runs.write_photos(plan.request.folder, chosen, made, variants=photos.alone)
+    runs.write_photos(plan.request.folder, chosen, made, found, variants=photos.alone)
     if data:
         return replace(data, photos=photos), facts
     of_photos = photos.clean_u8, photos.y, photos.validation_u8, photos.y_validation

@@ -14,8 +14,17 @@ from garmentlite.edge import shipped
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.npz import read_npz, write_npz
+from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import read_picture
-from garmentlite.edge.preparation import PREPARATION, TILE, fit_to_tile, preparations, prepare
+from garmentlite.edge.preparation import (
+    PREPARATION,
+    TILE,
+    fit_to_tile,
+    preparations,
+    prepare,
+    why_no_garment,
+)
+from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.network_file import FILE
 from garmentlite.train import empty_scenes, photo_variants
 from garmentlite.train.collection import LabelledPhoto, Say
@@ -24,7 +33,11 @@ from garmentlite.train.older_files import read_0_1_0
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
-VARIANTS = 8  # of each photograph, beside the tile that the device makes
+# Of each photograph, beside the tiles that the device makes. So many of them are segmented anew.
+VARIANTS, RESEGMENTED = 14, 6
+# Such a mask is used if its intersection over union with the garment is at least this; otherwise the
+# segmenter has found something else.
+LEAST_OVERLAP = 0.6
 GROUNDS = (
     3  # pieces of the background around each garment; the device finds no garment in most of them
 )
@@ -183,16 +196,57 @@ def _tiles_of(
         return (
             made  # no garment was found, or the picture has the form of the training images already
         )
+    rgb, mask = picture.rgb, _of_shape(prepared.mask, picture.rgb.shape)
     for number in range(1, second):
-        take = photo_variants.another_take(picture.rgb, prepared.mask, rng)
-        put(number, fit_to_tile(*take))
+        take = None
+        if number <= min(RESEGMENTED, variants // 2):
+            take = _resegmented(rgb, mask, segmenter, rng, is_second=number % 2 == 0)
+        put(number, fit_to_tile(*take or photo_variants.another_take(rgb, mask, rng)))
     other = next(ways, None)
     if other is not None:
         put(second, other.image_u8)
-    grounds = empty_scenes.around(picture.rgb, prepared.mask, rng, GROUNDS)
+    grounds = empty_scenes.around(rgb, mask, rng, GROUNDS)
     for number, ground in enumerate(grounds, start=second + 1):
         put(number, prepare(ground, segmenter).image_u8)
     return made
+
+
+def _of_shape(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Brings a mask, which refers to the picture in its own size, to the size at which it was recognized."""
+    size_wh = (shape[1], shape[0])
+    levels = mask.astype(np.uint8)
+    cv2 = load_opencv()
+    resized = cv2.resize(levels, size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized > 0)
+
+
+def _resegmented(
+    rgb: np.ndarray,
+    mask: np.ndarray,
+    segmenter: Segmenter,
+    rng: np.random.Generator,
+    *,
+    is_second: bool,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Takes another picture of a garment and segments it; None if another thing is found there.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        mask: bool, shape (H, W), True on the garment.
+        segmenter: The segmenter that the device uses.
+        rng: Source of all random amounts.
+        is_second: Whether the segmenter's second mask is used, if it has one.
+    """
+    taken, garment = photo_variants.another_picture(rgb, mask, rng)
+    masks = iter([segmenter.segment(taken)])
+    if isinstance(segmenter, AlternativeSegmenter):
+        masks = segmenter.candidate_masks(taken)
+    found = next(masks)
+    if is_second:
+        found = next(masks, found)
+    union = np.count_nonzero(found | garment)
+    overlap = np.count_nonzero(found & garment) / union if union else 0.0
+    return None if overlap < LEAST_OVERLAP or why_no_garment(found) else (taken, found)
 
 
 def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
@@ -202,7 +256,12 @@ def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
         "preparation": PREPARATION,
         "segmenter": {"name": segmenter.name, "version": segmenter.version},
         "segmenter_sha256": sha256(model.read_bytes()) if model.is_file() else "",
-        "variants": {"count": variants, "version": photo_variants.VERSION},
+        "variants": {
+            "count": variants,
+            "version": photo_variants.VERSION,
+            "resegmented": RESEGMENTED,
+            "least_overlap": LEAST_OVERLAP,
+        },
         "grounds": {"count": GROUNDS, "version": GROUNDS_VERSION},
         "seed": seed,
     }
