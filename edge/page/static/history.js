@@ -1,6 +1,6 @@
 // The garments that were seen, the newest first.
 
-import { byId, drawTile, make, percent } from "./shared.js";
+import { byId, drawTile, make, percent, words } from "./shared.js";
 
 const KEPT = 30;
 const rows = new Map();
@@ -28,7 +28,7 @@ export function showHistory(entry) {
   const share = entry.ended === null ? "" : percent(entry.confidence);
   row.replaceChildren(
     tile,
-    make("div", "", make("b", "", entry.label), make("small", "", `${began} · ${lasted}`)),
+    make("div", "", make("b", "", words(entry.label)), make("small", "", `${began} · ${lasted}`)),
     make("span", "share", share),
   );
 }

@@ -12,7 +12,7 @@ export function make(name, className = "", ...children) {
 }
 
 /** Writes a share in [0, 1] as a percentage. */
-export const percent = (share) => `${Math.round(100 * share)} %`;
+export const percent = (share) => `${Math.round(100 * share)}%`;
 
 /** Sends a JSON document and returns the answer; throws an Error with the server's sentence. */
 export async function post(path, document) {
@@ -25,16 +25,22 @@ export async function post(path, document) {
   return answer.json();
 }
 
-/** Draws the 784 bytes of a 28x28 image, which come in base64; null makes it black. */
+/** Draws the 784 bytes of a 28x28 image, which come in base64; null leaves the canvas empty. */
 export function drawTile(canvas, image) {
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, 28, 28);
+  if (!image) return;
   const pixels = new Uint8ClampedArray(28 * 28 * 4);
-  const bytes = image ? atob(image) : "";
+  const bytes = atob(image);
   for (let i = 0; i < 28 * 28; i++) {
-    const grey = bytes.charCodeAt(i) || 0;
+    const grey = bytes.charCodeAt(i);
     pixels.set([grey, grey, grey, 255], 4 * i);
   }
-  canvas.getContext("2d").putImageData(new ImageData(pixels, 28, 28), 0, 0);
+  context.putImageData(new ImageData(pixels, 28, 28), 0, 0);
 }
+
+/** Writes a label as the beginning of a sentence; null stands for no verdict. */
+export const words = (label) => (label === null ? "No verdict" : label[0].toUpperCase() + label.slice(1));
 
 /** Lets screen readers speak a sentence. */
 export function say(sentence) {

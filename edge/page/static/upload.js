@@ -1,6 +1,6 @@
 // A picture that is sent to be named.
 
-import { byId, drawTile, percent } from "./shared.js";
+import { byId, drawTile, percent, words } from "./shared.js";
 
 const LARGEST = 10e6; // bytes, as in edge/page/classify_upload.py
 
@@ -34,8 +34,8 @@ async function show(file, answer) {
   }
   const [best] = answer.top_k;
   byId("upload-answer").textContent = best
-    ? `${answer.label}, ${percent(answer.confidence)}`
-    : `${answer.label} (${answer.preparation.reason})`;
+    ? `${words(answer.label)}, ${percent(answer.confidence)}`
+    : `${words(answer.label)} (${answer.preparation.reason})`;
   drawTile(byId("upload-tile"), answer.image);
   await drawPreview(file).catch(() => {}); // some formats cannot be shown by every browser
 }

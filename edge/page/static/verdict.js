@@ -1,6 +1,6 @@
 // The verdict: label, bars of the most probable classes, and the 28x28 image of the network.
 
-import { byId, drawTile, make, percent, say } from "./shared.js";
+import { byId, drawTile, make, percent, say, words } from "./shared.js";
 
 const SPOKEN_AFTER_MS = 1000; // a label that changes again within this time is not spoken
 const NO_GARMENT = "no garment";
@@ -23,18 +23,15 @@ export function showVerdict(news) {
   const reason = reasonOf(news, kind);
   byId("reason").textContent = reason;
   byId("reason").hidden = !reason;
-  drawTile(byId("tile"), news.image ?? null);
+  drawTile(byId("tile"), news.image);
+  byId("tile-caption").textContent = news.image ? "Network sees" : "Nothing to see";
+  document.title = `${words(label)} – garmentlite`;
   showBars(scores, label);
   if (label !== spoken) {
     spoken = label;
     clearTimeout(later);
     later = setTimeout(() => say(words(label)), SPOKEN_AFTER_MS);
   }
-}
-
-function words(label) {
-  if (label === null) return "No verdict";
-  return label[0].toUpperCase() + label.slice(1);
 }
 
 function reasonOf(news, kind) {

@@ -1,0 +1,239 @@
+"""Measures what viewers of the page cost the camera app: frames a second, memory, and how fast the page answers.
+
+    python benchmarks/page_viewers.py [--rounds 5] [--seconds 6]
+    python benchmarks/page_viewers.py --soak 600
+
+The app recognizes drawn frames of 640x480, as fast as it can ("as fast as possible") or 15 times a second
+("15 frames/s"). Viewers run in a process of their own. Rounds without viewers alternate with rounds with five
+viewers of /stream.mjpg and a sixth that never reads, while /verdict is asked for ten times a second.
+
+`--soak` lets viewers come and go for a number of seconds, and the camera get lost and come back, and prints
+memory, threads and open files every minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from garmentlite.edge.camera_state import CameraState, CameraStatus
+from garmentlite.edge.controls import Controls
+from garmentlite.edge.drawing import draw_moving_frame
+from garmentlite.edge.page.address import Address
+from garmentlite.edge.recognizer import Recognizer
+from garmentlite.edge.sinks.page import PageSink
+from garmentlite.edge.sources.interface import Frame
+from garmentlite.edge.stream import GarmentStream
+from garmentlite.edge.text_table import text_table
+
+VIEWERS = 5
+FRAMES = 90  # drawn once and repeated
+FPS = 15.0
+LOST_EVERY = 200  # frames, in the soak
+
+
+class DrawnCamera:
+    """Frames of the test pattern, drawn beforehand, that come as those of a camera do."""
+
+    def __init__(self, fps: float | None, lost_every: int | None = None) -> None:
+        self.camera: CameraState | None = None
+        self._fps, self._lost_every = fps, lost_every
+        self._frames = [
+            np.ascontiguousarray(draw_moving_frame(number / FPS, (640, 480))[0][..., ::-1])
+            for number in range(FRAMES)
+        ]
+
+    def __enter__(self) -> DrawnCamera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame | CameraState]:
+        begin = time.perf_counter()
+        for number in itertools.count():
+            if self._fps:
+                time.sleep(max(0.0, begin + number / self._fps - time.perf_counter()))
+            if self._lost_every and number % self._lost_every == self._lost_every - 1:
+                yield CameraState(CameraStatus.LOST, "The camera is gone.", reconnects=number)
+                time.sleep(0.5)
+            yield Frame(self._frames[number % FRAMES].copy(), number / FPS)
+
+
+def resident_mb() -> float:
+    """Reads how much memory this process uses, in MB."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("there is no VmRSS")
+
+
+class Viewers:
+    """A process with viewers; `stop` returns the milliseconds in which /verdict answered."""
+
+    def __init__(self, port: int) -> None:
+        command = [sys.executable, __file__, "--view", str(port)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._process.stdout.readline()  # they are connected
+
+    def stop(self) -> list[float]:
+        output, _ = self._process.communicate("stop\n")
+        return [float(one) for one in output.split()]
+
+
+def view(port: int) -> None:
+    """Looks at the page until something is written to standard input."""
+    head = f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    stuck = socket.create_connection(("127.0.0.1", port))
+    stuck.sendall(head)
+
+    def read() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head)
+            while connection.recv(1 << 16):
+                pass
+
+    for _ in range(VIEWERS):
+        threading.Thread(target=read, daemon=True).start()
+    is_over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), is_over.set()), daemon=True).start()
+    print("connected", flush=True)
+    while not is_over.wait(0.1):
+        begin = time.perf_counter()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/verdict")
+        connection.getresponse().read()
+        connection.close()
+        print(f"{1000 * (time.perf_counter() - begin):.2f}")
+    stuck.close()
+
+
+def measure(fps: float | None, rounds: int, seconds: float) -> list[str]:
+    """Measures a row: rates without and with viewers, memory, and the answers to /verdict."""
+    said: list[str] = []
+    controls = Controls()
+    sink = PageSink(Address(port=0), controls, Recognizer, said.append)
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    cpu: dict[bool, list[float]] = {False: [], True: []}
+    memory: dict[bool, list[float]] = {False: [], True: []}
+    answers: list[float] = []
+    with GarmentStream(DrawnCamera(fps), Recognizer(), controls=controls) as stream, sink:
+        port = int(said[0].rpartition(":")[2].strip("/"))
+        events = stream.events()
+
+        def run(length: float) -> tuple[float, float]:
+            end, number = time.perf_counter() + length, 0
+            begin, cpu_begin = time.perf_counter(), time.thread_time()
+            while time.perf_counter() < end:
+                sink.show(next(events))  # type: ignore[arg-type]
+                number += 1
+            spent = time.thread_time() - cpu_begin
+            return number / (time.perf_counter() - begin), 1000 * spent / number
+
+        run(3)
+        for _ in range(rounds):
+            for has_viewers in (False, True):
+                viewers = Viewers(port) if has_viewers else None
+                run(0.5)
+                rate, spent = run(seconds)
+                rates[has_viewers].append(rate)
+                cpu[has_viewers].append(spent)
+                memory[has_viewers].append(resident_mb())
+                if viewers:
+                    answers += viewers.stop()
+    without, with_viewers = (statistics.median(rates[one]) for one in (False, True))
+    cpu_without, cpu_with = (statistics.median(cpu[one]) for one in (False, True))
+    return [
+        f"{fps:.0f} frames/s" if fps else "as fast as possible",
+        f"{without:.1f}",
+        f"{with_viewers:.1f}",
+        f"{100 * (with_viewers / without - 1):+.1f}%",
+        f"{100 * (cpu_with / cpu_without - 1):+.1f}%",
+        f"{max(memory[True]) - memory[False][0]:+.1f}",
+        f"{statistics.median(answers):.1f}",
+        f"{max(answers):.1f}",
+    ]
+
+
+def soak(seconds: float) -> None:
+    """Lets viewers come and go and the camera get lost, and prints what the process holds."""
+    said: list[str] = []
+    controls = Controls()
+    sink = PageSink(Address(port=0), controls, Recognizer, said.append)
+    source = DrawnCamera(FPS, LOST_EVERY)
+    rows: list[list[str]] = []
+    with GarmentStream(source, Recognizer(), controls=controls) as stream, sink:
+        port = int(said[0].rpartition(":")[2].strip("/"))
+        is_over = threading.Event()
+        visits = [0]
+
+        def come_and_go() -> None:
+            while not is_over.is_set():
+                viewers = Viewers(port)
+                is_over.wait(7)
+                viewers.stop()
+                visits[0] += VIEWERS + 1
+
+        visitors = threading.Thread(target=come_and_go)
+        visitors.start()
+        begin, answered, lost = time.perf_counter(), 0, 0
+        next_row = 0.0
+        for event in stream.events():
+            if isinstance(event, CameraState):
+                sink.show_state(event)
+                lost += 1
+            else:
+                sink.show(event)
+                answered += 1
+            passed = time.perf_counter() - begin
+            if passed >= next_row:
+                next_row += 60
+                rows.append(
+                    [f"{passed / 60:.0f}", str(answered), str(lost), str(visits[0]), f"{resident_mb():.1f}",
+                     str(threading.active_count()), str(len(os.listdir("/proc/self/fd")))]
+                )  # fmt: skip
+                print(rows[-1], file=sys.stderr)
+            if passed > seconds:
+                break
+        is_over.set()
+        visitors.join()
+    head = ["minute", "answered", "camera lost", "viewers", "MB", "threads", "open files"]
+    print(text_table(head, rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--soak", type=float, help="seconds")
+    parser.add_argument("--view", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.view:
+        view(arguments.view)
+    elif arguments.soak:
+        soak(arguments.soak)
+    else:
+        head = [
+            "the app runs", "frames/s", "with viewers", "change", "CPU time a frame", "MB more",
+            "/verdict ms", "at most ms",
+        ]  # fmt: skip
+        rows = [measure(fps, arguments.rounds, arguments.seconds) for fps in (FPS, None)]
+        print(text_table(head, rows))
+
+
+if __name__ == "__main__":
+    main()

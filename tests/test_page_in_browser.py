@@ -1,0 +1,364 @@
+"""Tests of the page in a real browser, headless Chromium: each control, by pointer and by keyboard."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tornado.httpclient import AsyncHTTPClient
+from tornado.websocket import websocket_connect
+
+from garmentlite.edge.drawing import draw_scene
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+PATIENCE = 60  # seconds, for what takes less than one where nothing else runs
+SIZES = {"phone": (360, 740), "pi": (800, 480), "desk": (1280, 800)}
+KEYS = {"Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt install chromium)"),
+]
+
+
+class Tab:
+    """One page of the browser, driven through the DevTools protocol."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._number = 0
+        self.complaints = []  # exceptions, failed requests and refused contents
+
+    async def call(self, method, **parameters):
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        await self._connection.write_message(json.dumps(message))
+        while True:
+            answer = json.loads(await self._connection.read_message())
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            if answer["method"] in ("Runtime.exceptionThrown", "Log.entryAdded"):
+                self.complaints.append(answer["params"])
+
+    async def close(self):
+        """Reads what the browser sent before it ended, which closes the connection."""
+        self._connection.close()
+        while await self._connection.read_message() is not None:
+            pass
+
+    async def open(self, url, size):
+        for domain in ("Runtime", "Log", "Page", "DOM", "Accessibility"):
+            await self.call(f"{domain}.enable")
+        width, height = SIZES[size]
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=size == "phone",
+        )  # fmt: skip
+        await self.call("Page.navigate", url=url)
+        await self.until("document.querySelector('#state')?.dataset.status === 'ok'")
+
+    async def run(self, script):
+        result = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    async def until(self, script):
+        end = time.monotonic() + PATIENCE
+        while not await self.run(script):
+            assert time.monotonic() < end, f"{script} did not become true"
+            await asyncio.sleep(0.1)
+
+    async def middle_of(self, selector):
+        return await self.run(
+            f"(() => {{ const element = document.querySelector('{selector}');"
+            "element.scrollIntoView({block: 'center'}); const r = element.getBoundingClientRect();"
+            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+
+    async def pointer(self, kind, x, y):
+        await self.call(
+            "Input.dispatchMouseEvent",
+            type=kind, x=x, y=y, button="left", buttons=int(kind != "mouseReleased"), clickCount=1,
+        )  # fmt: skip
+
+    async def click(self, selector):
+        x, y = await self.middle_of(selector)
+        await self.pointer("mousePressed", x, y)
+        await self.pointer("mouseReleased", x, y)
+
+    async def drag(self, selector, dx, dy):
+        x, y = await self.middle_of(selector)
+        await self.pointer("mousePressed", x, y)
+        await self.pointer("mouseMoved", x + dx / 2, y + dy / 2)
+        await self.pointer("mouseMoved", x + dx, y + dy)
+        await self.pointer("mouseReleased", x + dx, y + dy)
+
+    async def press(self, key):
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent",
+                type=kind, key=key, windowsVirtualKeyCode=KEYS[key], text=key if key == " " else "",
+            )  # fmt: skip
+
+    async def focused(self):
+        return await self.run("document.activeElement.id")
+
+
+class Browser:
+    """A browser of its own, with an empty profile."""
+
+    async def __aenter__(self):
+        self._tabs = []
+        self._profile = tempfile.mkdtemp()
+        self._process = subprocess.Popen(
+            [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+             "--remote-debugging-port=0", f"--user-data-dir={self._profile}", "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        written = Path(self._profile, "DevToolsActivePort")
+        end = time.monotonic() + PATIENCE
+        while not written.exists() or len(written.read_text().split()) < 2:
+            assert time.monotonic() < end, "Chromium does not start"
+            await asyncio.sleep(0.1)
+        self._port = int(written.read_text().split()[0])
+        return self
+
+    async def __aexit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for tab in self._tabs:
+            await tab.close()
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    async def tab(self):
+        answer = await AsyncHTTPClient().fetch(
+            f"http://127.0.0.1:{self._port}/json/new?about:blank", method="PUT", body=b""
+        )
+        url = json.loads(answer.body)["webSocketDebuggerUrl"]
+        self._tabs.append(Tab(await websocket_connect(url, max_message_size=1 << 26)))
+        return self._tabs[-1]
+
+
+class App:
+    """`cli webcam` with a page, in a process of its own."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "cli.py", "webcam", "--source", "test-pattern", "--headless",
+             "--serve", "127.0.0.1:0"],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.url = self._process.stderr.readline().split()[-1]
+        self.port = int(self.url.split(":")[-1].strip("/"))
+
+    def stop(self):
+        self._process.terminate()
+        self._process.communicate(timeout=PATIENCE)
+
+    def verdict(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/verdict")
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    async def until(self, is_true):
+        end = time.monotonic() + PATIENCE
+        while not is_true(self.verdict()):
+            assert time.monotonic() < end, self.verdict()["settings"]
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def app():
+    made = App()
+    yield made
+    made.stop()
+
+
+def visit(app, size, steps):
+    """Opens the page and takes steps on it; nothing may be complained of in the browser's console."""
+
+    async def take():
+        async with Browser() as browser:
+            tab = await browser.tab()
+            await tab.open(app.url, size)
+            await steps(tab)
+            assert tab.complaints == []
+
+    asyncio.run(take())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_page_shows_the_camera_and_its_verdict(app, size):
+    async def steps(tab):
+        await tab.until("document.querySelector('#label').textContent.length > 2")
+        drawn = "picture.getContext('2d').getImageData(320, 240, 1, 1).data[3]"
+        await tab.until(
+            f"(() => {{ const picture = document.querySelector('#picture'); return {drawn} }})()"
+        )
+        await tab.until("document.querySelectorAll('#bars li').length === 5")
+        await tab.until("document.querySelectorAll('#timing dd').length >= 3")
+        await tab.until("document.querySelectorAll('#history li').length >= 1")
+        await tab.until("document.querySelector('#spoken').textContent.length > 2")
+        # Nothing is wider than the screen.
+        root = "document.documentElement"
+        assert await tab.run(f"{root}.scrollWidth <= {root}.clientWidth")
+
+    visit(app, size, steps)
+
+
+@pytest.mark.parametrize("size", ["phone", "desk"])
+def test_each_control_of_the_page_works_by_pointer(app, size, tmp_path):
+    async def steps(tab):
+        for control, setting in (("pause", "paused"), ("mirror", "mirrored")):
+            for is_on in (True, False):
+                await tab.click(f"#{control}")
+                await app.until(lambda now: now["settings"][setting] is is_on)  # noqa: B023
+                await tab.until(
+                    f"document.querySelector('#{control}').ariaPressed === '{str(is_on).lower()}'"
+                )
+                if control == "pause":
+                    message = "document.querySelector('#message').hidden"
+                    await tab.until(f"!{message}" if is_on else message)
+
+        await tab.click("#edit-guide")
+        before = app.verdict()["settings"]["box"]
+        await tab.drag("#guide-move", -20, 10)
+        await app.until(lambda now: now["settings"]["box"] != before)
+        moved = app.verdict()["settings"]["box"]
+        assert moved[0] < before[0]
+        assert moved[1] > before[1]
+        assert moved[2:] == before[2:]
+        await tab.drag("#guide-size", -30, -30)
+        await app.until(lambda now: now["settings"]["box"][2] < moved[2])
+        assert app.verdict()["settings"]["box"][:2] == moved[:2]
+        await tab.click("#reset-guide")
+        await app.until(lambda now: now["settings"]["box"] == [0.2, 0.1, 0.6, 0.8])
+        await tab.click("#edit-guide")
+        await tab.until("document.querySelector('#guide-move').hidden")
+
+        picture = tmp_path / "coat.png"
+        Image.fromarray(draw_scene("Coat", np.random.default_rng(1)).rgb).save(picture)
+        document = await tab.call("DOM.getDocument")
+        node = await tab.call(
+            "DOM.querySelector", nodeId=document["root"]["nodeId"], selector="#file"
+        )
+        await tab.call("DOM.setFileInputFiles", files=[str(picture)], nodeId=node["nodeId"])
+        await tab.until("document.querySelector('#upload-answer').textContent.endsWith('%')")
+
+    visit(app, size, steps)
+
+
+def test_each_control_of_the_page_works_by_keyboard_and_has_a_name(app):
+    async def steps(tab):
+        reached = []
+        await tab.click("#edit-guide")
+        await tab.run("document.activeElement.blur()")
+        for _ in range(12):
+            await tab.press("Tab")
+            reached.append(await tab.focused())
+        controls = {
+            "guide-move",
+            "guide-size",
+            "pause",
+            "mirror",
+            "edit-guide",
+            "reset-guide",
+            "file",
+        }
+        assert controls <= set(reached)
+
+        await tab.run("document.querySelector('#pause').focus()")
+        for is_paused in (True, False):
+            await tab.press(" ")
+            await app.until(lambda now: now["settings"]["paused"] is is_paused)  # noqa: B023
+        for handle, side in (("guide-move", 0), ("guide-size", 2)):
+            await tab.run(f"document.querySelector('#{handle}').focus()")
+            before = app.verdict()["settings"]["box"]
+            await tab.press("ArrowLeft")
+            await app.until(lambda now: now["settings"]["box"][side] < before[side])  # noqa: B023
+        await tab.click("#reset-guide")
+
+        nodes = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
+        nameless = [
+            node["role"]["value"]
+            for node in nodes
+            if not node["ignored"]
+            and node["role"]["value"]
+            in ("button", "canvas", "image", "list", "region", "group", "listitem")
+            and any(
+                p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", [])
+            )
+            and not node.get("name", {}).get("value")
+        ]
+        assert nameless == []
+
+    visit(app, "desk", steps)
+
+
+def test_focus_can_be_seen(app):
+    async def steps(tab):
+        while await tab.focused() != "pause":
+            await tab.press("Tab")
+        style = "getComputedStyle(document.querySelector('#pause'))"
+        assert await tab.run(f"{style}.outlineStyle") == "solid"
+        assert await tab.run(f"parseFloat({style}.outlineWidth)") >= 2
+
+    visit(app, "desk", steps)
+
+
+def test_two_tabs_and_a_viewer_that_never_reads(app):
+    async def take():
+        async with Browser() as browser:
+            with socket.create_connection(("127.0.0.1", app.port)) as stuck:
+                stuck.sendall(
+                    f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\n\r\n".encode()
+                )
+                tabs = [await browser.tab(), await browser.tab()]
+                for tab in tabs:
+                    await tab.open(app.url, "phone")
+                for tab in tabs:
+                    await tab.call("Page.bringToFront")
+                    await tab.until("document.querySelectorAll('#bars li').length === 5")
+                    assert tab.complaints == []
+
+    asyncio.run(take())
+
+
+def test_page_says_so_when_the_app_is_stopped():
+    app = App()
+
+    async def take():
+        async with Browser() as browser:
+            tab = await browser.tab()
+            try:
+                await tab.open(app.url, "phone")
+            finally:
+                app.stop()
+            await tab.until("document.querySelector('#state').dataset.status === 'lost'")
+            assert "does not answer" in await tab.run(
+                "document.querySelector('#message').textContent"
+            )
+
+    asyncio.run(take())
