@@ -1,4 +1,4 @@
-"""Measures what viewers of the page cost the camera app: frames a second, memory, and how fast the page answers.
+"""Measures what viewers of the page cost the camera app: frames a second, memory, and time to answer.
 
     python benchmarks/page_viewers.py [--rounds 5] [--seconds 6]
     python benchmarks/page_viewers.py --soak 600
@@ -91,6 +91,7 @@ class Viewers:
         self._process.stdout.readline()  # they are connected
 
     def stop(self) -> list[float]:
+        """Ends the process."""
         output, _ = self._process.communicate("stop\n")
         return [float(one) for one in output.split()]
 

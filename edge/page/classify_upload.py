@@ -30,13 +30,13 @@ class Uploads:
     """
 
     def __init__(self, make_recognizer: Callable[[], Recognizer]) -> None:
-        """Keeps the function that makes a recognizer; it is called for the first picture.
+        """Keeps the function that makes a recognizer.
 
         Args:
-            make_recognizer: Makes a second recognizer, since two threads must not use the camera's.
+            make_recognizer: Called for each picture, since two threads must not use one recognizer, and the
+                model may have changed since the last picture.
         """
         self._make_recognizer = make_recognizer
-        self._recognizer: Recognizer | None = None
         self._executor = ThreadPoolExecutor(1, "classify-upload")
         self.waiting = 0
 
@@ -62,9 +62,7 @@ class Uploads:
 
     def _classify(self, content: bytes) -> dict[str, Any]:
         picture = read_picture(BytesIO(content))
-        if self._recognizer is None:
-            self._recognizer = self._make_recognizer()
-        recognition = self._recognizer.recognize(picture)
+        recognition = self._make_recognizer().recognize(picture)
         return {**recognition.as_document(TOP_K), "image": image_text(recognition)}
 
 

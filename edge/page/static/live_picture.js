@@ -24,6 +24,7 @@ export function watchPicture(canvas) {
       [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
     }
     context.drawImage(bitmap, 0, 0);
+    canvas.dataset.frame = last;
     bitmap.close();
   };
   (async () => {
