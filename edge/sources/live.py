@@ -21,7 +21,7 @@ from garmentlite.edge.sources.watch import (
 )
 
 TICK_SECONDS = 0.1  # longest time without a frame or a state
-CLOSING_SECONDS = 2.0  # how long closing waits for a call to the driver that is in progress
+CLOSING_SECONDS = 1.0  # how long closing waits for a call to the driver that is in progress
 # Connections that were given up and whose driver has not returned yet. With so many of them, the camera is
 # not opened again, so that a driver that hangs for ever does not collect threads.
 MOST_HANGING = 2
@@ -86,7 +86,7 @@ class LiveSource:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Releases the camera; waits at most 2 seconds for a driver that hangs."""
+        """Releases the camera; waits at most a second for a driver that hangs."""
         if self._connection is not None:
             self._connection.leave()
             self._connection.join(CLOSING_SECONDS)
