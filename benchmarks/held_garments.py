@@ -52,7 +52,7 @@ from held_clips import (
 
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.pictures import Picture
+from garmentlite.edge.pictures import MAX_SIDE, Picture
 from garmentlite.edge.recognition import Recognition, recognize
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.masks import reduced
@@ -139,7 +139,7 @@ def labels_with_true_masks(frames: Sequence[ClipFrame], classifier: Classifier) 
     smoother = Smoother(classifier.labels, unknown_threshold=classifier.unknown_threshold)
     labels = []
     for frame in frames:
-        picture, segmenter = Picture.from_bgr(frame.bgr), TrueMask(frame.mask)
+        picture, segmenter = Picture.from_bgr(frame.bgr, least_side=MAX_SIDE), TrueMask(frame.mask)
         answer = recognize(picture, classifier, segmenter)
         labels.append(smoother.update(frame.seconds, answer.probabilities).label)
     return labels

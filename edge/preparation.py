@@ -74,8 +74,8 @@ class Prepared:
 
     Attributes:
         image_u8: uint8, shape (28, 28), a light garment on 0; None if no garment was found.
-        mask: bool, shape (H, W) of the picture, True on the garment; None if no mask was needed.
-        box: The smallest box around the garment; None if no garment was found.
+        mask: bool, shape (H, W) of `Picture.shape`, True on the garment; None if no mask was needed.
+        box: The smallest box around the garment in pixels of the mask; None if no garment was found.
         reason: Why no garment was found; None if one was found.
         form: "photo" (a segmenter found the garment), "transparent" (the picture's transparency shows it)
             or "fashion-mnist" (the picture has the form of the training images and passed unchanged).
@@ -126,7 +126,7 @@ def preparations(picture: Picture, segmenter: Segmenter) -> Iterator[Prepared]:
 
     Args:
         picture: See `prepare`.
-        segmenter: See `prepare`; a `AlternativeSegmenter` can segment the picture in another way.
+        segmenter: See `prepare`; an `AlternativeSegmenter` can segment the picture in another way.
 
     Yields:
         What `prepare` returns. If that has an image and the segmenter has another mask, the picture

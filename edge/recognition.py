@@ -61,6 +61,15 @@ class Recognition(Prepared):
     scores: list[Score]
     probabilities: np.ndarray | None
 
+    @property
+    def share_of_label(self) -> float | None:
+        """Probability of the label, which a viewer may show beside it; None for "unknown" and "no garment".
+
+        It is less than `confidence` if smoothing over time keeps a label that is not the most probable one.
+        """
+        shares = {score.label: score.probability for score in self.scores}
+        return shares.get(self.label)
+
     def as_document(self, top_k: int = 3) -> dict[str, Any]:
         """Makes the JSON object that the command line prints, without path or time.
 
@@ -82,17 +91,19 @@ class Recognition(Prepared):
         """Describes the answer on one line.
 
         Args:
-            top_k: Number of classes to list.
+            top_k: Number of classes to list after a label. After "unknown" there are always two.
         """
         total_ms = f"{sum(self.latency_ms.values()):.0f} ms"
         if not self.scores:
             return f"{self.label} ({self.reason}), {total_ms}"
-        if self.label == UNKNOWN:  # a percentage beside this word would be that of a class
-            likeliest = " or ".join(f"{one.label} {one.probability:.0%}" for one in self.scores[:2])
-            return f"{self.label} (perhaps {likeliest}), {total_ms}"
-        listed = self.scores[: max(top_k, 0)]
-        classes = ", ".join(f"{score.label} {score.probability:.0%}" for score in listed)
-        return f"{self.label} {self.confidence:.0%} ({classes}), {total_ms}"
+        if self.share_of_label is None:
+            return f"{self.label} (perhaps {' or '.join(_in_words(self.scores[:2]))}), {total_ms}"
+        classes = ", ".join(_in_words(self.scores[: max(top_k, 0)]))
+        return f"{self.label} {self.share_of_label:.0%} ({classes}), {total_ms}"
+
+
+def _in_words(scores: Sequence[Score]) -> list[str]:
+    return [f"{score.label} {score.probability:.0%}" for score in scores]
 
 
 def scores_of(probabilities: np.ndarray, labels: Sequence[str]) -> list[Score]:

@@ -67,8 +67,10 @@ class Recognizer:
 
         Args:
             picture: A frame in OpenCV's order of channels (uint8, shape (H, W, 3), BGR), the path of a
-                picture file, a Pillow image, or a `Picture`. A file and a Pillow image are turned upright
-                and reduced to at most 640 pixels, and `mask` and `box` refer to this size.
+                picture file, a Pillow image, or a `Picture`. A file and a Pillow image are turned upright.
+
+                Large pictures are reduced before the garment is found. `mask` and `box` refer to the frame
+                in its own size, and to a file or a Pillow image reduced to at most 640 pixels.
 
         Returns:
             The answer. `latency_ms` has the stage "read" for a file or a Pillow image.

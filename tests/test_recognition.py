@@ -264,6 +264,15 @@ def test_as_document_has_the_documented_fields(make, tile, segmenter):
     assert all(ms >= 0 for ms in document["latency_ms"].values())
 
 
+def test_in_words_gives_the_share_of_a_label_that_smoothing_has_kept(make, tile, segmenter):
+    recognition = recognize(tile, make(LOGITS), segmenter)
+    second = recognition.scores[1]
+    kept = replace(recognition, label=second.label)
+    assert kept.share_of_label == second.probability < kept.confidence
+    assert kept.in_words().startswith(f"{second.label} {second.probability:.0%} (")
+    assert replace(recognition, label=UNKNOWN).share_of_label is None
+
+
 def test_in_words_names_classes_or_the_reason(make, tile, segmenter):
     words = recognize(tile, make(LOGITS), segmenter).in_words(2)
     assert words.startswith("Bag 64% (Bag 64%, Coat 24%), ")
