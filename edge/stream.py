@@ -171,7 +171,8 @@ class GarmentStream:
     def _forget(self, camera: CameraState) -> None:
         """Forgets what a camera showed before its frames could not be answered."""
         self._smoother.reset()
-        if camera.status is CameraStatus.LOST:  # it may see something else when it is back
+        # A camera that was opened again may see something else.
+        if camera.status in (CameraStatus.LOST, CameraStatus.FROZEN):
             self._camera_recognizer.forget()
 
     def _paused(self, seconds: float) -> CameraState:

@@ -39,7 +39,7 @@ class FakeCamera:
 
     def __init__(self, *scripts, seconds=0.005):
         self.scripts, self.seconds = list(scripts), seconds
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.reads = 0
         self.released = threading.Event()
 
     def open(self):
@@ -56,6 +56,7 @@ class FakeCapture:
 
     def read(self):
         time.sleep(self.camera.seconds)
+        self.camera.reads += 1
         item = next(self.items, None)
         if isinstance(item, BaseException):
             raise item
@@ -95,13 +96,16 @@ def no_camera_thread_runs():
 
 
 def test_live_source_gives_the_newest_frames_with_growing_times():
-    with LiveSource(FakeCamera(frames(), seconds=0.001)) as source:
+    camera = FakeCamera(frames(), seconds=0.001)
+    with LiveSource(camera) as source:
         until(source, is_frame)
         seen = []
         for item in source:
             if is_frame(item):
                 seen.append(item)
-                time.sleep(0.05)  # a slow loop: dozens of frames go by
+                before = camera.reads
+                while camera.reads < before + 10:  # a slow loop, during which frames go by
+                    time.sleep(0.01)
             if len(seen) == 4:
                 break
     numbers = [int(one.bgr[0, 0, 0]) + 256 * int(one.bgr[0, 0, 1]) for one in seen]
@@ -114,7 +118,7 @@ def test_live_source_left_early_releases_the_camera_and_ends_its_thread():
     camera = FakeCamera(frames())
     with LiveSource(camera) as source:
         next(iter(source))
-    assert camera.released.is_set()
+    assert camera.released.wait(WAIT)
     assert no_camera_thread_runs()
 
 
@@ -165,6 +169,7 @@ def test_live_source_six_bad_frames_in_a_row_are_a_lost_camera_which_is_opened_a
         assert source.camera.bad_frames == 6
     statuses = [item.status for item in items if isinstance(item, CameraState)]
     assert CameraStatus.LOST in statuses
+    assert no_camera_thread_runs()
     assert (camera.opened, camera.closed) == (2, 2)
 
 
@@ -200,10 +205,16 @@ def test_live_source_that_changes_form_and_size_goes_on():
 
 
 def test_live_source_that_turns_black_gives_states_and_no_frames():
-    black = [np.zeros((48, 64, 3), np.uint8)] * 60
-    camera = FakeCamera(chain(some(2), black, frames(first=500)))
+    is_seen = threading.Event()
+
+    def black():
+        while not is_seen.is_set():
+            yield np.zeros((48, 64, 3), np.uint8)
+
+    camera = FakeCamera(chain(some(2), black(), frames(first=500)))
     with LiveSource(camera) as source:
         items = until(source, has(CameraStatus.BLACK))
+        is_seen.set()
         assert not any(is_frame(item) for item in items)
         until(source, is_frame)
     assert camera.opened == 1
@@ -283,7 +294,7 @@ def test_live_source_defect_of_the_driver_reaches_the_loop():
     camera = FakeCamera([*some(1), RuntimeError("driver bug")])
     with LiveSource(camera) as source, pytest.raises(RuntimeError, match="driver bug"):
         until(source, lambda _: False)
-    assert camera.released.is_set()
+    assert camera.released.wait(WAIT)
 
 
 def test_live_source_can_be_opened_again():

@@ -1,6 +1,7 @@
 """Tests of the camera connector of a Raspberry Pi, with a picamera2 that behaves as its manual says."""
 
 import sys
+import threading
 import time
 import types
 
@@ -73,6 +74,13 @@ def picamera2(monkeypatch):
     return FakePicamera2
 
 
+def wait_for_camera_threads():
+    """Waits for the threads that read cameras; closing a source does not wait for a busy machine."""
+    for thread in threading.enumerate():
+        if thread.name == "camera":
+            thread.join(30)
+
+
 def first_frame(source):
     return next(item for item in source if isinstance(item, Frame))
 
@@ -84,6 +92,7 @@ def test_picamera_frames_are_bgr_of_the_size_that_was_asked_for(picamera2):
     blue, green, red = frame.bgr[100, 100]
     assert red > 150 > 60 > green > blue
     (camera,) = picamera2.made
+    wait_for_camera_threads()
     assert camera.config["controls"] == {"FrameRate": 20}
     assert camera.calls == ["configure", "start", "stop", "close"]
 
@@ -113,6 +122,7 @@ def test_picamera_that_times_out_is_opened_again(picamera2):
         first_frame(source)
         next(item for item in source if source.camera.reconnects == 1)
     assert len(picamera2.made) == 2
+    wait_for_camera_threads()
     assert all(one.calls[-2:] == ["stop", "close"] for one in picamera2.made)
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from garmentlite.edge.camera_recognizer import NOTHING_NEW
-from garmentlite.edge.camera_state import CameraStatus
+from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.drawing import draw_scene
@@ -292,3 +292,74 @@ def test_paused_stream_tells_its_sinks_and_answers_nothing(recognizer):
     assert run(stream, [sink]) == 0
     assert [state.status for state in sink.states] == [CameraStatus.PAUSED] * 3
     assert sink.sightings == []
+
+
+class CameraSource(ListSource):
+    """A list of frames and states, as a camera gives them."""
+
+    camera = CameraState(CameraStatus.OK, reconnects=3)
+
+
+@pytest.mark.parametrize("source", [None, True, 1.5, object()])
+def test_stream_of_what_is_no_source_is_a_sentence(recognizer, source):
+    with pytest.raises(SourceError, match="is no source of frames; give"):
+        GarmentStream(source, recognizer)
+
+
+def test_stream_passes_on_states_and_gives_the_camera_with_each_answer(recognizer):
+    lost, ok = CameraState(CameraStatus.LOST, "It is unplugged."), CameraState(CameraStatus.OK)
+    items = [blank_frame(0.0), ok, lost, lost, blank_frame(9.0)]
+    with GarmentStream(CameraSource(items), recognizer) as stream:
+        events = list(stream.events())
+    assert events[1:3] == [lost, lost]
+    assert [event.camera for event in (events[0], events[3])] == [CameraSource.camera] * 2
+    assert len(events) == 4
+
+
+def test_stream_yields_answers_only_where_states_come_between(recognizer):
+    items = [blank_frame(0.0), CameraState(CameraStatus.BLACK), blank_frame(1.0)]
+    with GarmentStream(CameraSource(items), recognizer) as stream:
+        assert [sighting.frame.time for sighting in stream] == [0.0, 1.0]
+
+
+def test_stream_does_not_show_an_old_answer_after_the_camera_was_black(recognizer):
+    black = CameraState(CameraStatus.BLACK)
+    items = [boxed_frame(0.0), black, blank_frame(0.1)]
+    with GarmentStream(CameraSource(items), recognizer) as stream:
+        labels = [sighting.recognition.label for sighting in stream]
+    assert labels[0] != NO_GARMENT
+    assert labels[1] == NO_GARMENT  # without the state, a garment is not forgotten so soon
+
+
+def test_stream_learns_the_scene_again_after_the_camera_was_lost(recognizer):
+    empty = [blank_frame(number / 10) for number in range(20)]
+    later = [blank_frame(10 + number / 10) for number in range(20)]
+    lost = CameraState(CameraStatus.LOST)
+    with GarmentStream(CameraSource([*empty, lost, *later]), recognizer) as stream:
+        reasons = [sighting.recognition.reason for sighting in stream]
+    assert reasons[19] == NOTHING_NEW
+    assert reasons[20] != NOTHING_NEW
+    assert reasons[39] == NOTHING_NEW
+
+
+def test_stream_that_is_stopped_while_the_camera_is_lost_ends(recognizer):
+    lost = CameraState(CameraStatus.LOST)
+    with GarmentStream(CameraSource([lost] * 9), recognizer) as stream:
+        events = stream.events()
+        assert next(events) == lost
+        stream.controls.change(is_stopped=True)
+        assert next(events, None) is None
+
+
+def test_stream_turns_frames_before_it_mirrors_them(recognizer):
+    frame = boxed_frame(0.0)
+    controls = Controls(Settings(rotation=90, is_mirrored=True))
+    with GarmentStream(ListSource([frame]), recognizer, controls=controls) as stream:
+        (sighting,) = stream
+    np.testing.assert_array_equal(sighting.frame.bgr, np.rot90(frame.bgr, -1)[:, ::-1])
+
+
+def test_run_a_sink_that_has_enough_stops_the_controls(recognizer):
+    stream = GarmentStream(ListSource([blank_frame(0.0), blank_frame(0.1)]), recognizer)
+    run(stream, [ListSink(enough=1)])
+    assert stream.controls.settings.is_stopped
