@@ -111,6 +111,12 @@ def test_camera_at_the_connector_of_a_raspberry_pi_is_not_opened_by_opencv(
     assert opencv.made == ()
 
 
+@linux
+def test_camera_by_a_link_that_is_gone_says_so():
+    with pytest.raises(SourceError, match="/dev/v4l/by-id/usb-gone does not exist"):
+        Camera("/dev/v4l/by-id/usb-gone", SETTINGS).open()
+
+
 def test_camera_frame_that_opencv_cannot_convert_is_a_bad_frame(opencv):
     capture = Camera("0", SETTINGS).open()
     opencv.error = cv2.error("conversion failed")

@@ -46,10 +46,11 @@ class Camera:
         Raises:
             SourceError: If it cannot be opened; the message says why, as far as that can be found out.
         """
-        device = video_device(self._path)
-        if device is None or not device.is_csi:  # OpenCV would open the connector and wait for ever
+        number, device = number_of(self._path), video_device(self._path)
+        is_csi = device is not None and device.is_csi  # OpenCV would open it and wait for ever
+        if number is not None and not is_csi:
             for asks_for_jpeg in (True, False):
-                capture = self._opened(asks_for_jpeg)
+                capture = self._opened(number, asks_for_jpeg)
                 if capture.isOpened() and capture.read()[0]:
                     return OpenCvCapture(capture)
                 capture.release()
@@ -59,9 +60,9 @@ class Camera:
             f"{reason or 'it gives no frames; end programs that may use it, and plug it in again'}."
         )
 
-    def _opened(self, asks_for_jpeg: bool) -> Any:
+    def _opened(self, number: int, asks_for_jpeg: bool) -> Any:
         cv2 = load_silent_opencv()
-        capture = cv2.VideoCapture(number_of(self._path), cv2.CAP_V4L2 if IS_LINUX else cv2.CAP_ANY)
+        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if IS_LINUX else cv2.CAP_ANY)
         if asks_for_jpeg:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*"MJPG"))
         width, height = self._settings.resolution_wh
