@@ -131,22 +131,24 @@ class GarmentStream:
                 "The stream is not open; read it inside 'with GarmentStream(...) as stream:'."
             )
         rate = FrameRate()
-        scene = None
+        view: tuple[object, ...] | None = None  # another one shows another scene
         self._smoother.reset()
         self._camera_recognizer.forget()
         for item, capture_ms in _timed(self._source):
-            settings = self.controls.settings
             if isinstance(item, CameraState):
-                if settings.is_stopped:
+                if self.controls.settings.is_stopped:
                     return
                 if item.status is not CameraStatus.OK:
+                    rate = FrameRate()
                     self._forget(item)
                     yield item
                 continue
-            while settings.is_paused and not settings.is_stopped:
-                yield self._paused(item.time)
-                time.sleep(IDLE_SECONDS)
-                settings = self.controls.settings
+            if self.controls.settings.is_paused:
+                yield from self._paused(item.time)
+                rate = FrameRate()
+                if self._source.camera is not None:  # this frame is old by now
+                    continue
+            settings = self.controls.settings
             if settings.is_stopped:
                 return
             frame = item.turned(settings.rotation)
@@ -154,9 +156,10 @@ class GarmentStream:
                 frame = frame.mirrored()
             self._camera_recognizer.box = settings.box
             self._take_new_model()
-            if frame.name != scene:
+            last_view, view = view, (frame.name, settings.rotation, settings.is_mirrored)
+            if view != last_view:
                 self._smoother.reset()
-                scene = frame.name
+                self._camera_recognizer.forget()
             recognition = self._answer_to(frame)
             yield Sighting(
                 frame=frame,
@@ -175,9 +178,14 @@ class GarmentStream:
         if camera.status in (CameraStatus.LOST, CameraStatus.FROZEN):
             self._camera_recognizer.forget()
 
-    def _paused(self, seconds: float) -> CameraState:
+    def _paused(self, seconds: float) -> Iterator[CameraState]:
+        """Yields the state until the user goes on or stops."""
         camera = self._source.camera or CameraState(CameraStatus.PAUSED, since=seconds)
-        return replace(camera, status=CameraStatus.PAUSED, message="The app is paused.")
+        state = replace(camera, status=CameraStatus.PAUSED, message="The app is paused.")
+        while self.controls.settings.is_paused and not self.controls.settings.is_stopped:
+            self._smoother.reset()
+            yield state
+            time.sleep(IDLE_SECONDS)
 
     def _take_new_model(self) -> None:
         """Answers with the model that `change_model` was called with, if it was called."""

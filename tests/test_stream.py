@@ -363,3 +363,26 @@ def test_run_a_sink_that_has_enough_stops_the_controls(recognizer):
     stream = GarmentStream(ListSource([blank_frame(0.0), blank_frame(0.1)]), recognizer)
     run(stream, [ListSink(enough=1)])
     assert stream.controls.settings.is_stopped
+
+
+def test_paused_camera_stream_goes_on_with_a_new_frame_and_a_video_with_the_same(recognizer):
+    for kind, expected in ((CameraSource, [1.0]), (ListSource, [0.0, 1.0])):
+        controls = Controls(Settings(is_paused=True))
+        source = kind([blank_frame(0.0), blank_frame(1.0)])
+        with GarmentStream(source, recognizer, controls=controls) as stream:
+            events = stream.events()
+            assert next(events).status is CameraStatus.PAUSED
+            controls.change(is_paused=False)
+            assert [event.frame.time for event in events] == expected
+
+
+def test_stream_that_is_mirrored_learns_the_scene_again(recognizer):
+    frames = [blank_frame(number / 10) for number in range(40)]
+    with GarmentStream(ListSource(frames), recognizer) as stream:
+        reasons = []
+        for sighting in stream:
+            reasons.append(sighting.recognition.reason)
+            stream.controls.change(is_mirrored=len(reasons) >= 20)
+    assert reasons[19] == NOTHING_NEW
+    assert reasons[20] != NOTHING_NEW
+    assert reasons[39] == NOTHING_NEW
