@@ -21,7 +21,8 @@ from garmentlite.edge.stop_signals import ended_by_signals
 libc = ctypes.CDLL(None)
 mutex = ctypes.create_string_buffer(64)
 with ended_by_signals():
-    print("begun", flush=True)
+    # The signal must come after the main thread has entered the second lock, which never returns.
+    threading.Timer(2, print, ["begun"], {"flush": True}).start()
     libc.pthread_mutex_lock(mutex)
     libc.pthread_mutex_lock(mutex)
 """
