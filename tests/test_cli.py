@@ -129,6 +129,21 @@ def test_webcam_box_outside_the_frame_is_refused(run):
     assert error.startswith("Error: --box 0.5,0.5,0.6,0.6 does not lie within the frame")
 
 
+def test_webcam_takes_its_source_from_the_environment(run, monkeypatch):
+    monkeypatch.setenv("GARMENTLITE_SOURCE", "http:/nothing")
+    assert "There is no source 'http:/nothing'" in run("webcam", "--headless", expect=2).stderr
+
+
+def test_webcam_list_prints_the_cameras_and_opens_none(run, monkeypatch):
+    monkeypatch.setattr("garmentlite.edge.sources.camera_list.camera_list", lambda: "two cameras")
+    assert run("webcam", "--list").stdout == "two cameras\n"
+
+
+@pytest.mark.parametrize("options", [("--rotate", "45"), ("--resolution", "10x10"), ("--fps", "0")])
+def test_webcam_setting_that_is_not_possible_is_refused(run, options):
+    assert options[0] in run("webcam", "--source", "test-pattern", *options, expect=2).stderr
+
+
 def test_ctrl_c_anywhere_exits_2_and_not_as_a_failed_check(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

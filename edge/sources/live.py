@@ -74,7 +74,10 @@ class LiveSource:
                     "programs that use it, or unplug it and plug it in again."
                 )
         except EOFError as error:
-            raise SourceError(f"{self._device.name} ended before its first frame.") from error
+            raise SourceError(
+                f"{self._device.name} ended before its first frame; check the program that sends it, which "
+                "must write JPEG pictures one after the other (MJPEG)."
+            ) from error
         except BaseException:
             self._connection.leave()
             raise
