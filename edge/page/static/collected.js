@@ -112,7 +112,8 @@ export function mount(section, page) {
     image.alt = "";
     const answer = picture.answer ?? "no answer";
     const words = picture.label ?? `${answer}?`;
-    const share = picture.label === null && picture.confidence ? page.percent(picture.confidence) : "";
+    const isNamed = picture.label === null && picture.answer !== page.UNKNOWN && picture.confidence;
+    const share = isNamed ? page.percent(picture.confidence) : "";
     const details = [share, picture.held_out ? "held out" : ""].filter(Boolean).join(", ");
     const taken = new Date(1000 * picture.time).toLocaleString();
     const name = make("label", "", box, image, make("b", "", words), make("small", "", details));

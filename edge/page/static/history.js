@@ -1,6 +1,6 @@
 // The garments that were seen, the newest first.
 
-import { byId, drawTile, make, percent, words } from "./shared.js";
+import { UNKNOWN, byId, drawTile, make, percent, words } from "./shared.js";
 
 const KEPT = 30;
 const rows = new Map();
@@ -25,7 +25,7 @@ export function showHistory(entry) {
   tile.setAttribute("aria-hidden", "true");
   drawTile(tile, entry.image);
   const lasted = entry.ended === null ? "now" : seconds(entry.ended - entry.began);
-  const share = entry.ended === null ? "" : percent(entry.confidence);
+  const share = entry.ended === null || entry.label === UNKNOWN ? "" : percent(entry.confidence);
   row.replaceChildren(
     tile,
     make("div", "", make("b", "", words(entry.label)), make("small", "", `${began} · ${lasted}`)),

@@ -1,5 +1,8 @@
 // What several parts of the page use.
 
+/** The label of a garment that is not recognized surely enough. A percentage beside it would be that of a class. */
+export const UNKNOWN = "unknown";
+
 /** Finds an element by its id. */
 export const byId = (id) => document.getElementById(id);
 

@@ -1,6 +1,6 @@
 // A picture that is sent to be named.
 
-import { byId, drawTile, percent, words } from "./shared.js";
+import { UNKNOWN, byId, drawTile, percent, words } from "./shared.js";
 
 const LARGEST = 10e6; // bytes, as in edge/page/classify_upload.py
 
@@ -32,12 +32,16 @@ async function show(file, answer) {
     byId("upload-answer").textContent = answer;
     return;
   }
-  const [best] = answer.top_k;
-  byId("upload-answer").textContent = best
-    ? `${words(answer.label)}, ${percent(answer.confidence)}`
-    : `${words(answer.label)} (${answer.preparation.reason})`;
+  byId("upload-answer").textContent = `${words(answer.label)}${details(answer)}`;
   drawTile(byId("upload-tile"), answer.image);
   await drawPreview(file).catch(() => {}); // some formats cannot be shown by every browser
+}
+
+function details({ label, top_k, confidence, preparation }) {
+  if (!top_k.length) return ` (${preparation.reason})`;
+  if (label !== UNKNOWN) return `, ${percent(confidence)}`;
+  const likeliest = top_k.slice(0, 2).map((score) => `${score.label} ${percent(score.probability)}`);
+  return ` (perhaps ${likeliest.join(" or ")})`;
 }
 
 async function drawPreview(file) {

@@ -1,10 +1,9 @@
 // The verdict: label, bars of the most probable classes, and the 28x28 image of the network.
 
-import { byId, drawTile, make, percent, say, words } from "./shared.js";
+import { UNKNOWN, byId, drawTile, make, percent, say, words } from "./shared.js";
 
 const SPOKEN_AFTER_MS = 1000; // a label that changes again within this time is not spoken
 const NO_GARMENT = "no garment";
-const UNKNOWN = "unknown";
 const MARKS = { named: "✓", unsure: "?", nothing: "–" };
 
 let spoken = "";
@@ -19,7 +18,7 @@ export function showVerdict(news) {
   byId("label").textContent = words(label);
   const scores = news.top_k ?? [];
   const share = scores.find((score) => score.label === label)?.probability ?? news.confidence;
-  byId("percent").textContent = kind === "nothing" ? "" : percent(share);
+  byId("percent").textContent = kind === "named" ? percent(share) : "";
   const reason = reasonOf(news, kind);
   byId("reason").textContent = reason;
   byId("reason").hidden = !reason;
