@@ -140,10 +140,10 @@ class Browser:
         )  # fmt: skip
         written = Path(self._profile, "DevToolsActivePort")
         end = time.monotonic() + PATIENCE
-        while not written.exists() or len(written.read_text().split()) < 2:
+        while not written.exists() or len(written.read_text(encoding="ascii").split()) < 2:
             assert time.monotonic() < end, "Chromium does not start"
             await asyncio.sleep(0.1)
-        self._port = int(written.read_text().split()[0])
+        self._port = int(written.read_text(encoding="ascii").split()[0])
         return self
 
     async def __aexit__(self, *_: object) -> None:
