@@ -6,6 +6,7 @@
 # make page-soak    lets viewers come and go for SECONDS (600) and prints memory, threads and open files
 # make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
 # make reconnects   loses a camera COUNT (1000) times and prints memory, threads and descriptors
+# make soak         runs the camera app with all its faces for MINUTES (10), disturbs it, and prints the same
 # make lint         checks style, formatting and types
 # make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
 #                   PHOTOS=folder and SCENES=folder garment-net-photo and the segmenter too, see
@@ -32,7 +33,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device fuzz killed-trainings page-soak reconnects lint setup reproduce clean
+.PHONY: demo test test-fast test-device fuzz killed-trainings page-soak reconnects soak lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -91,6 +92,9 @@ page-soak: $(VENV)/ready-for-tests
 
 killed-trainings: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/killed_trainings.py --count $(or $(COUNT),20) --seed $(or $(SEED),0) $(DATA)
+
+soak: $(VENV)/ready-for-tests
+	@$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10)
 
 reconnects: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/reconnects.py --count $(or $(COUNT),1000)
