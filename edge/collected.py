@@ -37,7 +37,7 @@ from garmentlite.edge.files import read_bytes, write_bytes
 from garmentlite.edge.garment_crop import garment_crop
 from garmentlite.edge.labels import RESERVED, UNLABELLED, folder_name_of
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.pictures import LEAST_SIDE, MAX_SIDE, read_picture
 from garmentlite.edge.preparation import TILE
 from garmentlite.edge.sinks.interface import Sighting
 
@@ -338,7 +338,9 @@ class CollectedPictures:
         }
         if self._with_frames:
             files[self._details(name, "-frame.jpg")] = _encoded(".jpg", sighting.frame.bgr)
-        files[crop] = _encoded(".png", garment_crop(sighting.frame.bgr, mask))
+        # As large as the stream recognizes the frames of a camera, and still pictures.
+        least_side = MAX_SIDE if sighting.frame.name is None else LEAST_SIDE
+        files[crop] = _encoded(".png", garment_crop(sighting.frame.bgr, mask, least_side))
         return files
 
     def _make_room(self, size: int, now: float) -> Kept | None:

@@ -362,6 +362,48 @@ def test_mqtt_with_a_wrong_password_says_so_once(broker):
     assert "wrong-one" not in sentence
 
 
+@pytest.fixture
+def tls_broker(tmp_path):
+    """A mosquitto with TLS, and the file of its certificate, which only its own authority knows."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed (apt install openssl)")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=broker",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    made = Broker(tmp_path)
+    with made.settings.open("a") as settings:
+        settings.write(f"certfile {certificate}\nkeyfile {key}\n")
+    made.url = made.url.replace("mqtt://", "mqtts://")
+    made.start()
+    yield made, certificate
+    made.stop()
+
+
+@needs_mosquitto
+def test_mqtts_connects_if_the_certificate_is_trusted(tls_broker, monkeypatch):
+    broker, certificate = tls_broker
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    said = []
+    with MqttSink(parse_broker(broker.url), said.append):
+        wait_until(lambda: said, "the connection")
+    assert said[0].startswith("Connected to the MQTT broker")
+
+
+# paho-mqtt leaves the socket of a failed handshake to the garbage collector, which Python warns about.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@needs_mosquitto
+def test_mqtts_with_an_unknown_certificate_says_so(tls_broker):
+    broker, _ = tls_broker
+    said = []
+    with MqttSink(parse_broker(broker.url), said.append):
+        wait_until(lambda: said, "the refusal")
+    assert "cannot be reached" in said[0]
+    assert "certificate verify failed" in said[0]
+
+
 def test_mqtt_with_a_broker_that_does_not_answer_ends_soon():
     with socket.socket() as silent:  # takes the connection and never says a word
         silent.bind(("127.0.0.1", 0))
