@@ -43,9 +43,9 @@ from garmentlite.edge.sinks.interface import Sighting
 
 DETAILS, HELD_OUT = ".details", ".held-out"
 # Mean difference in grey levels of two 28x28 images. Of 3,000 test images of Fashion-MNIST, 1.5% have another
-# one of the same class that is closer; a garment that is held still differs by 3 from frame to frame.
+# one of the same class that is closer. A drawn garment that sways differs by 3 from frame to frame (median).
 NEAR_DUPLICATE = 8.0
-MOST_COMPARED = 2000  # newest pictures that a new one is compared with; 784 bytes of memory each
+MOST_COMPARED = 2000  # newest pictures that a new one is compared with; each takes 1.6 kB of memory
 HELD_OUT_ONE_IN = 5  # as many of the times that a garment is held up
 FREE_BYTES = 500 << 20  # nothing is kept if less than this is free on the disk
 LONGEST_LABEL = 60  # characters

@@ -22,8 +22,9 @@ export function mount(section, page) {
   message.setAttribute("role", "status");
   const list = make("ul", "collected-list");
 
-  function button(text, action) {
+  function button(name, text, action) {
     const made = make("button", "", text);
+    made.id = `collected-${name}`;
     made.type = "button";
     made.addEventListener("click", async () => {
       try {
@@ -87,11 +88,11 @@ export function mount(section, page) {
   }
 
   const onChosen = [
-    button("Label chosen", relabel),
-    button("Accept answers", acceptAnswers),
-    button("Delete chosen", remove),
+    button("relabel", "Label chosen", relabel),
+    button("accept", "Accept answers", acceptAnswers),
+    button("delete", "Delete chosen", remove),
   ];
-  const deleteAll = button("Delete all", removeAll);
+  const deleteAll = button("delete-all", "Delete all", removeAll);
 
   function showChoice() {
     for (const one of onChosen) one.disabled = chosen.size === 0;
@@ -148,8 +149,8 @@ export function mount(section, page) {
 
   section.append(
     summary,
-    make("p", "collected-class", caption, label, classes, button("Keep this view", keep)),
-    make("p", "collected-actions", button("Choose unlabelled", chooseUnlabelled), ...onChosen, deleteAll),
+    make("p", "collected-class", caption, label, classes, button("keep", "Keep this view", keep)),
+    make("p", "collected-actions", button("choose", "Choose unlabelled", chooseUnlabelled), ...onChosen, deleteAll),
     message,
     list,
   );

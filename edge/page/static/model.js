@@ -5,10 +5,12 @@ const REFRESH_MS = 5000;
 export function mount(section, page) {
   const { make } = page;
   const name = make("p", "");
+  name.id = "model-name";
   const verdict = make("p", "empty");
   verdict.setAttribute("role", "status");
   const table = make("table", "recalls");
   const back = make("button", "", "Go back to the model before");
+  back.id = "model-back";
   back.type = "button";
   back.addEventListener("click", async () => {
     back.disabled = true;
