@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from garmentlite.convert.verify.parity_report import ParityReport
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.collected import CollectRequest
+    from garmentlite.edge.page.address import Address
     from garmentlite.edge.segmenters.interface import Segmenter
     from garmentlite.train.data import FashionMnist
 
@@ -961,7 +962,6 @@ def webcam(
         from garmentlite.edge.broker_address import parse_broker
         from garmentlite.edge.camera_app import CameraRequest, run_camera_app
         from garmentlite.edge.guide_box import parse_box
-        from garmentlite.edge.page.address import parse_address
         from garmentlite.edge.redaction import hide_in_process_list
         from garmentlite.edge.sources.interface import parse_resolution
 
@@ -980,7 +980,7 @@ def webcam(
             box=parse_box(box),
             has_window=not headless,
             prints_json=headless or as_json,
-            serve=None if serve is None else parse_address(serve),
+            serve=_page_address(serve, allow_host),
             allowed_hosts=tuple(allow_host or ()),
             only_changes=only_changes,
             top_k=top_k,
@@ -1190,6 +1190,14 @@ def _open_model(path: Path | None, labels_file: Path | None) -> "Classifier":
 
     labels = _read_labels(labels_file) if labels_file else None
     return Classifier(path or default_model(), labels=labels)
+
+
+def _page_address(text: str | None, allowed_hosts: list[str] | None) -> "Address | None":
+    from garmentlite.edge.page.address import parse_address
+
+    if text is None and allowed_hosts:
+        raise OptionError("--allow-host belongs to --serve; give both.")
+    return None if text is None else parse_address(text)
 
 
 def _collect_request(

@@ -135,3 +135,8 @@ def test_webcam_serve_needs_no_value(run, monkeypatch, options):
 def test_webcam_serve_with_a_value_takes_it(run):
     error = run("webcam", "--headless", "--serve", "host:port", expect=2).stderr
     assert error.startswith("Error: --serve needs HOST:PORT")
+
+
+def test_webcam_with_a_host_name_but_no_page_is_one_sentence(run):
+    error = run("webcam", "--headless", "--allow-host", "shop.example", expect=2).stderr
+    assert error == "Error: --allow-host belongs to --serve; give both.\n"
