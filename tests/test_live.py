@@ -220,6 +220,17 @@ def test_live_source_that_turns_black_gives_states_and_no_frames():
     assert camera.opened == 1
 
 
+def test_live_source_tells_a_state_that_lasts_about_ten_times_a_second():
+    black = (np.zeros((48, 64, 3), np.uint8) for _ in count())
+    with LiveSource(FakeCamera(black, seconds=0.001)) as source:
+        start, states = time.monotonic(), 0
+        for _ in source:
+            states += 1
+            if time.monotonic() - start >= 1:
+                break
+    assert states <= 12
+
+
 @pytest.mark.slow
 def test_live_source_that_freezes_is_seen_and_opened_again():
     still = np.full((48, 64, 3), 77, np.uint8)

@@ -97,6 +97,7 @@ class LiveSource:
 
     def __iter__(self) -> Iterator[Frame | CameraState]:
         """Yields frames to answer, and the state about ten times a second for as long as there are none."""
+        told, told_at = None, 0.0  # the last status that was yielded, and when
         while True:
             try:
                 taken = self._take()
@@ -105,28 +106,33 @@ class LiveSource:
             except SourceError as error:
                 self._give_up(str(error))
                 taken = None
-            now = self._seconds(time.monotonic())
+            now, is_old = self._seconds(time.monotonic()), False
             if taken is not None:
                 bgr, seconds = taken[0], self._seconds(taken[1])
-                # A frame may have waited while the app was paused and the camera was lost.
-                if now - seconds < STALL_SECONDS and self._watch.frame(bgr, seconds):
+                is_old = (
+                    now - seconds >= STALL_SECONDS
+                )  # it waited while the app was paused or suspended
+                if not is_old and self._watch.frame(bgr, seconds):
+                    told = None
                     yield Frame(bgr, seconds)
                     continue
-            if self._connection is not None and self._watch.has_stalled(now):
+            if self._connection is not None and not is_old and self._watch.has_stalled(now):
                 self._give_up(None)
-            yield self._watch.state
+            state = self._watch.state
+            if state.status is not told or now - told_at >= TICK_SECONDS:
+                told, told_at = state.status, now
+                yield state
 
     def _take(self) -> tuple[np.ndarray, float] | None:
         """Takes the newest frame, or waits for a moment; opens a lost camera again when it is time."""
         now = self._seconds(time.monotonic())
-        if self._connection is None and now >= self._watch.retry_at:
-            self._hanging = [one for one in self._hanging if not one.join(0)]
-            if len(self._hanging) < MOST_HANGING:
-                self._connection = Connection(self._device)
-                self._watch.opening(now)
+        self._hanging = [one for one in self._hanging if not one.join(0)]
         if self._connection is None:
-            time.sleep(min(TICK_SECONDS, max(0.0, self._watch.retry_at - now)))
-            return None
+            if now < self._watch.retry_at or len(self._hanging) >= MOST_HANGING:
+                time.sleep(TICK_SECONDS)
+                return None
+            self._connection = Connection(self._device)
+            self._watch.opening(now)
         self._watch.bad_frames(self._connection.take_bad_frames())
         return self._connection.take(TICK_SECONDS)
 
