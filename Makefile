@@ -3,7 +3,6 @@
 # make test-fast    runs the tests that need no TensorFlow and are not slow, in less than a minute
 # make test-device  runs the tests of a device, without TensorFlow, on each Python from 3.11 to 3.13 that is found
 # make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
-# make page-soak    lets viewers come and go for SECONDS (600) and prints memory, threads and open files
 # make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
 # make reconnects   loses a camera COUNT (1000) times and prints memory, threads and descriptors
 # make soak         runs the camera app with all its faces for MINUTES (10), disturbs it, and prints the same
@@ -33,7 +32,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device fuzz killed-trainings page-soak reconnects soak lint setup reproduce clean
+.PHONY: demo test test-fast test-device fuzz killed-trainings reconnects soak lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -86,9 +85,6 @@ test-device-%:
 
 fuzz: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/fuzz.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)
-
-page-soak: $(VENV)/ready-for-tests
-	@$(BIN)/python benchmarks/page_viewers.py --soak $(or $(SECONDS),600)
 
 killed-trainings: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/killed_trainings.py --count $(or $(COUNT),20) --seed $(or $(SEED),0) $(DATA)

@@ -1,14 +1,10 @@
 """Measures what viewers of the page cost the camera app: frames a second, memory, and time to answer.
 
     python benchmarks/page_viewers.py [--rounds 5] [--seconds 6]
-    python benchmarks/page_viewers.py --soak 600
 
 The app recognizes drawn frames of 640x480, as fast as it can ("as fast as possible") or 15 times a second
 ("15 frames/s"). Viewers run in a process of their own. Rounds without viewers alternate with rounds with five
 viewers of /stream.mjpg and a sixth that never reads, while /verdict is asked for ten times a second.
-
-`--soak` lets viewers come and go for a number of seconds, and the camera get lost and come back, and prints
-memory, threads and open files every minute.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import itertools
-import os
 import socket
 import statistics
 import subprocess
@@ -28,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.controls import Controls
 from garmentlite.edge.drawing import draw_moving_frame
 from garmentlite.edge.page.address import Address
@@ -41,15 +35,15 @@ from garmentlite.edge.text_table import text_table
 VIEWERS = 5
 FRAMES = 90  # drawn once and repeated
 FPS = 15.0
-LOST_EVERY = 200  # frames, in the soak
 
 
 class DrawnCamera:
     """Frames of the test pattern, drawn beforehand, that come as those of a camera do."""
 
-    def __init__(self, fps: float | None, lost_every: int | None = None) -> None:
-        self.camera: CameraState | None = None
-        self._fps, self._lost_every = fps, lost_every
+    camera = None
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
         self._frames = [
             np.ascontiguousarray(draw_moving_frame(number / FPS, (640, 480))[0][..., ::-1])
             for number in range(FRAMES)
@@ -61,14 +55,11 @@ class DrawnCamera:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def __iter__(self) -> Iterator[Frame | CameraState]:
+    def __iter__(self) -> Iterator[Frame]:
         begin = time.perf_counter()
         for number in itertools.count():
             if self._fps:
                 time.sleep(max(0.0, begin + number / self._fps - time.perf_counter()))
-            if self._lost_every and number % self._lost_every == self._lost_every - 1:
-                yield CameraState(CameraStatus.LOST, "The camera is gone.", reconnects=number)
-                time.sleep(0.5)
             yield Frame(self._frames[number % FRAMES].copy(), number / FPS)
 
 
@@ -170,63 +161,14 @@ def measure(fps: float | None, rounds: int, seconds: float) -> list[str]:
     ]
 
 
-def soak(seconds: float) -> None:
-    """Lets viewers come and go and the camera get lost, and prints what the process holds."""
-    said: list[str] = []
-    controls = Controls()
-    sink = PageSink(Address(port=0), controls, Recognizer, said.append)
-    source = DrawnCamera(FPS, LOST_EVERY)
-    rows: list[list[str]] = []
-    with GarmentStream(source, Recognizer(), controls=controls) as stream, sink:
-        port = int(said[0].rpartition(":")[2].strip("/"))
-        is_over = threading.Event()
-        visits = [0]
-
-        def come_and_go() -> None:
-            while not is_over.is_set():
-                viewers = Viewers(port)
-                is_over.wait(7)
-                viewers.stop()
-                visits[0] += VIEWERS + 1
-
-        visitors = threading.Thread(target=come_and_go)
-        visitors.start()
-        begin, answered, lost = time.perf_counter(), 0, 0
-        next_row = 0.0
-        for event in stream.events():
-            if isinstance(event, CameraState):
-                sink.show_state(event)
-                lost += 1
-            else:
-                sink.show(event)
-                answered += 1
-            passed = time.perf_counter() - begin
-            if passed >= next_row:
-                next_row += 60
-                rows.append(
-                    [f"{passed / 60:.0f}", str(answered), str(lost), str(visits[0]), f"{resident_mb():.1f}",
-                     str(threading.active_count()), str(len(os.listdir("/proc/self/fd")))]
-                )  # fmt: skip
-                print(rows[-1], file=sys.stderr)
-            if passed > seconds:
-                break
-        is_over.set()
-        visitors.join()
-    head = ["minute", "answered", "camera lost", "viewers", "MB", "threads", "open files"]
-    print(text_table(head, rows))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--soak", type=float, help="seconds")
     parser.add_argument("--view", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.view:
         view(arguments.view)
-    elif arguments.soak:
-        soak(arguments.soak)
     else:
         head = [
             "the app runs", "frames/s", "with viewers", "change", "CPU time a frame", "MB more",
