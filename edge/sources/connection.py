@@ -139,5 +139,5 @@ class Connection:
                     self._changed.notify()
             if bad_in_a_row > BAD_FRAMES:
                 raise SourceError(
-                    f"{self._device.name} gives no usable frames; check its cable or its address."
+                    f"{self._device.name} gives no usable frames; check its cable or address."
                 )

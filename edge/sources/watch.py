@@ -53,9 +53,8 @@ class CameraWatch:
         self._last: np.ndarray | None = None
         self._is_new = True  # whether the camera has given no frame since it was opened
         self._repeats = False  # whether the last frame was equal to the one before
-        self._waiting_since = (
-            0.0  # when it was opened, gave its first frame or gave its last new one
-        )
+        # When it was opened, gave its first frame or gave its last new one.
+        self._waiting_since = 0.0
         self._levels: deque[tuple[float, float, float]] = deque()  # time, mean, standard deviation
 
     def opening(self, seconds: float) -> None:
@@ -116,8 +115,8 @@ class CameraWatch:
                 "picture, use --allow-static."
             )
         elif reason is None:
-            reason = f"{self._name} gives no frames; check its cable or its address."
-        self._become(status, f"{reason} It is opened again until it gives new frames.", seconds)
+            reason = f"{self._name} gives no frames; check its cable or address."
+        self._become(status, f"{reason} The app opens it again until it gives new frames.", seconds)
         self.retry_at = seconds + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
