@@ -65,6 +65,26 @@ def test_recognize_large_picture_refers_to_its_size_and_not_to_the_reduced_one(
     assert_same(recognizer.recognize(Image.fromarray(rgb)), of_path)
 
 
+@pytest.mark.parametrize("size_wh", [(1600, 1200), (1000, 750), (1281, 721)], ids=str)
+def test_recognize_large_file_gives_mask_and_box_of_at_most_640_pixels(
+    recognizer, tmp_path, size_wh
+):
+    rgb = draw_scene("Trouser", np.random.default_rng(4), (640, 480)).rgb
+    path = tmp_path / "trouser.jpg"
+    Image.fromarray(rgb).resize(size_wh).save(path)
+    recognition = recognizer.recognize(path)
+    assert recognition.label == "Trouser"
+    scale = 640 / size_wh[0]
+    assert recognition.mask.shape == (round(size_wh[1] * scale), 640)
+    rows, columns = np.nonzero(recognition.mask)
+    x, y, width, height = recognition.box
+    edges = (x, y, x + width - 1, y + height - 1)
+    # Mask and box are enlarged each by itself, and may differ by the rounding of a pixel.
+    np.testing.assert_allclose(
+        edges, (columns.min(), rows.min(), columns.max(), rows.max()), atol=1
+    )
+
+
 def test_recognize_of_an_image_uses_its_transparency_and_orientation(recognizer, tmp_path):
     shirt, alpha = draw_garment("Pullover", np.random.default_rng(3), 120)
     recognition = recognizer.recognize(Image.fromarray(np.dstack([shirt, alpha])))

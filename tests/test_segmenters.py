@@ -9,6 +9,7 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter
+from garmentlite.edge.segmenters.masks import cleaned, components
 from garmentlite.edge.segmenters.registry import SEGMENTERS, make_segmenter
 
 SCENES_PER_LABEL = 2
@@ -169,3 +170,36 @@ def test_registry_names_are_the_segmenters_own():
     assert {name: make_segmenter(name).name for name in SEGMENTERS} == {
         name: name for name in SEGMENTERS
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "connectivity", "areas"),
+    [
+        (["....", "...."], 8, []),
+        (["##..", "##.."], 8, [4]),
+        (["##..", "..##"], 8, [4]),
+        (["##..", "..##"], 4, [2, 2]),
+        (["#.#.", "#..."], 4, [2, 1]),
+    ],
+)
+def test_components_are_numbered_and_their_areas_counted(rows, connectivity, areas):
+    mask = np.array([[pixel == "#" for pixel in row] for row in rows])
+    numbers, found = components(mask, connectivity=connectivity)
+    assert sorted(found, reverse=True) == areas
+    assert np.array_equal(numbers > 0, mask)
+    for number, area in enumerate(found, start=1):
+        assert (numbers == number).sum() == area
+
+
+def test_cleaned_keeps_the_second_shoe_drops_crumbs_and_fills_small_holes():
+    mask = np.zeros((100, 100), bool)
+    mask[10:50, 10:40] = mask[10:40, 60:90] = True  # a pair
+    wanted = mask.copy()
+    mask[80:84, 80:84] = True  # a crumb
+    mask[20:22, 20:22] = False  # a button
+    mask[30:40, 25:35] = wanted[30:40, 25:35] = False  # a gap
+    found = cleaned(mask)
+    assert not found[78:86, 78:86].any()
+    assert found[20:22, 20:22].all()
+    assert not found[31:39, 26:34].any()
+    assert (found != wanted).mean() < 0.005  # only corners are rounded
