@@ -72,7 +72,7 @@ class CameraRecognizer:
             MissingPartError: If OpenCV is not installed.
         """
         start = time.perf_counter()
-        # A garment that is held up far away needs more pixels than one that fills a photograph.
+        # Twice the pixels of a photograph, since the segmenter looks at a part of the frame alone.
         picture = Picture.from_bgr(frame_bgr, least_side=MAX_SIDE)
         difference = self._camera.look(picture.rgb, seconds)
         compare_ms = (time.perf_counter() - start) * 1000

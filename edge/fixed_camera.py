@@ -81,7 +81,9 @@ class FixedCamera:
         """
         shape = self._seen().foreground.shape
         if mask is not None:
-            step = max(1, max(mask.shape) // (2 * SIDE))
+            step = max(
+                1, max(mask.shape) // (2 * SIDE)
+            )  # twice the pixels of the result are enough
             self._garment = _resized(mask[::step, ::step], shape) >= 0.5
         else:
             self._garment = None

@@ -32,9 +32,8 @@ MAX_PIXELS = (
     64_000_000  # width x height; 192 MB as RGB, which fits into the memory of a board with 1 GB
 )
 _GREY_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of 16-bit grey pictures
-MAX_SIDE = (
-    640  # pixels, the longest side of the picture that masks and boxes of a photograph refer to
-)
+# Pixels of the longest side. Masks and boxes of a photograph refer to the photograph reduced to this size.
+MAX_SIDE = 640
 # A picture is halved as long as its longest side keeps this many pixels. Garments are found at 128 pixels and
 # become 28x28 images, and the shipped models were trained on photographs of this size.
 LEAST_SIDE = 320
@@ -274,15 +273,16 @@ def _from_levels(values: np.ndarray, full_scale: int) -> Image:
 def halved(plane: np.ndarray, least_side: int) -> np.ndarray:
     """Halves a picture as long as its longest side keeps a number of pixels.
 
-    OpenCV averages squares of 2 x 2 pixels for a fortieth of the cost of any other ratio, and computes the
-    same bytes on every machine. The last row or column of an odd number is left out.
+    OpenCV averages squares of 2 x 2 pixels with a fortieth of the instructions of any other ratio (counted
+    on a Cortex-A72), and computes the same bytes on every machine. The last row or column of an odd number
+    is left out.
 
     Args:
         plane: uint8, shape (H, W) or (H, W, 3). It is not changed.
         least_side: Pixels.
 
     Returns:
-        uint8, shape (h, w) or (h, w, 3); `plane` itself if it is not larger than `least_side` twice.
+        uint8, shape (h, w) or (h, w, 3); `plane` itself if its longest side is below twice `least_side`.
     """
     for _ in range(_halvings(plane.shape[1], plane.shape[0], least_side)):
         rows, columns = plane.shape[0] // 2, plane.shape[1] // 2

@@ -20,7 +20,7 @@ from garmentlite.edge.median import median
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture, halved
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter, Segmenter
-from garmentlite.edge.segmenters.masks import WORKING_SIDE, components
+from garmentlite.edge.segmenters.masks import WORKING_SIDE, components, levels_of
 
 # How the garment is told from the background: a segmenter finds it in a "photo", the picture's own
 # transparency shows it, or the picture already has the form of the training images.
@@ -216,7 +216,7 @@ def fit_to_tile(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     cv2 = load_opencv()
     rgb, mask = _trimmed(rgb, mask)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    grey |= ~_levels(mask)  # 255, the lightest background, negates to 0
+    grey |= ~levels_of(mask)  # 255, the lightest background, negates to 0
     grey, mask = _subsampled(*_thumbnails(grey, mask))
     negated = _levelled(255 - _sharpened(grey), mask)
     rows, columns = mask.shape
@@ -299,7 +299,7 @@ def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
         return grey, mask
     scale = REDUCED_SIDE / max(height, width)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    planes = cv2.merge([halved(plane, REDUCED_SIDE) for plane in (grey, _levels(mask))])
+    planes = cv2.merge([halved(plane, REDUCED_SIDE) for plane in (grey, levels_of(mask))])
     planes = cv2.resize(planes, size_wh, interpolation=cv2.INTER_AREA)
     room = (2, 2, 2, 2)  # pixels into which the outline fades
     planes = cv2.copyMakeBorder(planes, *room, cv2.BORDER_CONSTANT, value=(255, 0))
@@ -347,12 +347,6 @@ def _levelled(negated: np.ndarray, garment: np.ndarray) -> np.ndarray:
     """Raises the level of a garment that is nearly as white as paper; uint8, at least 1 on the garment."""
     lift = max(0, LOWEST_MEDIAN - int(median(negated[garment])))
     return np.clip(negated + lift, 1, 255).astype(np.uint8)
-
-
-def _levels(mask: np.ndarray) -> np.ndarray:
-    """Turns a mask into levels: uint8 of the same shape, 255 on the garment and 0 elsewhere."""
-    levels: np.ndarray = mask.view(np.uint8) * np.uint8(255)
-    return levels
 
 
 def _enlarged_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

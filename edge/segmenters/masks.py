@@ -33,6 +33,12 @@ def reduced(rgb: np.ndarray, side: int = WORKING_SIDE) -> np.ndarray:
     return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
 
 
+def levels_of(mask: np.ndarray) -> np.ndarray:
+    """Turns a mask into levels: uint8 of the same shape, 255 on the garment and 0 elsewhere."""
+    levels: np.ndarray = mask.view(np.uint8) * np.uint8(255)
+    return levels
+
+
 def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Brings the mask of a reduced picture to the size of the picture.
 
@@ -44,9 +50,8 @@ def enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         bool, shape (H, W).
     """
     cv2 = load_opencv()
-    levels = mask.view(np.uint8) * 255
     size_wh = (shape[1], shape[0])
-    return cv2.resize(levels, size_wh, interpolation=cv2.INTER_LINEAR_EXACT) >= 128
+    return cv2.resize(levels_of(mask), size_wh, interpolation=cv2.INTER_LINEAR_EXACT) >= 128
 
 
 def cleaned(mask: np.ndarray) -> np.ndarray:
