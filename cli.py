@@ -908,8 +908,8 @@ def webcam(
             metavar="URL",
             envvar="GARMENTLITE_MQTT",
             help="Also publish the answers to this MQTT broker, for example mqtt://user:password@host/topic; "
-            "Home Assistant then finds the app. Other users of this computer cannot read a password in the "
-            "environment variable, but one on the command line.",
+            "Home Assistant then finds the app. In the environment variable, a password does not get into the "
+            "history of the shell.",
         ),
     ] = None,
     collect: Annotated[
