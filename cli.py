@@ -908,8 +908,8 @@ def webcam(
             metavar="URL",
             envvar="GARMENTLITE_MQTT",
             help="Also publish the answers to this MQTT broker, for example mqtt://user:password@host/topic; "
-            "Home Assistant then finds the app. In the environment variable, a password does not get into the "
-            "history of the shell.",
+            "Home Assistant then finds the app. The environment variable keeps a password out of the shell's "
+            "history.",
         ),
     ] = None,
     collect: Annotated[
