@@ -41,6 +41,7 @@ class SwayingGarment:
     """A source of drawn frames, which notes the CPU time at which each one was handed over."""
 
     is_live = False
+    camera = None
 
     def __init__(self, size_wh: tuple[int, int], number: int) -> None:
         self._room = room(size_wh)
