@@ -2,6 +2,7 @@
 # make test         sets everything up, then runs all tests
 # make test-fast    runs the tests that need no TensorFlow and are not slow, in less than a minute
 # make test-device  runs the tests of a device, without TensorFlow, on each Python from 3.11 to 3.13 that is found
+# make test-pi      installs on emulated Raspberry Pis as docs/raspberry-pi.md says, and compares their answers
 # make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
 # make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
 # make reconnects   loses a camera COUNT (1000) times and prints memory, threads and descriptors
@@ -32,7 +33,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device fuzz killed-trainings reconnects soak lint setup reproduce clean
+.PHONY: demo test test-fast test-device test-pi fuzz killed-trainings reconnects soak lint setup reproduce clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -82,6 +83,12 @@ test-device-%:
 	if .venv-device-$*/bin/python -c 'import tensorflow' 2>/dev/null; then \
 		echo "TensorFlow got into the device's environment." >&2; exit 1; fi; \
 	.venv-device-$*/bin/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
+
+# Where the emulated systems are kept: 2 GB.
+test-pi: export GARMENT_PI ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/garmentlite/arm64
+
+test-pi: $(VENV)/ready-for-tests
+	@$(BIN)/python -m pytest -q -rs --numprocesses 2 --dist loadgroup tests/test_raspberry_pi.py $(TESTS)
 
 fuzz: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/fuzz.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)

@@ -1,0 +1,222 @@
+"""garmentlite on a Raspberry Pi, as its documentation installs it; 'make test-pi' runs these tests.
+
+$GARMENT_PI names the folder in which the emulated systems are kept. Without it the tests are skipped.
+"""
+
+import fcntl
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "raspberry-pi.md")
+# What every Raspberry Pi OS has and the installation uses.
+BASE = ("ca-certificates", "coreutils", "dash", "git", "grep", "sed")
+CLI = "/root/garmentlite-env/bin/cli"
+MODEL = "models/garment-net-photo_int8.tflite"
+FRAMES, IMAGES = 5, 500
+CACHE = os.environ.get("GARMENT_PI")
+IS_CI = os.environ.get("CI", "").lower() == "true"
+needs_a_pi = pytest.mark.skipif(not CACHE, reason="$GARMENT_PI is not set ('make test-pi' sets it)")
+
+
+def installation_of(page: Path) -> str:
+    """The block of commands with which a page installs garmentlite on a Raspberry Pi."""
+    found = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in found if "--system-site-packages" in block)
+    return block
+
+
+def without_times(lines: str) -> list[dict]:
+    """JSON objects without the keys that differ from machine to machine."""
+    documents = [json.loads(line) for line in lines.splitlines()]
+    return [{k: v for k, v in one.items() if k != "latency_ms"} for one in documents]
+
+
+@pytest.fixture(scope="session")
+def arm64_system():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("arm64_system")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        # Two processes of pytest-xdist can test the two systems side by side.
+        pytest.param(suite, marks=pytest.mark.xdist_group(suite))
+        for suite in ("bookworm", "trixie")
+    ],
+)
+def pi(request, arm64_system, real_data_dir, material):
+    """A system of one release in which the block of the documentation was run.
+
+    Without the tools of emulation the tests are skipped, but fail in continuous integration.
+    """
+    block = installation_of(PAGES[1])
+    packages = re.search(r"sudo apt install (.*)", block)[1].split()
+    git_folder = ROOT / ".git"
+    if git_folder.is_file():  # a worktree
+        git_folder = Path(git_folder.read_text().removeprefix("gitdir: ").strip()).parent.parent
+    try:
+        arm64_system.require_emulation()
+        lock = _locked(Path(CACHE) / f"{request.param}.lock")
+        system = arm64_system.unpacked_system(
+            request.param,
+            [*BASE, *packages],
+            Path(CACHE),
+            [ROOT, git_folder, real_data_dir, material],
+        )
+    except arm64_system.CannotEmulateError as error:
+        if IS_CI:
+            raise
+        pytest.skip(f"No Raspberry Pi can be emulated here: {error}.")
+    except arm64_system.MirrorError as error:
+        pytest.skip(f"The mirror of Debian's packages does not answer: {error}")
+    home = system.root / "root"
+    shutil.rmtree(home)
+    home.mkdir()
+    core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
+    system.run(core, "sh", "-e", "-c", block.replace("ADDRESS", str(ROOT), 1))
+    yield system
+    lock.close()
+
+
+def _locked(path: Path):
+    """Waits until no other process uses the system beside this file; closing the file lets it go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+@pytest.fixture(scope="session", params=["cortex-a72", "cortex-a76"], ids=["pi4", "pi5"])
+def on_pi(request, pi, arm64_system):
+    """Runs a command of the installed program on the processor of a Raspberry Pi 4 or 5."""
+    core = arm64_system.NATIVE if arm64_system.is_arm64() else request.param
+
+    def run(*arguments, **options):
+        return pi.run(core, CLI, *map(str, arguments), **options).stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory):
+    """Pictures as PNG and JPEG, to be recognized here and there."""
+    from garmentlite.edge.drawn_folder import draw_folder
+
+    folder = tmp_path_factory.mktemp("material")
+    draw_folder(folder / "pictures", 1, 0, force=False)
+    for png in sorted((folder / "pictures").glob("*.png")):
+        Image.open(png).save(png.with_suffix(".jpg"), quality=90)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def here(material, real_data_dir):
+    """Runs the same commands on this machine; what they printed."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "garmentlite.cli", *map(str, arguments)],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def answers(here, material):
+    """The answers of this machine to the pictures; their 28x28 images lie in material/here."""
+    return here(
+        "classify", material / "pictures", "--json", "--save-inputs", material / "here", "--force"
+    )
+
+
+@pytest.fixture(scope="session")
+def outputs(here, material, real_data_dir):
+    """Stored outputs of the shipped model on this machine."""
+    path = material / "outputs.npz"
+    here("verify", MODEL, "--save-reference", path, "--limit", IMAGES, "--data-dir", real_data_dir)
+    return path
+
+
+def test_both_pages_install_in_the_same_way():
+    first, second = map(installation_of, PAGES)
+    assert first == second
+
+
+@needs_a_pi
+def test_doctor_finds_nothing_but_a_missing_camera(on_pi):
+    findings = json.loads(on_pi("doctor", "--json", check=False))
+    faults = [one for one in findings if not one["passed"]]
+    assert {one["check"] for one in faults} <= {"cameras"}, faults
+    assert "XNNPACK" in {one["check"] for one in findings}
+
+
+@needs_a_pi
+def test_doctor_finds_numpy_2_over_the_opencv_of_bookworm(pi, arm64_system):
+    if pi.root.parent.name != "bookworm":
+        pytest.skip("only the OpenCV of bookworm was built for NumPy 1")
+    core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
+    pi.run(core, "/root/garmentlite-env/bin/pip", "install", "--target", "/root/numpy2", "numpy>=2")
+    done = pi.run(core, "env", "PYTHONPATH=/root/numpy2", CLI, "doctor", "--json", check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    faults = {one["check"]: one["found"] for one in json.loads(done.stdout) if not one["passed"]}
+    assert set(faults) == {"OpenCV", "answer", "cameras", "display"}
+    assert "built for NumPy 1" in faults["OpenCV"]
+    assert "numpy<2" in faults["OpenCV"]
+
+
+@needs_a_pi
+def test_card_is_that_of_this_machine(on_pi, here):
+    there, own = (json.loads(run("card", "--json")) for run in (on_pi, here))
+    del there["file"]["path"], own["file"]["path"]
+    assert there == own
+
+
+@needs_a_pi
+def test_pictures_get_the_same_answers_and_28x28_images(on_pi, answers, material, tmp_path_factory):
+    seen = material / tmp_path_factory.mktemp("seen").name
+    there = on_pi("classify", material / "pictures", "--json", "--save-inputs", seen)
+    assert without_times(there) == without_times(answers)
+    names = sorted(path.name for path in (material / "here").iterdir())
+    assert len(names) == 2 * len(FASHION_MNIST_LABELS)
+    assert sorted(path.name for path in seen.iterdir()) == names
+    for name in names:
+        images = [np.asarray(Image.open(folder / name)) for folder in (seen, material / "here")]
+        assert np.array_equal(*images), name
+
+
+@needs_a_pi
+def test_outputs_of_the_model_are_equal_bit_for_bit(on_pi, outputs, real_data_dir):
+    model = f"/root/garmentlite/{MODEL}"
+    compared = json.loads(
+        on_pi(
+            "verify", model, "--against", outputs, "--limit", IMAGES, "--data-dir", real_data_dir,
+            "--json",
+        )
+    )  # fmt: skip
+    assert compared["images"] == IMAGES
+    assert compared["equal"] is True
+
+
+@needs_a_pi
+def test_camera_app_answers_to_each_frame(on_pi):
+    lines = on_pi("webcam", "--source", "test-pattern", "--headless", "--max-frames", FRAMES)
+    answers = [json.loads(line) for line in lines.splitlines()]
+    assert len(answers) == FRAMES
+    assert all(answer["label"] for answer in answers)
