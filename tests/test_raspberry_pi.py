@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,42 @@ def without_times(lines: str) -> list[dict]:
     """JSON objects without the keys that differ from machine to machine."""
     documents = [json.loads(line) for line in lines.splitlines()]
     return [{k: v for k, v in one.items() if k != "latency_ms"} for one in documents]
+
+
+def phone_video(path: Path) -> Path:
+    """Writes a video whose file says that it is to be turned clockwise by 90 degrees, as phones do.
+
+    Its top left quarter is white before it is turned.
+    """
+    import cv2
+
+    frame = np.zeros((32, 64, 3), np.uint8)
+    frame[:16, :32] = 255
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 5, (64, 32))
+    for _ in range(5):
+        writer.write(frame)
+    writer.release()
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 44  # the matrix in the header of the track (ISO/IEC 14496-12)
+    content[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
+
+
+def first_frame(path: Path) -> np.ndarray:
+    """The first frame of a video in grey, as garmentlite reads it."""
+    from garmentlite.edge.sources.registry import open_source
+
+    with open_source(str(path)) as video:
+        return next(iter(video)).bgr[..., 0]
+
+
+SHOW_FIRST_FRAME = """
+import sys
+from garmentlite.edge.sources.registry import open_source
+with open_source(sys.argv[1]) as video:
+    print((next(iter(video)).bgr[..., 0] > 127).tolist())
+"""
 
 
 @pytest.fixture(scope="session")
@@ -159,6 +196,14 @@ def test_both_pages_install_in_the_same_way():
     assert first == second
 
 
+def test_video_of_a_phone_stands_upright_here(tmp_path):
+    pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
+    frame_u8 = first_frame(phone_video(tmp_path / "phone.mp4"))
+    assert frame_u8.shape == (64, 32)
+    assert frame_u8[:32, 16:].mean() > 200  # the top left corner, turned clockwise by a quarter
+    assert frame_u8[32:].mean() < 50
+
+
 @needs_a_pi
 def test_doctor_finds_nothing_but_a_missing_camera(on_pi):
     findings = json.loads(on_pi("doctor", "--json", check=False))
@@ -212,6 +257,14 @@ def test_outputs_of_the_model_are_equal_bit_for_bit(on_pi, outputs, real_data_di
     )  # fmt: skip
     assert compared["images"] == IMAGES
     assert compared["equal"] is True
+
+
+@needs_a_pi
+def test_video_of_a_phone_stands_upright(pi, arm64_system, material):
+    core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a76"
+    path = phone_video(material / "phone.mp4")
+    shown = pi.run(core, "/root/garmentlite-env/bin/python", "-c", SHOW_FIRST_FRAME, str(path))
+    assert shown.stdout == f"{(first_frame(path) > 127).tolist()}\n"
 
 
 @needs_a_pi

@@ -82,8 +82,12 @@ def _import_pillow() -> str:
 
 def _import_opencv() -> str:
     from garmentlite.edge.opencv import load_opencv
+    from garmentlite.edge.sources.video import TURNS_THE_WRONG_WAY
 
-    return str(load_opencv().__version__)
+    found = str(load_opencv().__version__)
+    if found == TURNS_THE_WRONG_WAY:
+        return f"{found}; it shows videos of phones upside down, which garmentlite corrects"
+    return found
 
 
 def _import_runtime() -> str:

@@ -18,6 +18,9 @@ from garmentlite.edge.sources.interface import Frame, SourceSettings
 from garmentlite.edge.sources.pixels import as_bgr
 
 FALLBACK_FPS = 25.0  # frames per second, for a video that does not state its own
+# This version of OpenCV, which bookworm has, turns videos by 90 degrees where the file says 270, and by 270
+# where it says 90.
+TURNS_THE_WRONG_WAY = "4.6.0"
 # How many frames are skipped, as a trial, after one that cannot be read. If none of the trials finds a frame,
 # the video is over. A trial may take a second, so they are few.
 _SKIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -49,6 +52,7 @@ class VideoFile:
         if not self._capture.isOpened():
             self._capture.release()
             raise self._not_a_video()
+        self._is_upside_down = self._opencv_turns_it_the_wrong_way()
         return self
 
     def __exit__(
@@ -89,7 +93,16 @@ class VideoFile:
             was_read, pixels = self._capture.read()
         except load_opencv().error:  # a frame that OpenCV cannot convert
             return None
-        return as_bgr(pixels) if was_read else None
+        if not was_read:
+            return None
+        bgr = as_bgr(pixels)
+        return np.ascontiguousarray(bgr[::-1, ::-1]) if self._is_upside_down else bgr
+
+    def _opencv_turns_it_the_wrong_way(self) -> bool:
+        """Tells whether frames come upside down: phones store upright videos lying on their side."""
+        cv2 = load_opencv()
+        turned = self._capture.get(cv2.CAP_PROP_ORIENTATION_META)
+        return cv2.__version__ == TURNS_THE_WRONG_WAY and turned in (90, 270)
 
     def _skip_damage(self, index: int) -> int | None:
         """Goes to the next frame that can be read after frame `index`; None if there is none."""
