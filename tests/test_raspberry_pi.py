@@ -263,7 +263,8 @@ def test_outputs_of_the_model_are_equal_bit_for_bit(on_pi, outputs, real_data_di
 def test_video_of_a_phone_stands_upright(pi, arm64_system, material):
     core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a76"
     path = phone_video(material / "phone.mp4")
-    shown = pi.run(core, "/root/garmentlite-env/bin/python", "-c", SHOW_FIRST_FRAME, str(path))
+    python = "/root/garmentlite-env/bin/python"
+    shown = pi.run(core, python, "-c", SHOW_FIRST_FRAME, str(path), folder="/")
     assert shown.stdout == f"{(first_frame(path) > 127).tolist()}\n"
 
 
