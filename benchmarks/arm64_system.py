@@ -245,8 +245,10 @@ def _download(suite: str, packages: Sequence[str], folder: Path) -> list[Path]:
         done = subprocess.run(
             ["apt-get", "--quiet", *options, *words], capture_output=True, text=True, check=False
         )
-        if done.returncode:
+        if "Failed to fetch" in done.stderr:
             raise MirrorError(f"apt-get {words[0]}: {done.stderr.strip()}")
+        if done.returncode:
+            raise RuntimeError(f"apt-get {words[0]} failed:\n{done.stderr}")
     return sorted((apt / "cache/archives").glob("*.deb"))
 
 

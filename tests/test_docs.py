@@ -101,6 +101,12 @@ def unknown_words(words: list[str]) -> list[str]:
         return []
     if name not in known:
         return [name]
+    if name == "service" and rest:  # a group of commands; what follows "--" are options of webcam
+        own, _, of_webcam = " ".join(rest).partition(" -- ")
+        known = known[name].commands
+        name, *rest = own.split()
+        if name not in known or unknown_words(["webcam", *of_webcam.split()]):
+            return [name, *of_webcam.split()]
     options = {option for one in known[name].params for option in one.opts} | {"--help"}
     return [word for word in rest if re.match(r"--?[a-z]", word) and word not in options]
 

@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -106,37 +107,36 @@ def pi(request, arm64_system, real_data_dir, material):
     packages = re.search(r"sudo apt install (.*)", block)[1].split()
     git_folder = ROOT / ".git"
     if git_folder.is_file():  # a worktree
-        git_folder = Path(git_folder.read_text().removeprefix("gitdir: ").strip()).parent.parent
-    try:
-        arm64_system.require_emulation()
-        lock = _locked(Path(CACHE) / f"{request.param}.lock")
-        system = arm64_system.unpacked_system(
-            request.param,
-            [*BASE, *packages],
-            Path(CACHE),
-            [ROOT, git_folder, real_data_dir, material],
-        )
-    except arm64_system.CannotEmulateError as error:
-        if IS_CI:
-            raise
-        pytest.skip(f"No Raspberry Pi can be emulated here: {error}.")
-    except arm64_system.MirrorError as error:
-        pytest.skip(f"The mirror of Debian's packages does not answer: {error}")
-    home = system.root / "root"
-    shutil.rmtree(home)
-    home.mkdir()
-    core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
-    system.run(core, "sh", "-e", "-c", block.replace("ADDRESS", str(ROOT), 1))
-    yield system
-    lock.close()
+        text = git_folder.read_text("utf-8")
+        git_folder = Path(text.removeprefix("gitdir: ").strip()).parent.parent
+    bound = [ROOT, git_folder, real_data_dir, material]
+    with one_at_a_time(Path(CACHE) / f"{request.param}.lock"):
+        try:
+            arm64_system.require_emulation()
+            system = arm64_system.unpacked_system(
+                request.param, [*BASE, *packages], Path(CACHE), bound
+            )
+        except arm64_system.CannotEmulateError as error:
+            if IS_CI:
+                raise
+            pytest.skip(f"No Raspberry Pi can be emulated here: {error}.")
+        except arm64_system.MirrorError as error:
+            pytest.skip(f"The mirror of Debian's packages does not answer: {error}")
+        home = system.root / "root"
+        shutil.rmtree(home)
+        home.mkdir()
+        core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
+        system.run(core, "sh", "-e", "-c", block.replace("ADDRESS", str(ROOT), 1))
+        yield system
 
 
-def _locked(path: Path):
-    """Waits until no other process uses the system beside this file; closing the file lets it go."""
+@contextmanager
+def one_at_a_time(path: Path):
+    """Keeps other processes from using the system beside this file while the block runs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("w")
-    fcntl.flock(file, fcntl.LOCK_EX)
-    return file
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session", params=["cortex-a72", "cortex-a76"], ids=["pi4", "pi5"])
