@@ -299,14 +299,34 @@ def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
         return grey, mask
     scale = REDUCED_SIDE / max(height, width)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    planes = cv2.merge([halved(plane, REDUCED_SIDE) for plane in (grey, levels_of(mask))])
-    planes = cv2.resize(planes, size_wh, interpolation=cv2.INTER_AREA)
+    halves = (halved(plane, REDUCED_SIDE) for plane in (grey, levels_of(mask)))
+    planes = cv2.merge([_averaged(plane, size_wh) for plane in halves])
     room = (2, 2, 2, 2)  # pixels into which the outline fades
     planes = cv2.copyMakeBorder(planes, *room, cv2.BORDER_CONSTANT, value=(255, 0))
     planes = cv2.GaussianBlur(planes, (0, 0), SOFTNESS, borderType=cv2.BORDER_REPLICATE)
     grey, coverage = cv2.split(planes)
     # Of a garment that is thin everywhere, the pixels with the highest coverage are kept.
     return grey, coverage >= min(_COVERED, int(coverage.max()))
+
+
+def _averaged(plane: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """Reduces a plane, uint8 (H, W), by averaging the part of it that each new pixel covers.
+
+    OpenCV's INTER_AREA does the same, but rounds some pixels otherwise on Arm than on x86. All numbers here
+    are integers, which float64 represents exactly.
+    """
+    (height, width), (new_width, new_height) = plane.shape, size_wh
+    rows, columns = _shares(height, new_height), _shares(width, new_width)
+    sums = (rows @ plane.astype(np.float64) @ columns.T).astype(np.int64)
+    area = height * width
+    return ((2 * sums + area) // (2 * area)).astype(np.uint8)  # rounded to nearest
+
+
+def _shares(length: int, count: int) -> np.ndarray:
+    """Says how much of each old pixel each new one covers: shape (count, length), rows sum to length."""
+    new, old = np.arange(count + 1) * length, np.arange(length + 1) * count
+    covered = np.minimum(new[1:, None], old[1:]) - np.maximum(new[:-1, None], old[:-1])
+    return np.maximum(covered, 0).astype(np.float64)
 
 
 def _subsampled(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
