@@ -93,10 +93,10 @@ class VideoFile:
             was_read, pixels = self._capture.read()
         except load_opencv().error:  # a frame that OpenCV cannot convert
             return None
-        if not was_read:
-            return None
-        bgr = as_bgr(pixels)
-        return np.ascontiguousarray(bgr[::-1, ::-1]) if self._is_upside_down else bgr
+        bgr = as_bgr(pixels) if was_read else None
+        if bgr is not None and self._is_upside_down:
+            return np.ascontiguousarray(bgr[::-1, ::-1])
+        return bgr
 
     def _opencv_turns_it_the_wrong_way(self) -> bool:
         """Tells whether frames come upside down: phones store upright videos lying on their side."""
