@@ -44,7 +44,7 @@ HEARTBEAT_SECONDS = (
 FIRST_PICTURE_SECONDS = 5.0  # how long a request for a picture waits while there is none
 # Bytes that wait in the system until a viewer reads them. The usual buffer grows to megabytes, so it would
 # take long to notice that a viewer does not read.
-SEND_BUFFER = 128 << 10
+PICTURES_BUFFER, EVENTS_BUFFER = 128 << 10, 16 << 10
 MOST_VIEWERS = 24  # connections without end at a time
 BOUNDARY = "frame"
 
@@ -234,7 +234,13 @@ class SnapshotHandler(PageHandler):
 
 
 class EndlessHandler(PageHandler):
-    """Sends something again and again until the viewer goes away or does not read any more."""
+    """Sends something again and again until the viewer goes away or does not read any more.
+
+    Attributes:
+        send_buffer: Size of the system's buffer in bytes.
+    """
+
+    send_buffer = PICTURES_BUFFER
 
     def prepare(self) -> None:
         """Refuses one viewer too many."""
@@ -244,7 +250,7 @@ class EndlessHandler(PageHandler):
 
     async def get(self) -> None:
         """Sends until the viewer is gone."""
-        self.own_end().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.own_end().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
         self.page.viewers += 1
         try:
             await self.send_all()
@@ -293,6 +299,8 @@ class StreamHandler(EndlessHandler):
 
 class EventsHandler(EndlessHandler):
     """Sends the verdict when it changes, as server-sent events; with `live=1` for every frame."""
+
+    send_buffer = EVENTS_BUFFER
 
     async def send_all(self) -> None:
         """Sends the present verdict at once, and then what changes."""
