@@ -77,7 +77,12 @@ class Viewers:
     def __init__(self, port: int) -> None:
         command = [sys.executable, __file__, "--view", str(port)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Linux shares the CPU out among sessions, and viewers are other computers.
+            start_new_session=True,
         )
         self._process.stdout.readline()  # they are connected
 
