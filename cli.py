@@ -886,6 +886,32 @@ def webcam(
         list[str] | None,
         typer.Option(help="Let the page be opened under this host name, too. Can be repeated."),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record what the window shows to this file, .avi, .mp4 or .webm. Its name gets the time."
+        ),
+    ] = None,
+    record_minutes: Annotated[
+        float,
+        typer.Option(min=0.01, help="With --record, begin a new file after this many minutes."),
+    ] = 10,
+    record_mb: Annotated[
+        int,
+        typer.Option(
+            min=1, help="With --record, remove the oldest files when all take more megabytes."
+        ),
+    ] = 1000,
+    log: Annotated[
+        Path | None, typer.Option(help="Append the JSON lines to this file, too.")
+    ] = None,
+    log_mb: Annotated[
+        float,
+        typer.Option(min=0.001, help="With --log, begin a new file after this many megabytes."),
+    ] = 10,
+    log_files: Annotated[
+        int, typer.Option(min=1, help="With --log, keep this many older files.")
+    ] = 5,
     box: Annotated[
         str,
         typer.Option(
@@ -963,6 +989,8 @@ def webcam(
         from garmentlite.edge.camera_app import CameraRequest, run_camera_app
         from garmentlite.edge.guide_box import parse_box
         from garmentlite.edge.redaction import hide_in_process_list
+        from garmentlite.edge.sinks.log_file import LogRequest
+        from garmentlite.edge.sinks.recording import RecordingRequest
         from garmentlite.edge.sources.interface import parse_resolution
 
         for url in (source, mqtt):
@@ -983,6 +1011,8 @@ def webcam(
             serve=_page_address(serve, allow_host),
             allowed_hosts=tuple(allow_host or ()),
             only_changes=only_changes,
+            record=RecordingRequest(record, record_minutes, record_mb) if record else None,
+            log=LogRequest(log, log_mb, log_files) if log else None,
             top_k=top_k,
             broker=parse_broker(mqtt) if mqtt else None,
             collect=_collect_request(collect, collect_frames, collect_mb, collect_days),

@@ -1,8 +1,8 @@
-"""Draws the two pictures of the README: the effect of preparation, and the camera app.
+"""Draws the two pictures of the README: the effect of preparation, and a recording of the camera app.
 
     python benchmarks/readme_picture.py docs
 
-Writes `preparation.png` and `camera-app.png` into that folder. All garments are drawn by the project. In
+Writes `preparation.png` and `camera-app.webp` into that folder. All garments are drawn by the project. In
 `preparation.png` both rows of answers are given by the same network, the default one, which sees each
 28x28 image once. Only the way from the picture to the 28x28 image differs.
 """
@@ -10,28 +10,33 @@ Writes `preparation.png` and `camera-app.png` into that folder. All garments are
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.drawing import draw_moving_frame, draw_scene
+from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.files import replacing
 from garmentlite.edge.overlay import annotate
 from garmentlite.edge.pictures import Picture
 from garmentlite.edge.preparation import naive_tile, prepare
-from garmentlite.edge.recognition import recognize
+from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import default_model
+from garmentlite.edge.sources.moving_pattern import FPS
+from garmentlite.edge.sources.registry import open_source
+from garmentlite.edge.stream import GarmentStream
 
 LABELS = ("T-shirt/top", "Trouser", "Dress", "Coat", "Sneaker", "Ankle boot")
 ROWS = ("the picture", "resized to 28x28", "garment found,\nthen prepared as\nthe data set was")
 SIDE, GAP, MARGIN, LINE = 150, 14, 158, 26  # pixels
 PAPER, INK, RIGHT, WRONG = "white", "#222222", "#1a7f37", "#cf222e"
-APP_SECONDS = 0.5  # of the moving test pattern: a T-shirt
+APP_WH = (640, 480)
+APP_SECONDS = 12.0  # of the moving test pattern: three garments
+APP_FPS = 5  # frames a second in the recording of the app
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,20 @@ def draw_preparation(seed: int) -> Image.Image:
     return sheet
 
 
-def draw_camera_app() -> Image.Image:
-    """Draws one frame of the camera app before the test pattern."""
-    classifier, segmenter = Classifier(default_model()), make_segmenter("network")
-    frame_rgb, _ = draw_moving_frame(APP_SECONDS)
-    picture = Picture(frame_rgb)
-    recognize(picture, classifier, segmenter)  # the first one takes longer than those that follow
-    drawn_bgr = annotate(frame_rgb[..., ::-1], recognize(picture, classifier, segmenter))
-    return Image.fromarray(np.ascontiguousarray(drawn_bgr[..., ::-1]))
+def record_camera_app() -> list[Image.Image]:
+    """Runs the camera app before the test pattern and keeps some of its pictures."""
+    source = open_source("test-pattern", resolution_wh=APP_WH)
+    pictures = []
+    with GarmentStream(source, Recognizer()) as stream:
+        for sighting in stream:
+            if sighting.frame.time >= APP_SECONDS:
+                break
+            # Without the times, which depend on the computer.
+            answer = replace(sighting.recognition, latency_ms={})
+            drawn_bgr = annotate(sighting.frame.bgr, answer, guide_box=sighting.guide_box)
+            if round(sighting.frame.time * FPS) % (FPS // APP_FPS) == 0:
+                pictures.append(Image.fromarray(np.ascontiguousarray(drawn_bgr[..., ::-1])))
+    return pictures
 
 
 def main() -> None:
@@ -107,13 +118,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=4)
     arguments = parser.parse_args()
-    pictures = {
-        "preparation.png": draw_preparation(arguments.seed),
-        "camera-app.png": draw_camera_app(),
-    }
-    for name, picture in pictures.items():
-        with replacing(arguments.folder / name) as temporary:
-            picture.quantize(256).save(temporary, optimize=True)
+    with replacing(arguments.folder / "preparation.png") as temporary:
+        draw_preparation(arguments.seed).quantize(256).save(temporary, optimize=True)
+    first, *others = record_camera_app()
+    with replacing(arguments.folder / "camera-app.webp") as temporary:
+        first.save(
+            temporary, save_all=True, append_images=others, duration=1000 // APP_FPS, loop=0,
+            quality=60, method=6,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

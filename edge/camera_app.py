@@ -13,7 +13,7 @@ from garmentlite.edge.broker_address import BrokerAddress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures, CollectRequest
 from garmentlite.edge.controls import Controls, Settings
-from garmentlite.edge.errors import ModelError
+from garmentlite.edge.errors import MissingPartError, ModelError
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.model_comparison import Compare
 from garmentlite.edge.model_swap import ModelSwap, open_for_garments
@@ -23,13 +23,16 @@ from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER
 from garmentlite.edge.shipped import default_model
 from garmentlite.edge.sinks.collected import CollectedSink
+from garmentlite.edge.sinks.display import Display
 from garmentlite.edge.sinks.interface import Sink
 from garmentlite.edge.sinks.json_lines import JsonLinesSink
+from garmentlite.edge.sinks.log_file import LogRequest, LogSink
 from garmentlite.edge.sinks.mqtt import MqttSink
 from garmentlite.edge.sinks.only_changes import OnlyChangesSink
 from garmentlite.edge.sinks.page import PageSink
+from garmentlite.edge.sinks.recording import RecordingRequest, RecordingSink
 from garmentlite.edge.sinks.watchdog import watchdog_from_environment
-from garmentlite.edge.sinks.window import WindowSink, why_no_window
+from garmentlite.edge.sinks.window import WindowSink
 from garmentlite.edge.sources.first_camera import FIRST_CAMERA
 from garmentlite.edge.sources.interface import DEFAULT_RESOLUTION_WH
 from garmentlite.edge.sources.registry import open_source
@@ -56,6 +59,8 @@ class CameraRequest:
         serve: Where a page is served; None for no page.
         allowed_hosts: More host names under which the page may be opened.
         only_changes: Whether JSON lines are left out while the answer stays the same.
+        record: Where and how a video is recorded; None for none.
+        log: Where and how the answers are logged; None for no log.
         top_k: Number of classes that are listed in JSON.
         broker: The MQTT broker to which the answers are published; None for no broker.
         collect: Where and how pictures for training are kept; None to keep none.
@@ -79,6 +84,8 @@ class CameraRequest:
     serve: Address | None = None
     allowed_hosts: tuple[str, ...] = ()
     only_changes: bool = False
+    record: RecordingRequest | None = None
+    log: LogRequest | None = None
     top_k: int = 3
     broker: BrokerAddress | None = None
     collect: CollectRequest | None = None
@@ -179,16 +186,23 @@ def _faces(
     say: Callable[[str], None],
 ) -> list[Sink]:
     """Makes the faces that the user asked for. A new face is a sink of its own and one line here."""
-    obstacle = why_no_window() if request.has_window else None
-    falls_back = obstacle is not None and request.serve is None
-    if falls_back:
-        say(f"No window: {obstacle} Printing JSON lines.")
     faces: list[Sink] = []
-    if request.has_window and not obstacle:
-        faces.append(WindowSink())
+    falls_back = False
+    if request.has_window:
+        try:
+            faces.append(WindowSink(Display(), controls))
+        except MissingPartError as obstacle:
+            falls_back = request.serve is None
+            if falls_back:
+                say(f"No window: {obstacle} Printing JSON lines.")
     if request.prints_json or falls_back:
         lines = JsonLinesSink(sys.stdout, top_k=request.top_k)
         faces.append(OnlyChangesSink(lines) if request.only_changes else lines)
+    if request.record:
+        faces.append(RecordingSink(request.record))
+    if request.log:
+        log = LogSink(request.log, top_k=request.top_k)
+        faces.append(OnlyChangesSink(log) if request.only_changes else log)
     if request.broker:
         faces.append(MqttSink(request.broker, say))
     collector = CollectedSink(collected) if collected else None

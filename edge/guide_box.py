@@ -41,10 +41,10 @@ class GuideBox:
 # both hands are in view, the garment takes half to nine tenths of the frame's height. An adult's T-shirt is
 # as wide as it is tall, and 0.6 of the width of a 4:3 frame equals 0.8 of its height.
 DEFAULT_BOX = GuideBox(0.2, 0.1, 0.6, 0.8)
-_SMALLEST_SIDE = 0.05  # share of the frame; a smaller box is refused as a typing mistake
+SMALLEST_SIDE = 0.05  # share of the frame; a smaller box is refused as a typing mistake
 _RULE = (
     f"x and y must be at least 0, x + width and y + height at most 1, and width and height at least "
-    f"{_SMALLEST_SIDE}"
+    f"{SMALLEST_SIDE}"
 )
 
 
@@ -80,7 +80,7 @@ def box_within_frame(x: float, y: float, width: float, height: float) -> GuideBo
     """
     box = GuideBox(x, y, width, height)
     is_inside = min(x, y) >= 0 and max(x + width, y + height) <= 1 + 1e-9
-    if not is_inside or min(width, height) < _SMALLEST_SIDE:
+    if not is_inside or min(width, height) < SMALLEST_SIDE:
         raise OptionError(f"The guide box does not lie within the frame: {_RULE}.")
     return box
 

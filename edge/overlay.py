@@ -1,48 +1,108 @@
-"""Draws an answer on a frame: the outline, the label, the 28x28 image of the network, and the times.
-
-The module draws with Pillow, which is always installed, so it works without OpenCV.
-"""
+"""Draws an answer: marks in the picture, and a panel beside it, so that nothing hides the garment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.guide_box import GuideBox
-from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
-from garmentlite.edge.recognition import Recognition, Score
+from garmentlite.edge.labels import NO_GARMENT
+from garmentlite.edge.lettering import fill, write_box
+from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.panel import (
+    OTHER_BAR,
+    PAPER,
+    SMALLEST_SCALE,
+    TEXT,
+    PanelSizes,
+    colour_of,
+    draw_panel,
+    timing_texts,
+)
+from garmentlite.edge.recognition import Recognition
 
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
-# Colours in RGB and opacity, all in [0, 255].
-PANEL = (12, 14, 18, 200)  # dark enough to read grey letters on a white frame
-TEXT = (255, 255, 255, 255)
-FAINT_TEXT = (196, 202, 212, 255)
-TRACK = (255, 255, 255, 44)
-OTHER_BAR = (150, 160, 176, 255)
-NAMED = (64, 214, 150)  # RGB, for one of the model's labels
-UNSURE = (255, 190, 70)  # RGB, for "unknown"
-NOTHING = (150, 160, 176)  # RGB, for "no garment"
-# BGR; a dark line on both sides of the outline makes it visible on a light frame.
-OUTLINE_EDGE = (18, 14, 12)
-
-REFERENCE_WH = (640, 480)  # pixels; the sizes below are for a frame of this size
-# Pixels; a narrower frame is enlarged to about the reference, so that text is readable.
-SMALLEST_WIDTH = 320
-TEXT_SIZE, SMALLEST_TEXT = 15, 11  # pixels
-TITLE_SIZE, SMALLEST_TITLE = 28, 18  # pixels
-TILE_SIDE, SMALLEST_TILE = 112, 84  # pixels; side of the enlarged 28x28 image
-PANEL_WIDTH, SMALLEST_PANEL = 236, 148  # pixels
-LISTED = 3  # number of classes that are listed
+# Pixels; a smaller picture is enlarged by a whole factor, to at most this side, so that it can be seen.
+ENLARGED_SIDE = 640
+REFERENCE_PIXELS = 640 * 480  # size of the picture for which the panel has scale 1
+# A window of this size has a panel of scale 1.
+REFERENCE_WINDOW_WH = (800, 480)
 # Length of the lines at the corners, as a share of the guide box's shorter side.
 CORNER_SHARE = 0.12
 INVITATION = "hold it here"
+# Pixels; the mask is reduced to about this side to find its outline. Masks come from a network that sees
+# 128 pixels, so nothing is lost.
+OUTLINE_SIDE = 320
+_FRACTION_BITS = 4  # the points of the outline have this many bits behind the point
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rectangle of a picture, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def of(self, picture: np.ndarray) -> np.ndarray:
+        """Returns this part of a picture, as a view."""
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the picture and the panel are drawn.
+
+    Attributes:
+        width: Of the whole, in pixels.
+        height: Of the whole, in pixels.
+        picture: Where the picture is. It has the picture's ratio of width and height.
+        panel: Where the panel is.
+        sizes: Sizes in the panel.
+    """
+
+    width: int
+    height: int
+    picture: Place
+    panel: Place
+    sizes: PanelSizes
+
+
+def layout_around(frame_wh: tuple[int, int]) -> Layout:
+    """Places the panel on the right of a picture that keeps its size, or is enlarged if it is small."""
+    factor = max(1, ENLARGED_SIDE // max(frame_wh))
+    width, height = frame_wh[0] * factor, frame_wh[1] * factor
+    scale = max(SMALLEST_SCALE, math.sqrt(width * height / REFERENCE_PIXELS))
+    sizes = PanelSizes(scale)
+    whole_height = max(height, sizes.column_height)
+    return Layout(
+        width + sizes.width,
+        whole_height,
+        Place(0, (whole_height - height) // 2, width, height),
+        Place(width, 0, sizes.width, whole_height),
+        sizes,
+    )
+
+
+def layout_within(window_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Layout:
+    """Places the picture and the panel in a window: on the right or below, where the picture is larger.
+
+    A picture is reduced to fit. It is enlarged by a whole factor, or by less than 2.
+    """
+    width, height = window_wh
+    scale = min(width / REFERENCE_WINDOW_WH[0], height / REFERENCE_WINDOW_WH[1])
+    sizes = PanelSizes(max(SMALLEST_SCALE, scale))
+    beside = Place(0, 0, max(1, width - sizes.width), height)
+    above = Place(0, 0, width, max(1, height - sizes.strip_height))
+    picture_beside, picture_above = _fitted_in(beside, frame_wh), _fitted_in(above, frame_wh)
+    if picture_beside.width >= picture_above.width:
+        panel = Place(beside.width, 0, width - beside.width, height)
+        return Layout(width, height, picture_beside, panel, sizes)
+    panel = Place(0, above.height, width, height - above.height)
+    return Layout(width, height, picture_above, panel, sizes)
 
 
 def annotate(
@@ -51,8 +111,9 @@ def annotate(
     *,
     frames_per_second: float = 0.0,
     guide_box: GuideBox | None = None,
+    layout: Layout | None = None,
 ) -> np.ndarray:
-    """Draws an answer on a copy of the frame that it was given for.
+    """Draws a frame with the outline of the garment, and a panel with the answer beside it.
 
     Args:
         frame_bgr: uint8, shape (H, W, 3), in OpenCV's order of channels. It is not changed.
@@ -60,34 +121,29 @@ def annotate(
         frames_per_second: Rate of the stream to show beside the times; 0 shows none.
         guide_box: Where a garment should be held. Its corners are drawn, and `INVITATION` while no garment
             is seen. None draws neither.
+        layout: Where the frame and the panel are drawn; None for `layout_around`, which keeps the size of
+            the frame and enlarges one below 320 pixels by a whole factor.
 
     Returns:
-        A new frame, uint8, shape (H, W, 3), BGR. A frame narrower than 320 pixels is enlarged by a whole
-        factor.
+        A new picture, uint8, shape (layout.height, layout.width, 3), BGR.
 
     Raises:
         PictureError: If the frame is not such an array, or has another size than the picture of the answer.
+        MissingPartError: If OpenCV is not installed.
     """
-    from PIL import Image, ImageDraw
-
     _require_fitting(frame_bgr, recognition)
-
-    width = frame_bgr.shape[1]
-    factor = 1 if width >= SMALLEST_WIDTH else round(REFERENCE_WH[0] / width)
-    bgr = _enlarged(frame_bgr, factor)
-    height, width = bgr.shape[:2]
-    layout = _Layout(width, height)
+    if layout is None:
+        layout = layout_around((frame_bgr.shape[1], frame_bgr.shape[0]))
+    drawn = draw_frame(frame_bgr, layout)
+    picture = layout.picture.of(drawn)
+    line = layout.sizes.line
     if recognition.mask is not None and recognition.image_u8 is not None:
-        colour_bgr = _colour_of(recognition.label)[::-1]
-        _outline(bgr, _enlarged(recognition.mask, factor), layout.line, colour_bgr)
-    image = Image.frombytes("RGB", (width, height), bgr.tobytes(), "raw", "BGR")
-    draw = ImageDraw.Draw(image, "RGBA")
+        _draw_outline(picture, recognition.mask, line, colour_of(recognition.label))
     if guide_box is not None:
-        _draw_guide(draw, layout, guide_box, invites=recognition.label == NO_GARMENT)
-    _draw_answer(draw, layout, recognition)
-    _draw_tile(image, draw, layout, recognition.image_u8)
-    _draw_timing(draw, layout, timing_texts(recognition.latency_ms, frames_per_second))
-    return np.frombuffer(bytearray(image.tobytes("raw", "BGR")), np.uint8).reshape(bgr.shape)
+        draw_guide_box(picture, guide_box, layout.sizes, invites=recognition.label == NO_GARMENT)
+    timing = timing_texts(recognition.latency_ms, frames_per_second)
+    draw_panel(layout.panel.of(drawn), layout.sizes, recognition, timing)
+    return drawn
 
 
 def outlined(frame_bgr: np.ndarray, recognition: Recognition) -> np.ndarray:
@@ -99,18 +155,56 @@ def outlined(frame_bgr: np.ndarray, recognition: Recognition) -> np.ndarray:
     """
     drawn = frame_bgr.copy()
     if recognition.mask is not None and recognition.image_u8 is not None:
-        line = _Layout(frame_bgr.shape[1], frame_bgr.shape[0]).line
-        _outline(drawn, recognition.mask, line, _colour_of(recognition.label)[::-1])
+        line = layout_around((frame_bgr.shape[1], frame_bgr.shape[0])).sizes.line
+        _draw_outline(drawn, recognition.mask, line, colour_of(recognition.label))
     return drawn
 
 
-def timing_texts(latency_ms: Mapping[str, float], frames_per_second: float) -> list[str]:
-    """Makes the texts of the lowest line: the milliseconds of each stage, and the rate unless it is 0."""
-    texts = [f"{stage} {ms:.1f}" for stage, ms in latency_ms.items()]
-    texts[-1:] = [f"{text} ms" for text in texts[-1:]]
-    if frames_per_second > 0:
-        texts.append(f"{frames_per_second:.1f} fps")
-    return texts
+def draw_frame(frame_bgr: np.ndarray, layout: Layout) -> np.ndarray:
+    """Draws a frame alone, with dark bars where it does not fill its part of the layout.
+
+    Args:
+        frame_bgr: uint8, shape (H, W, 3). It is not changed.
+        layout: Where it is drawn.
+
+    Returns:
+        A new picture, uint8, shape (layout.height, layout.width, 3).
+    """
+    cv2 = load_opencv()
+    place = layout.picture
+    drawn = np.empty((layout.height, layout.width, 3), np.uint8)
+    fill(drawn, PAPER)
+    part = place.of(drawn)
+    height, width = frame_bgr.shape[:2]
+    if (place.width, place.height) == (width, height):
+        part[:] = frame_bgr
+        return drawn
+    is_whole = place.width % width == 0 and place.height % height == 0
+    # INTER_AREA would be finer where the frame is reduced, but takes seven times as long.
+    interpolation = cv2.INTER_NEAREST if is_whole else cv2.INTER_LINEAR
+    part[:] = cv2.resize(frame_bgr, (place.width, place.height), interpolation=interpolation)
+    return drawn
+
+
+def draw_guide_box(
+    picture_bgr: np.ndarray, box: GuideBox, sizes: PanelSizes, *, invites: bool
+) -> None:
+    """Draws the corners of the guide box into a picture and, if `invites`, `INVITATION` in it."""
+    cv2 = load_opencv()
+    rows, columns = box.pixels(picture_bgr.shape)
+    left, right = columns.start, columns.stop - 1
+    top, bottom = rows.start, rows.stop - 1
+    arm = max(4, round(CORNER_SHARE * min(right - left, bottom - top)))
+    corners = [
+        np.array([(x + across, y), (x, y), (x, y + down)], np.int32)
+        for x, across in ((left, arm), (right, -arm))
+        for y, down in ((top, arm), (bottom, -arm))
+    ]
+    cv2.polylines(picture_bgr, corners, False, PAPER, sizes.line + 2)
+    cv2.polylines(picture_bgr, corners, False, TEXT if invites else OTHER_BAR, sizes.line)
+    if invites:
+        middle = (left + right) // 2, bottom - 2 * sizes.text
+        write_box(picture_bgr, [INVITATION], middle, sizes.text, TEXT, PAPER)
 
 
 def _require_fitting(frame_bgr: np.ndarray, recognition: Recognition) -> None:
@@ -128,212 +222,31 @@ def _require_fitting(frame_bgr: np.ndarray, recognition: Recognition) -> None:
         )
 
 
-class _Layout:
-    """Sizes for one size of frame, all in pixels."""
-
-    def __init__(self, width: int, height: int) -> None:
-        scale = min(width / REFERENCE_WH[0], height / REFERENCE_WH[1])
-        self.width, self.height = width, height
-        self.margin = max(4, round(10 * scale))
-        self.line = max(1, round(2 * scale))
-        self.bar = max(4, round(6 * scale))
-        self.panel = max(SMALLEST_PANEL, round(PANEL_WIDTH * scale))
-        self.tile = max(SMALLEST_TILE, round(TILE_SIDE * scale)) // 28 * 28  # whole pixels each
-        self.text_size = max(SMALLEST_TEXT, round(TEXT_SIZE * scale))
-        self.title_size = max(SMALLEST_TITLE, round(TITLE_SIZE * scale))
-        self.row = round(self.text_size * 1.55)
+def _fitted_in(area: Place, frame_wh: tuple[int, int]) -> Place:
+    """Places a picture in the middle of an area, as large as possible without stretching it."""
+    width, height = frame_wh
+    factor = min(area.width / width, area.height / height)
+    if factor >= 2:
+        factor = math.floor(factor)
+    width = min(area.width, max(1, round(width * factor)))
+    height = min(area.height, max(1, round(height * factor)))
+    left = area.left + (area.width - width) // 2
+    return Place(left, area.top + (area.height - height) // 2, width, height)
 
 
-@lru_cache
-def _font(size: int) -> FreeTypeFont | ImageFont:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
-
-
-def _fitted(text: str, size: int, width: float) -> tuple[str, Any]:
-    """Fits a text into a width by a font of at most `size`, and cuts the text if it is still too wide."""
-    size = max(SMALLEST_TEXT, min(size, int(size * width / max(_font(size).getlength(text), 1))))
-    font = _font(size)
-    whole = text
-    while whole and font.getlength(text) > width:
-        whole = whole[:-1]
-        text = whole.rstrip() + "\u2026"
-    return text, font
-
-
-def _colour_of(label: str) -> tuple[int, int, int]:
-    return {UNKNOWN: UNSURE, NO_GARMENT: NOTHING}.get(label, NAMED)
-
-
-def _share_of_label(recognition: Recognition) -> float:
-    """Finds the probability of the label; smoothing may keep a label that is not the most probable one."""
-    shares = {score.label: score.probability for score in recognition.scores}
-    return shares.get(recognition.label, recognition.confidence)
-
-
-def _draw_answer(draw: ImageDraw, layout: _Layout, recognition: Recognition) -> None:
-    """Draws the label with its bar and the most probable classes, or the reason, in the upper left corner."""
-    listed = recognition.scores[:LISTED]
-    left, right = 2 * layout.margin, layout.panel
-    font = _font(layout.text_size)
-    reason = "" if listed else recognition.reason or ""
-    reason_lines = _wrapped(reason.split(), " ", font, right - left)
-    title_height = round(layout.title_size * 1.25)
-    height = title_height + layout.row * (len(listed) or len(reason_lines))
-    height += layout.bar + layout.margin // 2 if listed else 0
-    y = 2 * layout.margin
-    box = (layout.margin, layout.margin, layout.margin + layout.panel, y + height + layout.margin)
-    draw.rounded_rectangle(box, layout.margin, PANEL)
-
-    colour = (*_colour_of(recognition.label), 255)
-    middle = y + title_height // 2 - layout.line
-    share = _share_of_label(recognition)
-    # A percentage beside "unknown" would be that of a class.
-    percent = f"{share:.0%}" if listed and recognition.label != UNKNOWN else ""
-    percent_font = _font((layout.text_size + layout.title_size) // 2)
-    room = right - left - percent_font.getlength(percent) - layout.margin
-    title, title_font = _fitted(recognition.label, layout.title_size, room)
-    draw.text((left, middle), title, colour, title_font, anchor="lm")
-    draw.text((right, middle), percent, TEXT, percent_font, anchor="rm")
-    y += title_height
-    for number, line in enumerate(reason_lines):
-        draw.text((left, y + number * layout.row), line, FAINT_TEXT, font, anchor="la")
-    if listed:
-        _draw_bar(draw, (left, y, right, y + layout.bar), share, colour)
-        y += layout.bar + layout.margin // 2
-    for number, score in enumerate(listed):
-        bar_colour = colour if score.label == recognition.label else OTHER_BAR
-        _draw_row(draw, layout, y + number * layout.row, score, bar_colour)
-
-
-def _draw_guide(draw: ImageDraw, layout: _Layout, box: GuideBox, *, invites: bool) -> None:
-    """Draws the corners of the guide box and, if `invites`, `INVITATION` at its lower edge."""
-    rows, columns = box.pixels((layout.height, layout.width))
-    left, right = columns.start, columns.stop - 1
-    top, bottom = rows.start, rows.stop - 1
-    arm = max(4, round(CORNER_SHARE * min(right - left, bottom - top)))
-    colour = TEXT if invites else OTHER_BAR
-    for x, across in ((left, arm), (right, -arm)):
-        for y, down in ((top, arm), (bottom, -arm)):
-            corner = [(x + across, y), (x, y), (x, y + down)]
-            draw.line(corner, PANEL, layout.line + 2)
-            draw.line(corner, colour, layout.line)
-    if invites:
-        text, font = _fitted(INVITATION, layout.text_size, max(1, right - left))
-        middle = ((left + right) // 2, bottom - layout.row)
-        around = draw.textbbox(middle, text, font, anchor="mm")
-        pad = layout.margin // 2
-        around = (around[0] - pad, around[1] - pad, around[2] + pad, around[3] + pad)
-        draw.rounded_rectangle(around, pad, PANEL)
-        draw.text(middle, text, TEXT, font, anchor="mm")
-
-
-def _draw_row(
-    draw: ImageDraw,
-    layout: _Layout,
-    y: int,
-    score: Score,
-    colour: tuple[int, int, int, int],
+def _draw_outline(
+    picture_bgr: np.ndarray, mask: np.ndarray, thickness: int, colour: tuple[int, int, int]
 ) -> None:
-    """Draws one class with its probability, and a thin bar below."""
-    left, right = 2 * layout.margin, layout.panel
-    bar_top = y + layout.row - layout.line
-    baseline = bar_top - round(0.3 * layout.text_size)
-    font = _font(layout.text_size)
-    percent = f"{score.probability:.0%}"
-    room = right - left - font.getlength(percent) - layout.margin
-    name, name_font = _fitted(score.label, layout.text_size, room)
-    draw.text((left, baseline), name, FAINT_TEXT, name_font, anchor="ls")
-    draw.text((right, baseline), percent, FAINT_TEXT, font, anchor="rs")
-    _draw_bar(draw, (left, bar_top, right, bar_top + layout.line), score.probability, colour)
-
-
-def _draw_tile(image: Any, draw: ImageDraw, layout: _Layout, image_u8: np.ndarray | None) -> None:
-    """Draws the 28x28 image of the network in the upper right corner, each pixel as a square."""
-    from PIL import Image
-
-    margin, side = layout.margin, layout.tile
-    inset = margin // 2
-    right, top = layout.width - margin, margin
-    left = right - side - 2 * inset
-    draw.rounded_rectangle((left, top, right, top + side + 2 * inset + layout.row), inset, PANEL)
-    caption = "network sees" if image_u8 is not None else "nothing to see"
-    caption, font = _fitted(caption, layout.text_size, side)
-    centre = (left + right) // 2
-    draw.text(
-        (centre, top + side + inset + layout.row // 2 + 1), caption, FAINT_TEXT, font, anchor="mm"
-    )
-    if image_u8 is None:
-        draw.rectangle(
-            (left + inset, top + inset, right - inset - 1, top + inset + side - 1), TRACK
-        )
-        return
-    tile = Image.fromarray(image_u8).resize((side, side), Image.Resampling.NEAREST)
-    image.paste(tile.convert("RGB"), (left + inset, top + inset))
-
-
-def _draw_timing(draw: ImageDraw, layout: _Layout, texts: list[str]) -> None:
-    """Writes the texts along the lower edge, in as many lines as they need."""
-    font = _font(layout.text_size)
-    lines = _wrapped(texts, "  \u00b7  ", font, layout.width - 2 * layout.margin)
-    height = len(lines) * layout.row + layout.margin // 2
-    top = layout.height - height
-    draw.rectangle((0, top, layout.width, layout.height), PANEL)
-    for number, line in enumerate(lines):
-        middle = top + layout.margin // 4 + round((number + 0.5) * layout.row)
-        draw.text((layout.margin, middle), line, TEXT, font, anchor="lm")
-
-
-def _wrapped(texts: list[str], joint: str, font: Any, width: float) -> list[str]:
-    """Joins texts into lines of at most `width` pixels; a wider text gets a line of its own."""
-    lines: list[str] = []
-    for text in texts:
-        longer = f"{lines[-1]}{joint}{text}" if lines else text
-        if lines and font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(text)
-    return lines
-
-
-def _draw_bar(
-    draw: ImageDraw,
-    box: tuple[int, int, int, int],
-    share: float,
-    colour: tuple[int, int, int, int],
-) -> None:
-    """Draws a bar that is filled from the left by a share in [0, 1]."""
-    left, top, right, bottom = box
-    draw.rectangle((left, top, right, bottom - 1), TRACK)
-    filled = round((right - left) * share)
-    if filled:
-        draw.rectangle((left, top, left + filled, bottom - 1), colour)
-
-
-def _outline(
-    bgr: np.ndarray, mask: np.ndarray, thickness: int, colour_bgr: tuple[int, ...]
-) -> None:
-    """Draws the outline of a mask into `bgr`, which is changed: a bright line on a wider dark one."""
-    bgr[_border(mask, thickness + 2)] = OUTLINE_EDGE
-    bgr[_border(mask, thickness)] = colour_bgr
-
-
-def _border(mask: np.ndarray, thickness: int) -> tuple[np.ndarray, ...]:
-    """Finds rows and columns of a line, `thickness` pixels wide, along the edge of a mask, bool (H, W)."""
-    border = np.zeros_like(mask)
-    height, width = mask.shape
-    before = thickness // 2
-    rows = slice(before, height - (thickness - before))
-    columns = slice(before, width - (thickness - before))
-    # A pixel is near the edge if the mask differs from itself moved by the thickness.
-    border[rows] |= mask[thickness:] != mask[:-thickness]
-    border[:, columns] |= mask[:, thickness:] != mask[:, :-thickness]
-    return np.nonzero(border)
-
-
-def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Copies an image of shape (H, W) or (H, W, 3), with each pixel as a square of `factor` pixels."""
-    if factor == 1:  # the usual case, in which np.repeat takes ten times as long
-        return pixels.copy()
-    return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
+    """Draws the outline of a mask, bool (h, w), over a picture of any size: a bright line on a dark one."""
+    cv2 = load_opencv()
+    step = max(1, max(mask.shape) // OUTLINE_SIDE)
+    small = np.ascontiguousarray(mask[::step, ::step]).view(np.uint8)
+    contours, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    # The middle of a pixel of the small mask, in pixels of the picture.
+    scale = np.array(picture_bgr.shape[1::-1]) / mask.shape[::-1] * step
+    points = [
+        np.round(((contour + 0.5) * scale - 0.5) * (1 << _FRACTION_BITS)).astype(np.int32)
+        for contour in contours
+    ]
+    for width, line_colour in ((thickness + 2, PAPER), (thickness, colour)):
+        cv2.polylines(picture_bgr, points, True, line_colour, width, cv2.LINE_AA, _FRACTION_BITS)

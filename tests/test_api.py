@@ -60,8 +60,9 @@ def test_program_that_names_a_picture_and_draws_the_answer():
     assert recognition.label == "Trouser"
     before = frame_bgr.copy()
     drawn = garmentlite.annotate(frame_bgr, recognition)
-    assert drawn.shape == frame_bgr.shape
-    assert (drawn != frame_bgr).any()
+    assert drawn.shape[0] == frame_bgr.shape[0]
+    assert drawn.shape[1] > frame_bgr.shape[1]  # the answer stands beside the frame
+    assert (drawn[:, :640] != frame_bgr).any()
     np.testing.assert_array_equal(frame_bgr, before)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from garmentlite.edge import camera_app
 from garmentlite.edge.camera_app import CameraRequest, run_camera_app
 from garmentlite.edge.drawing import draw_scene
-from garmentlite.edge.errors import ModelError, SourceError
+from garmentlite.edge.errors import MissingPartError, ModelError, SourceError
 
 MODEL = Path(__file__).parent.parent / "models" / "weighted-cnn_int8.tflite"
 
@@ -27,7 +27,10 @@ def test_camera_app_prints_a_line_for_each_frame(capsys):
 
 
 def test_camera_app_without_a_window_says_why_and_prints(capsys, monkeypatch):
-    monkeypatch.setattr(camera_app, "why_no_window", lambda: "there is no display.")
+    def no_display():
+        raise MissingPartError("there is no display.")
+
+    monkeypatch.setattr(camera_app, "Display", no_display)
     said = []
     request = request_of("test-pattern", max_frames=1, has_window=True, prints_json=False)
     assert run_camera_app(request, said.append).is_complete

@@ -244,7 +244,8 @@ def _parents(name):
     ("package", "only"),
     [
         ("ai_edge_litert", {"edge/runtime.py"}),
-        ("cv2", {"edge/opencv.py"}),
+        # The process of the window runs without garmentlite.
+        ("cv2", {"edge/opencv.py", "edge/sinks/window_process.py"}),
         ("paho", {"edge/sinks/mqtt.py"}),
         ("tf_keras", {"convert/keras2.py"}),
         ("tensorflow_model_optimization", {"convert/keras2.py"}),

@@ -15,9 +15,11 @@ def find_display() -> Finding:
 
 
 def _where_answers_go() -> str:
-    from garmentlite.edge.sinks.window import why_no_window
+    from garmentlite.edge.errors import MissingPartError
+    from garmentlite.edge.sinks.display import Display
 
-    obstacle = why_no_window()
-    if obstacle is None:
-        return "'cli webcam' can open a window"
-    return f"'cli webcam' prints JSON lines, because {obstacle.rstrip('.')}"
+    try:
+        Display().close()
+    except MissingPartError as obstacle:
+        return f"'cli webcam' prints JSON lines, because {str(obstacle).rstrip('.')}"
+    return "'cli webcam' can open a window"

@@ -1,56 +1,90 @@
-"""A window on the screen."""
+"""Shows frames and answers in a window, and does what its keys say."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import math
 import time
-from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from garmentlite.edge.camera_state import CameraState
-from garmentlite.edge.errors import MissingPartError
+from garmentlite.edge.camera_state import CameraState, CameraStatus
+from garmentlite.edge.controls import Controls
+from garmentlite.edge.errors import OutputError
+from garmentlite.edge.files import write_bytes
+from garmentlite.edge.lettering import write_box
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.overlay import annotate
+from garmentlite.edge.overlay import (
+    Layout,
+    annotate,
+    draw_frame,
+    draw_guide_box,
+    layout_around,
+    layout_within,
+)
+from garmentlite.edge.panel import PAPER, TEXT
+from garmentlite.edge.sinks.box_drawing import BoxDrawing
+from garmentlite.edge.sinks.display import Display, Event, MouseAction, Way
 from garmentlite.edge.sinks.interface import Sighting
 
-WINDOW_TITLE = "garmentlite"
-WINDOW_WH = (960, 720)  # pixels, the largest size with which the window opens
-QUIT_KEYS = (ord("q"), ord("Q"), 27)  # 27 is Esc
-WAIT_MS = 50  # longest time between two checks whether the window was closed
-TRIAL_SECONDS = (
-    20.0  # time limit for opening a window as a trial; a Raspberry Pi takes a few seconds
+KEYS = (
+    "h  show or hide these keys",
+    "space  pause and go on",
+    "s  save a snapshot in the present folder",
+    "m  mirror",
+    "b  draw the guide box with the mouse",
+    "f  full screen",
+    "q or Esc  quit",
+    "any other key: the next picture of a folder",
 )
+LARGEST_WH = (1280, 800)  # pixels, the largest window that opens
+SHARE_OF_SCREEN = 0.9  # the rest is for the title of the window and the bars of the desktop
+# On a screen of at most this size, as a Raspberry Pi's display has, the window opens in full screen.
+SMALL_SCREEN_WH = (1024, 600)
+BEFORE_FIRST_FRAME_WH = (640, 480)
+MESSAGE_SECONDS = 4.0
+LOOK_SECONDS = 0.1  # longest time between two looks at messages that expire
+LATE_SECONDS = 1.0  # a recording that is later than this does not hurry to catch up
+_KEY_BITS = 0xFFFF  # above them are the states of Shift and NumLock
+_ESCAPE, _F11 = 27, 0xFFC8
+_MODIFIERS = range(0xFFE1, 0xFFEF)  # Shift, Ctrl and the like, pressed alone
 
 
 class WindowSink:
-    """Shows the frame and the answer in a window; q, Esc or closing the window ends the stream."""
+    """Shows the frame and the answer in a window; `KEYS` lists its keys."""
 
-    def __init__(self, title: str = WINDOW_TITLE) -> None:
-        """Chooses the title. Call `why_no_window` first to learn whether a window can be opened."""
-        self._title = title
+    def __init__(self, display: Display, controls: Controls, folder: Path = Path()) -> None:
+        """Takes over an open display, and closes it at the end.
+
+        Args:
+            display: The window.
+            controls: Changed by the keys.
+            folder: Where snapshots are saved.
+        """
+        self._display = display
+        self._controls = controls
+        self._folder = folder
+        self._canvas_wh: tuple[int, int] | None = None
+        self._is_full = all(
+            side <= small for side, small in zip(display.screen_wh, SMALL_SCREEN_WH, strict=True)
+        )
+        self._opened_with_frame: bool | None = None  # None before it opened
+        self._sighting: Sighting | None = None
+        self._camera: CameraState | None = None  # the state that is shown in place of an answer
+        self._layout: Layout | None = None
+        self._drawing: BoxDrawing | None = None
+        self._shows_keys = False
+        self._message, self._message_until = "", 0.0
+        self._due: float | None = None  # time.monotonic() at which the next recorded frame is due
+        self._draw_ms: float | None = None  # time to draw the last frame; shown in the next one
+        self._say("The app is starting.")
+        self._draw()
 
     def __enter__(self) -> Self:
-        """Checks that a window can be opened; it opens at the first frame, whose size it takes.
-
-        Raises:
-            MissingPartError: If no window can be opened. OpenCV would end the process at the attempt.
-        """
-        obstacle = why_no_window()
-        if obstacle:
-            raise MissingPartError(f"No window can be opened: {obstacle}")
-        # The Qt in OpenCV's wheel prints warnings about fonts that it does not need here.
-        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
-        self._cv2 = load_opencv()
-        # The value of time.monotonic at which a frame of time 0 was shown, or would have been.
-        self._time_zero: float | None = None
-        self._draw_ms: float | None = None  # time to draw the last frame; shown in the next one
+        """Does nothing, since the display is open."""
         return self
 
     def __exit__(
@@ -60,109 +94,213 @@ class WindowSink:
         traceback: TracebackType | None,
     ) -> None:
         """Closes the window."""
-        # OpenCV raises an error if the user has closed it.
-        with suppress(self._cv2.error):
-            self._cv2.destroyWindow(self._title)
+        self._display.close()
 
     def show(self, sighting: Sighting) -> bool:
-        """Draws a frame and waits for as long as its source says; returns False to end the stream."""
-        start = time.perf_counter()
-        recognition = sighting.recognition
-        if self._draw_ms is not None:
-            recognition = replace(
-                recognition, latency_ms={**recognition.latency_ms, "draw": self._draw_ms}
-            )
-        picture = annotate(
-            sighting.frame.bgr,
-            recognition,
-            frames_per_second=sighting.frames_per_second,
-            guide_box=sighting.guide_box,
-        )
-        self._draw_ms = (time.perf_counter() - start) * 1000
-        frame = sighting.frame
-        if self._time_zero is None:
-            self._open(picture)
-            self._time_zero = time.monotonic() - frame.time
-        self._cv2.imshow(self._title, picture)
-        # A recording runs at its own speed; a live frame stays until the next one is there.
-        is_recorded = frame.duration > 0
-        return self._wait(self._time_zero + frame.time + frame.duration if is_recorded else 0.0)
+        """Shows a frame for as long as its source says; returns False to end the stream.
+
+        Raises:
+            OutputError: If the display is lost.
+        """
+        if self._sighting is None:
+            self._say("h shows the keys")
+        self._sighting, self._camera = sighting, None
+        self._draw()
+        return self._wait(self._until(sighting), is_still=sighting.frame.name is not None)
 
     def show_state(self, camera: CameraState) -> bool:
-        """Keeps the last picture and handles the window's events; returns False to end the stream."""
-        return self._time_zero is None or self._wait(0.0)
+        """Shows the state in place of an answer; returns False to end the stream.
 
-    def _open(self, picture: np.ndarray) -> None:
-        cv2 = self._cv2
-        height, width = picture.shape[:2]
-        scale = min(WINDOW_WH[0] / width, WINDOW_WH[1] / height)
-        # GUI_NORMAL leaves out the buttons that Qt shows above the picture.
-        flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
-        cv2.namedWindow(self._title, flags)
-        cv2.resizeWindow(self._title, round(width * scale), round(height * scale))
+        Raises:
+            OutputError: If the display is lost.
+        """
+        self._camera, self._due = camera, None
+        self._draw()
+        return self._wait(0.0, is_still=False)
 
-    def _wait(self, until: float) -> bool:
-        """Handles the window's events until a value of time.monotonic; False if the user wants to end."""
+    def _until(self, sighting: Sighting) -> float:
+        """Finds when the next frame is due. A live frame stays until the next one is there."""
+        now, duration = time.monotonic(), sighting.frame.duration
+        if duration == 0:
+            return 0.0
+        if self._due is None or now - self._due > LATE_SECONDS:
+            self._due = now
+        self._due += duration
+        return self._due
+
+    def _wait(self, until: float, *, is_still: bool) -> bool:
+        """Does what the user wants until a value of time.monotonic(); returns False to end the stream."""
         while True:
-            left_ms = round((until - time.monotonic()) * 1000)
-            # In short steps, so that a window that was closed with its button is noticed soon.
-            key = self._cv2.waitKey(min(max(left_ms, 1), WAIT_MS))
-            if key & 0xFF in QUIT_KEYS or not self._is_visible():
+            left = min(until - time.monotonic(), LOOK_SECONDS)
+            has_changed = self._has_expired()
+            for event in self._display.events(left):
+                has_changed = True
+                match event:
+                    case ["closed"]:
+                        self._controls.change(is_stopped=True)
+                    case ["key", code]:
+                        key = code & _KEY_BITS
+                        if self._quits(key):
+                            self._controls.change(is_stopped=True)
+                        elif not self._obey(key) and is_still and key not in _MODIFIERS:
+                            self._due = None
+                            return True
+                    case _:
+                        self._follow(event)
+            if self._controls.settings.is_stopped:
                 return False
-            if left_ms <= WAIT_MS:
+            if has_changed:
+                self._draw()
+            if is_still and self._controls.settings.is_paused:
+                until = self._due = max(until, time.monotonic() + LOOK_SECONDS)
+            elif time.monotonic() >= until or self._controls.settings.is_paused:
                 return True
 
-    def _is_visible(self) -> bool:
-        try:
-            return self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE) > 0
-        except self._cv2.error:  # some of OpenCV's window systems raise if the window is gone
+    def _quits(self, key: int) -> bool:
+        if key == _ESCAPE and (self._drawing or self._shows_keys):
+            self._drawing, self._shows_keys, self._message = None, False, ""
             return False
+        return key in (ord("q"), ord("Q"), _ESCAPE)
+
+    def _obey(self, key: int) -> bool:
+        """Does what a key says; returns whether it means anything."""
+        settings = self._controls.settings
+        match chr(key).lower():
+            case "h":
+                self._shows_keys = not self._shows_keys
+            case " ":
+                self._controls.change(is_paused=not settings.is_paused)
+            case "s":
+                self._save_snapshot()
+            case "m":
+                self._controls.change(is_mirrored=not settings.is_mirrored)
+                self._say("mirrored" if not settings.is_mirrored else "not mirrored")
+            case "b":
+                self._begin_box()
+            case "f":
+                self._is_full = not self._is_full
+            case _:
+                if key == _F11:
+                    self._is_full = not self._is_full
+                return key in (_F11, _ESCAPE)
+        return True
+
+    def _follow(self, event: Event) -> None:
+        """Follows the size of the window and the mouse."""
+        match event:
+            case ["view", width, height]:
+                self._canvas_wh = max(width, 1), max(height, 1)
+            case ["mouse", action, x, y] if self._drawing and self._layout:
+                place = self._layout.picture
+                box = self._drawing.mouse(
+                    MouseAction(action),
+                    (x - place.left) / place.width,
+                    (y - place.top) / place.height,
+                )
+                if box is not None:
+                    self._drawing = None
+                    self._controls.change(box=box)
+                    self._say("This is the new guide box.")
+
+    def _begin_box(self) -> None:
+        if self._sighting is not None and self._sighting.guide_box is None:
+            self._say("A picture of a folder has no guide box.")
+            return
+        self._drawing = BoxDrawing()
+        self._say("Drag the mouse from corner to corner; Esc keeps the old box.", math.inf)
+
+    def _save_snapshot(self) -> None:
+        """Saves the last answer with its frame at its own size."""
+        if self._sighting is None:
+            self._say("There is no frame yet.")
+            return
+        path = self._folder / time.strftime("garmentlite-%Y-%m-%d-%H%M%S.png")
+        drawn = _drawn(self._sighting, None)
+        try:
+            write_bytes(path, load_opencv().imencode(".png", drawn)[1].tobytes())
+        except OutputError as error:
+            self._say(str(error))
+        else:
+            self._say(f"Saved as {path}")
+
+    def _say(self, message: str, seconds: float = MESSAGE_SECONDS) -> None:
+        self._message, self._message_until = message, time.monotonic() + seconds
+
+    def _has_expired(self) -> bool:
+        """Takes a message away whose time is over; returns whether one was taken away."""
+        if not self._message or time.monotonic() < self._message_until:
+            return False
+        self._message = ""
+        return True
+
+    def _draw(self) -> None:
+        """Draws what there is to see, and shows it."""
+        start = time.perf_counter()
+        frame_wh = BEFORE_FIRST_FRAME_WH
+        if self._sighting is not None:
+            height, width = self._sighting.frame.bgr.shape[:2]
+            frame_wh = (width, height)
+        way = Way.FULL_SCREEN if self._is_full else Way.AS_IT_IS
+        has_frame = self._sighting is not None
+        if self._opened_with_frame is None or (has_frame and not self._opened_with_frame):
+            self._opened_with_frame = has_frame
+            self._canvas_wh = self._opening_wh(frame_wh)
+            way = way or Way.RESIZED
+        assert self._canvas_wh is not None
+        self._layout = layout_within(self._canvas_wh, frame_wh)
+        drawn = self._draw_sighting(self._layout)
+        self._draw_words(self._layout.picture.of(drawn))
+        self._draw_ms = (time.perf_counter() - start) * 1000
+        self._display.show(drawn, way)
+
+    def _opening_wh(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
+        if self._is_full:
+            return self._display.screen_wh
+        natural = layout_around(frame_wh)
+        largest = [
+            min(most, side * SHARE_OF_SCREEN)
+            for most, side in zip(LARGEST_WH, self._display.screen_wh, strict=True)
+        ]
+        factor = min(1.0, largest[0] / natural.width, largest[1] / natural.height)
+        return round(natural.width * factor), round(natural.height * factor)
+
+    def _draw_sighting(self, layout: Layout) -> np.ndarray:
+        """Draws the answer; only the frame, dimmed, if it was not answered."""
+        sighting = self._sighting
+        if sighting is None:
+            return np.full((layout.height, layout.width, 3), PAPER, np.uint8)
+        if self._camera is not None and self._camera.status is not CameraStatus.PAUSED:
+            return draw_frame(sighting.frame.bgr // 3, layout)
+        return _drawn(sighting, layout, self._draw_ms)
+
+    def _draw_words(self, picture: np.ndarray) -> None:
+        """Writes the state, the keys or a message into the picture."""
+        assert self._layout is not None
+        sizes = self._layout.sizes
+        height, width = picture.shape[:2]
+        middle = width // 2, height // 2
+        if self._drawing is not None and self._drawing.box is not None:
+            draw_guide_box(picture, self._drawing.box, sizes, invites=False)
+        if self._shows_keys:
+            write_box(picture, KEYS, middle, sizes.text, TEXT, PAPER)
+        elif self._camera is not None:
+            message = self._camera.message or f"The camera is {self._camera.status}."
+            write_box(picture, [message], middle, sizes.text, TEXT, PAPER)
+        elif self._controls.settings.is_paused:
+            write_box(picture, ["The app is paused."], middle, sizes.text, TEXT, PAPER)
+        if self._message:
+            bottom = width // 2, height - 2 * sizes.text
+            write_box(picture, [self._message], bottom, sizes.text, TEXT, PAPER)
 
 
-def why_no_window() -> str | None:
-    """Finds out whether a window can be opened, without opening one in this process.
-
-    OpenCV ends the process if it cannot reach the display. So on Linux a window is opened in another process
-    first, which takes half a second on a PC.
-
-    Returns:
-        None if a window can be opened; otherwise half a sentence that gives the reason and what to do.
-
-    Raises:
-        MissingPartError: If OpenCV is not installed.
-    """
-    if not built_with_windows(load_opencv().getBuildInformation()):
-        return (
-            "this OpenCV was built without windows; in a fresh environment install "
-            "'garmentlite[desktop]' in place of 'garmentlite[headless]'."
-        )
-    if not sys.platform.startswith("linux"):
-        return None
-    displays = [os.environ.get(name, "") for name in ("DISPLAY", "WAYLAND_DISPLAY")]
-    if not any(displays):
-        return "there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)."
-    if not _opens_in_trial(*displays):
-        return "this OpenCV cannot use the display that DISPLAY or WAYLAND_DISPLAY names."
-    return None
-
-
-def built_with_windows(build_information: str) -> bool:
-    """Reads in the text of `cv2.getBuildInformation` whether OpenCV has a window system."""
-    for line in build_information.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "GUI":
-            return value.strip() not in ("", "NONE")
-    return True  # if the text has another form, the trial decides
-
-
-@cache
-def _opens_in_trial(display: str, wayland_display: str) -> bool:
-    """Opens a window in another process; the result is kept for these two values of the environment."""
-    trial = "import cv2; cv2.namedWindow('garmentlite'); cv2.destroyAllWindows()"
-    try:
-        result = subprocess.run(
-            [sys.executable, "-c", trial], capture_output=True, timeout=TRIAL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return result.returncode == 0
+def _drawn(sighting: Sighting, layout: Layout | None, draw_ms: float | None = None) -> np.ndarray:
+    recognition = sighting.recognition
+    if draw_ms is not None:
+        recognition = replace(recognition, latency_ms={**recognition.latency_ms, "draw": draw_ms})
+    return annotate(
+        sighting.frame.bgr,
+        recognition,
+        frames_per_second=sighting.frames_per_second,
+        guide_box=sighting.guide_box,
+        layout=layout,
+    )

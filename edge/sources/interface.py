@@ -29,7 +29,7 @@ class Frame:
         name: Name of a still picture; None for a frame of a moving one. When the name changes, a new scene
             begins.
         duration: Seconds for which a viewer should see the frame; 0 for a live frame, which stays until the
-            next one.
+            next one; infinite for a single picture, which stays until the viewer leaves it.
         alpha: uint8, shape (H, W), 0 = transparent; None if the picture is opaque.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -71,6 +72,7 @@ class Pictures:
                 bgr=np.ascontiguousarray(picture.rgb[..., ::-1]),
                 time=next(shown) * SECONDS_PER_PICTURE,
                 name=str(file),
-                duration=SECONDS_PER_PICTURE,
+                # A single picture stays until the user presses a key.
+                duration=SECONDS_PER_PICTURE if len(self._files) > 1 else math.inf,
                 alpha=picture.alpha,
             )

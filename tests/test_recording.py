@@ -1,0 +1,241 @@
+"""Tests of the recording and of the log, with real files and limits of the system."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from garmentlite.edge.camera_state import CameraState, CameraStatus
+from garmentlite.edge.errors import OptionError, OutputError
+from garmentlite.edge.recognition import Recognition
+from garmentlite.edge.sinks import recording
+from garmentlite.edge.sinks.interface import Sighting
+from garmentlite.edge.sinks.log_file import LogRequest, LogSink
+from garmentlite.edge.sinks.recording import RecordingRequest, RecordingSink
+from garmentlite.edge.sources.interface import Frame
+
+ROOT = Path(__file__).parent.parent
+NOTHING = Recognition(
+    label="no garment", confidence=0.0, scores=[], probabilities=None, image_u8=None, mask=None,
+    box=None, reason="nothing moved", form="photo", segmenter="plain", latency_ms={"segment": 1.0},
+)  # fmt: skip
+
+
+def sighting_at(seconds, size=(120, 160), duration=0.0, level=None):
+    if level is None:
+        bgr = np.random.default_rng(int(seconds * 1000)).integers(0, 256, (*size, 3), np.uint8)
+    else:
+        bgr = np.full((*size, 3), level, np.uint8)
+    return Sighting(
+        frame=Frame(bgr, seconds, duration=duration),
+        recognition=NOTHING,
+        answer_to_frame=NOTHING,
+        frames_per_second=10.0,
+        clock=1e9 + seconds,
+    )
+
+
+def read_video(path):
+    """Reads the frames of a video and its frames per second."""
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    return frames, video.get(cv2.CAP_PROP_FPS)
+
+
+def segments(folder, suffix=".avi"):
+    return sorted(folder.glob(f"app-*{suffix}"))
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".webm"])
+def test_recording_of_each_format_can_be_read(tmp_path, suffix):
+    request = RecordingRequest(tmp_path / f"new/app{suffix}")
+    with RecordingSink(request) as sink:
+        try:
+            assert all(sink.show(sighting_at(n / 10, level=100)) for n in range(10))
+        except OutputError as error:
+            pytest.skip(f"this OpenCV has no such encoder: {error}")
+    (segment,) = segments(tmp_path / "new", suffix)
+    frames, rate = read_video(segment)
+    assert (len(frames), rate) == (10, 10)
+    # The frame of 160x120 is enlarged to 640x480, and the panel is beside it.
+    assert frames[0].shape == (480, 840, 3)
+    assert frames[5][200:300, 200:300].mean() == pytest.approx(100, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("times", "duration", "expected"),
+    [
+        pytest.param([0, 0.25, 0.5], 0.0, 6, id="slow camera: frames are repeated"),
+        pytest.param(np.arange(30) / 30, 0.0, 10, id="fast camera: frames are left out"),
+        pytest.param(np.arange(30) / 30, 1 / 30, 30, id="video: its own rate"),
+        pytest.param([0, 2, 4], 2.0, 5, id="pictures: one frame a second"),
+        pytest.param([0, 0.1, 500, 500.1], 0.0, 4, id="a lost camera is left out"),
+        pytest.param([10, 10.1, 0, 0.1], 0.0, 4, id="time that begins anew"),
+    ],
+)
+def test_recording_runs_as_fast_as_its_source(tmp_path, times, duration, expected):
+    with RecordingSink(RecordingRequest(tmp_path / "app.avi")) as sink:
+        for seconds in times:
+            sink.show(sighting_at(float(seconds), duration=duration))
+        sink.show_state(CameraState(CameraStatus.LOST))
+    assert len(read_video(segments(tmp_path)[0])[0]) == expected
+
+
+def test_recording_fits_frames_of_another_size_into_the_first(tmp_path):
+    with RecordingSink(RecordingRequest(tmp_path / "app.avi")) as sink:
+        sink.show(sighting_at(0.0))
+        sink.show(sighting_at(0.1, size=(300, 50), level=200))
+    frames, _ = read_video(segments(tmp_path)[0])
+    assert [frame.shape for frame in frames] == [(480, 840, 3)] * 2
+    bright = np.argwhere(frames[1][:, :640].min(axis=2) > 150)
+    height, width = np.ptp(bright, axis=0) + 1
+    assert height / width == pytest.approx(6, rel=0.1)
+
+
+def test_recording_begins_new_segments_and_keeps_the_quota(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "CHECK_S", 0.0)
+    (tmp_path / "app-notes.avi").write_bytes(b"not a segment of this recording")
+    request = RecordingRequest(tmp_path / "app.avi", segment_minutes=1 / 60, quota_mb=1)
+    first = None
+    with RecordingSink(request) as sink:
+        for n in range(60):  # noise, about 0.4 MB for each frame
+            sink.show(sighting_at(n / 10, size=(480, 640)))
+            first = first or segments(tmp_path)[0]
+    kept = [path for path in segments(tmp_path) if path.name != "app-notes.avi"]
+    assert sum(path.stat().st_size for path in kept) < 2_000_000
+    assert not first.exists()
+    assert (tmp_path / "app-notes.avi").exists()
+    assert all(read_video(path)[0] for path in kept)
+
+
+def test_recording_on_a_nearly_full_disk_ends_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "FREE_MB", 10**12)
+    with (
+        RecordingSink(RecordingRequest(tmp_path / "app.avi")) as sink,
+        pytest.raises(OutputError, match="MB are free on its disk"),
+    ):
+        sink.show(sighting_at(0.0))
+
+
+def test_recording_with_an_unknown_suffix_names_the_known_ones():
+    with pytest.raises(OptionError, match=r"\.avi, \.mp4, \.webm"):
+        RecordingRequest(Path("app.mov"))
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+from garmentlite.edge.sinks import recording
+recording.STALLED_S = recording.CHECK_S = 0.5
+from garmentlite.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
+def test_webcam_goes_on_without_a_recording_that_cannot_grow(tmp_path):
+    """The limit of the size of files stands for every error of writing that OpenCV keeps to itself."""
+    arguments = ["webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
+    arguments += ["--record", "app.avi", "--max-frames", "150"]
+    app = subprocess.run(
+        [sys.executable, "-c", LIMITED, *arguments],
+        cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert app.returncode == 0, app.stderr
+    assert len(app.stdout.splitlines()) == 150
+    assert "does not grow any more" in app.stderr
+    assert len([line for line in app.stderr.splitlines() if line.startswith("Error")]) == 1
+    assert read_video(segments(tmp_path)[0])[0]  # what was written can be read
+
+
+@pytest.mark.slow
+def test_recording_of_a_killed_app_can_be_read(tmp_path):
+    arguments = ["webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
+    arguments += ["--record", "app.avi", "--record-minutes", "0.02"]
+    app = subprocess.Popen(
+        [sys.executable, ROOT / "cli.py", *arguments],
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while len(segments(tmp_path)) < 3:
+        assert app.stdout.readline()
+    app.kill()
+    app.communicate()
+    assert all(len(read_video(path)[0]) > 5 for path in segments(tmp_path)[:2])
+
+
+def test_log_appends_lines_and_keeps_older_files(tmp_path):
+    path = tmp_path / "new" / "app.jsonl"
+    for start in (0, 40):  # two runs of the app
+        with LogSink(LogRequest(path, largest_mb=0.005, old_files=2)) as sink:
+            assert all(sink.show(sighting_at(float(start + n))) for n in range(40))
+    files = sorted(tmp_path.glob("new/*"))
+    assert [file.name for file in files] == ["app.jsonl", "app.jsonl.1", "app.jsonl.2"]
+    assert all(file.stat().st_size <= 5000 for file in files)
+    times = [
+        json.loads(line)["time"]
+        for file in reversed(files)
+        for line in file.read_text().splitlines()
+    ]
+    assert times == list(np.arange(80.0)[-len(times) :])  # the newest ones, none missing
+    assert len(times) > 15
+
+
+def test_log_on_a_full_disk_is_one_sentence_and_leaves_no_half_line(tmp_path):
+    path = tmp_path / "app.jsonl"
+    code = (
+        "import resource\n"
+        "from garmentlite.edge.errors import OutputError\n"
+        "from garmentlite.edge.sinks.log_file import LogRequest, RotatingFile\n"
+        "from pathlib import Path\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
+        "file = RotatingFile(LogRequest(Path('app.jsonl')))\n"
+        "file.open()\n"
+        "file.write('a' * 29 + '\\n')\n"
+        "try:\n    file.write('b' * 29 + '\\n')\nexcept OutputError as error:\n    print(error)\n"
+    )
+    app = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert app.stdout.startswith("The log app.jsonl cannot be written: File too large;")
+    assert path.read_text() == "a" * 29 + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+def test_webcam_goes_on_without_a_log_that_is_full(tmp_path):
+    arguments = ["webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
+    arguments += ["--log", "/dev/full", "--max-frames", "3"]
+    app = subprocess.run(
+        [sys.executable, ROOT / "cli.py", *arguments],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert app.returncode == 0
+    assert len(app.stdout.splitlines()) == 3
+    assert app.stderr.startswith("Error: The log /dev/full cannot be written: No space left")
+    assert app.stderr.count("\n") == 1
+
+
+def test_log_that_cannot_be_opened_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        LogSink(LogRequest(tmp_path / "file" / "app.jsonl")).__enter__()
+
+
+def test_log_notes_the_states_of_the_camera(tmp_path):
+    path = tmp_path / "app.jsonl"
+    with LogSink(LogRequest(path)) as sink:
+        for _ in range(3):
+            sink.show_state(CameraState(CameraStatus.LOST, "The camera is gone."))
+        sink.show(replace(sighting_at(1.0), camera=CameraState(CameraStatus.OK)))
+    first, second = [json.loads(line) for line in path.read_text().splitlines()]
+    assert first["camera"]["status"] == "lost"
+    assert second["label"] == "no garment"
