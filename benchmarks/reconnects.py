@@ -135,14 +135,14 @@ def lose(device: Device, count: int, recognizer: Recognizer) -> list[Holdings]:
 def has_grown(measured: list[Holdings]) -> bool:
     """Tells whether something has grown since the first tenth.
 
-    A thread that has just been left may still end, so threads and descriptors are compared by their smallest
-    numbers in the first and in the second half.
+    Threads and descriptors depend on whether the camera is open at the moment of a measurement. So the
+    largest numbers of the first and of the second half are compared.
     """
     first, second = measured[: len(measured) // 2], measured[len(measured) // 2 :]
     return (
         measured[-1].memory_mb - measured[0].memory_mb > MOST_GROWTH_MB
-        or min(one.threads for one in second) > min(one.threads for one in first)
-        or min(one.descriptors for one in second) > min(one.descriptors for one in first)
+        or max(one.threads for one in second) > max(one.threads for one in first)
+        or max(one.descriptors for one in second) > max(one.descriptors for one in first)
     )
 
 

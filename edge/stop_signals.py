@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 DEADLINE_SECONDS = 2.5  # after the signal; then the process ends without waiting for its libraries
+_TOO_LATE = b"The camera did not close in time; the app ends without it.\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -20,11 +21,9 @@ def ended_by_signals() -> Iterator[None]:
     """Ends the process with status 0 if Ctrl-C or SIGTERM comes while the block runs.
 
     The first signal raises KeyboardInterrupt in the block, so that everything that is open is closed. Later
-    signals are ignored, so that closing is not interrupted. If the process is still there after 2.5 seconds,
-    for example since a camera's driver hangs, it is ended at once. Call it in the main thread.
-
-    Raises:
-        SystemExit: With status 0, after the block was left because of a signal.
+    signals are ignored, so that closing is not interrupted. Then the process ends without Python's usual
+    cleaning up, during which a thread that returns from a camera's driver would crash. If it is still there
+    after 2.5 seconds, for example since a driver hangs, it is ended at once. Call it in the main thread.
     """
     was_stopped = threading.Event()
 
@@ -45,9 +44,10 @@ def ended_by_signals() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit(
-            0
-        )  # the handlers stay, so that a second signal does not interrupt the end of the program
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # it is closed, or nobody reads it any more
+                stream.flush()
+        os._exit(0)
     finally:
         if not was_stopped.is_set():
             signal.set_wakeup_fd(earlier)
@@ -63,8 +63,5 @@ def _end_after_signal(reading: socket.socket) -> None:
             if received[0] in SIGNALS:
                 threading.Event().wait(DEADLINE_SECONDS)
                 with suppress(OSError):
-                    os.write(
-                        2,
-                        b"The camera did not close in time; the app ends without it.\n",
-                    )
+                    os.write(2, _TOO_LATE)
                 os._exit(0)

@@ -306,3 +306,22 @@ def test_app_with_a_camera_that_is_killed_and_started_again_tells_it_in_its_line
         assert (app.returncode, err) == (0, "")
     finally:
         app.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_app_whose_camera_has_fallen_silent_ends_with_0(server, number):
+    """The camera's thread waits in FFmpeg then, and must not return while Python ends."""
+    app = subprocess.Popen(
+        [sys.executable, "-P", "cli.py", "webcam", "--source", server.url, "--headless"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        next(line for line in app.stdout if json.loads(line)["label"])
+        server.is_silent.set()
+        next(line for line in app.stdout if json.loads(line)["camera"]["status"] == "lost")
+        app.send_signal(number)
+        _, err = app.communicate(timeout=WAIT)
+        assert (app.returncode, err) == (0, "")
+    finally:
+        app.kill()

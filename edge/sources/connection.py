@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from typing import Protocol
@@ -12,6 +13,8 @@ from garmentlite.edge.errors import SourceError
 from garmentlite.edge.sources.pixels import as_bgr
 
 BAD_FRAMES = 5  # so many bad frames in a row are tolerated
+THREAD_NAME = "camera"
+ENDING_SECONDS = 5.0  # how long a program that ends waits for drivers that have not returned yet
 
 
 class Capture(Protocol):
@@ -61,7 +64,7 @@ class Connection:
         self._bad_frames = 0
         self._is_left = False
         # A daemon, because a driver that never returns from a call must not keep the program alive.
-        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
@@ -141,3 +144,12 @@ class Connection:
                 raise SourceError(
                     f"{self._device.name} gives no usable frames; check its cable or address."
                 )
+
+
+@atexit.register
+def _wait_for_drivers() -> None:
+    """Waits for threads that are still in a driver: one that returns while Python ends would crash."""
+    until = time.monotonic() + ENDING_SECONDS
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join(max(0.0, until - time.monotonic()))
