@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from garmentlite.edge.empty_scene import SIDE, Difference, EmptyScene
+from garmentlite.edge.garment_search import GarmentSearch, window_around
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.segmenters.interface import AlternativeSegmenter, GuidedSegmenter, Segmenter
+from garmentlite.edge.segmenters.interface import GuidedSegmenter, Segmenter
 from garmentlite.edge.segmenters.masks import reduced
 
 # The part of the frame that the segmenter gets is larger, on each side, than the box or than what differs
@@ -20,13 +19,7 @@ from garmentlite.edge.segmenters.masks import reduced
 _BOX_MARGIN = 0.15  # share of the box's sides
 _FOREGROUND_MARGIN = 0.2  # share of the sides of what differs
 _SMALLEST_LOOK = 0.25  # smallest side of that part, as a share of the frame's longest side
-# Smallest ratio of that part's shorter side to its longer one, as in most photographs.
-_LEAST_ASPECT = 0.75
 _KEPT_PART = 0.15  # foreground parts below this share of the largest one's area are ignored
-# Logit that is added where a pixel certainly agrees with the scene and so cannot belong to the garment. A
-# pixel that differs may belong to a garment, a hand or a person, so nothing is added there and the segmenter
-# decides. That was right more often than adding 1 or 2 in favour of the garment.
-_AGREES = -4.0
 # A pixel may belong to a garment if its foreground value is above this; 0.5 means unknown.
 _POSSIBLE = 0.4
 
@@ -35,8 +28,7 @@ class FixedCamera:
     """Finds the garment that is held up before a fixed camera.
 
     For each frame, call `look` first. If the scene is empty, call `note` with None. If the frame is
-    unchanged, call `keep`. Otherwise find the garment with `segment` or `candidate_masks`, and call `note`
-    with its mask.
+    unchanged, call `keep`. Otherwise find the garment with `segment`, and call `note` with its mask.
     """
 
     def __init__(self, segmenter: Segmenter, box: GuideBox = DEFAULT_BOX) -> None:
@@ -49,6 +41,7 @@ class FixedCamera:
         self.name, self.version = segmenter.name, segmenter.version
         self.box = box
         self._segmenter = segmenter
+        self._search = GarmentSearch(segmenter) if isinstance(segmenter, GuidedSegmenter) else None
         self._scene = EmptyScene()
         self._difference: Difference | None = None
         self._garment: np.ndarray | None = None  # bool, (h, w), of the last answer
@@ -56,6 +49,8 @@ class FixedCamera:
     def forget(self) -> None:
         """Forgets the scene; call it when another source begins or the camera was opened again."""
         self._scene.forget()
+        if self._search is not None:
+            self._search.forget()
         self._difference = self._garment = None
 
     def look(self, frame: np.ndarray, time: float) -> Difference:
@@ -67,6 +62,8 @@ class FixedCamera:
             time: When the frame was taken, in seconds; at least the time of the last call.
         """
         self._difference = self._scene.compare(reduced(frame, SIDE), time)
+        if self._difference.is_empty and self._search is not None:
+            self._search.lose()
         return self._difference
 
     def keep(self) -> None:
@@ -99,42 +96,21 @@ class FixedCamera:
         return self._garment is not None and self._scene.is_held
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """Finds the garment like `Segmenter.segment`; `rgb` is the frame that was given to `look`."""
-        return next(self.candidate_masks(rgb))
+        """Finds the garment like `Segmenter.segment`; `rgb` is the frame that was given to `look`.
 
-    def candidate_masks(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
-        """Finds the garment like `AlternativeSegmenter.candidate_masks`.
-
-        `rgb` is the frame that was given to `look`.
-
-        Until a scene is known, it yields all masks of the segmenter for the box and its surroundings. After
-        that it yields one mask. A second mask, of all that differs from the scene, did not change the share
-        of right answers.
+        A second mask, of all that differs from the scene, did not change the share of right answers.
         """
-        part = self._part(rgb.shape)
-        looked_at = np.ascontiguousarray(rgb[part])
-        for found in self._found(looked_at, part, rgb.shape):
-            mask = np.zeros(rgb.shape[:2], bool)
-            mask[part] = found
-            yield _touching(mask, self.box)
-
-    def _found(
-        self, looked_at: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]
-    ) -> Iterator[np.ndarray]:
-        """Yields masks of the part of the frame that the segmenter looks at."""
         seen = self._seen()
-        if not seen.is_learned:
-            if isinstance(self._segmenter, AlternativeSegmenter):
-                yield from self._segmenter.candidate_masks(looked_at)
-            else:
-                yield self._segmenter.segment(looked_at)
-            return
-        foreground = _cut(seen.foreground, part, shape)
-        if isinstance(self._segmenter, GuidedSegmenter):
-            yield self._segmenter.guided(looked_at, _AGREES * np.clip(1 - 2 * foreground, 0, 1))
+        part = self._part(rgb.shape)
+        foreground = seen.foreground if seen.is_learned else None
+        if self._search is not None:
+            mask = self._search.find(rgb, part, foreground, self.box)
         else:
-            possible = _resized(foreground, looked_at.shape) > _POSSIBLE
-            yield self._segmenter.segment(looked_at) & possible
+            mask = np.zeros(rgb.shape[:2], bool)
+            mask[part] = self._segmenter.segment(np.ascontiguousarray(rgb[part]))
+            if foreground is not None:
+                mask &= _resized(foreground, rgb.shape) > _POSSIBLE
+        return _touching(mask, self.box)
 
     def _seen(self) -> Difference:
         if self._difference is None:
@@ -145,11 +121,10 @@ class FixedCamera:
         """Chooses the rows and columns of the frame that the segmenter looks at."""
         seen = self._seen()
         found = _box_of_parts(seen.foreground, self.box) if seen.is_learned else None
-        box, margin = (self.box, _BOX_MARGIN) if found is None else (found, _FOREGROUND_MARGIN)
-        rows, columns = box.pixels(shape, margin)
-        longest = max(rows.stop - rows.start, columns.stop - columns.start)
-        smallest = round(max(_SMALLEST_LOOK * max(shape[:2]), _LEAST_ASPECT * longest))
-        return _widened(rows, smallest, shape[0]), _widened(columns, smallest, shape[1])
+        if found is None:
+            return window_around(self.box, shape, _BOX_MARGIN)
+        smallest = round(_SMALLEST_LOOK * max(shape[:2]))
+        return window_around(found, shape, _FOREGROUND_MARGIN, smallest)
 
 
 def _touching(mask: np.ndarray, box: GuideBox) -> np.ndarray:
@@ -184,27 +159,6 @@ def _box_of_parts(foreground: np.ndarray, box: GuideBox) -> GuideBox | None:
     bottom = (top + parts[:, cv2.CC_STAT_HEIGHT]).max()
     x, y = left.min(), top.min()
     return GuideBox(x / width, y / height, (right - x) / width, (bottom - y) / height)
-
-
-def _widened(span: slice, smallest: int, length: int) -> slice:
-    """Widens a range of rows or columns to at least `smallest` of them, within [0, length)."""
-    missing = max(0, min(smallest, length) - (span.stop - span.start))
-    start = min(
-        max(0, span.start - missing // 2), max(0, length - (span.stop - span.start) - missing)
-    )
-    return slice(start, start + span.stop - span.start + missing)
-
-
-def _cut(plane: np.ndarray, part: tuple[slice, slice], shape: tuple[int, ...]) -> np.ndarray:
-    """Cuts out of a reduced plane what `part` is of the frame from which the plane was made."""
-    rows, columns = (
-        slice(
-            min(side - 1, round(span.start * side / full)),
-            max(min(side - 1, round(span.start * side / full)) + 1, round(span.stop * side / full)),
-        )
-        for span, side, full in zip(part, plane.shape, shape, strict=False)
-    )
-    return np.ascontiguousarray(plane[rows, columns])
 
 
 def _resized(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from garmentlite.edge import empty_scene
+from garmentlite.edge import empty_scene, held_garment
 from garmentlite.edge.empty_scene import EmptyScene
 
 FPS = 10
@@ -109,7 +109,7 @@ def test_compare_daylight_that_fades_slowly_stays_the_empty_scene():
 def test_learn_held_garment_never_joins_the_scene():
     camera = Camera()
     camera.show_for(2, room())
-    difference, mask = camera.hold(1.1 * empty_scene.LEFT_SECONDS, room())
+    difference, mask = camera.hold(1.1 * held_garment.LEFT_SECONDS, room())
     assert difference.foreground[mask].mean() > 0.9
 
 
@@ -138,7 +138,7 @@ def test_learn_garment_left_on_a_chair_joins_the_scene_after_the_stated_time():
     camera.show_for(2, room())
     camera.hold(3, room())
     left, mask = with_garment(room())
-    before = camera.show_for(empty_scene.LEFT_SECONDS - 3, left, mask)
+    before = camera.show_for(held_garment.LEFT_SECONDS - 3, left, mask)
     assert before.foreground[mask].mean() > 0.9
     assert camera.show_for(5, left, mask).is_empty
 

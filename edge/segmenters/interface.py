@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -49,6 +50,20 @@ class AlternativeSegmenter(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a segmenter found in a part of a frame.
+
+    Attributes:
+        mask: bool, shape (H, W), True on the garment; False everywhere if no garment was found.
+        certainty: Mean logit of the probability that a pixel of the mask is garment; -inf if no garment was
+            found.
+    """
+
+    mask: np.ndarray
+    certainty: float
+
+
 @runtime_checkable
 class GuidedSegmenter(Protocol):
     """A segmenter that weighs evidence from elsewhere together with what it sees."""
@@ -56,15 +71,12 @@ class GuidedSegmenter(Protocol):
     name: str
     version: int
 
-    def guided(self, rgb: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    def guided(self, rgb: np.ndarray, evidence: np.ndarray | None) -> Found:
         """Segments a part of a frame, given evidence of where something new was put.
 
         Args:
             rgb: uint8, shape (H, W, 3). It is not changed.
             evidence: float32, shape (h, w), of the same part: logit of the probability that something is
-                there that does not belong to the scene, 0 if nothing is known.
-
-        Returns:
-            See `Segmenter.segment`.
+                there that does not belong to the scene, 0 where nothing is known; None if nothing is known.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.border import is_commoner_in_the_middle
 from garmentlite.edge.segmenters.colours import colour_bins, share_of_bins
-from garmentlite.edge.segmenters.masks import cleaned, enlarged, reduced
+from garmentlite.edge.segmenters.interface import Found
+from garmentlite.edge.segmenters.masks import cleaned, components, enlarged, reduced
 from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet, garment_weights
 from garmentlite.edge.segmenters.plain import mask_on_plain_background
 
@@ -73,23 +75,33 @@ class NetworkSegmenter:
         yield enlarged(cleaned(self._found(small, bins)), rgb.shape)
         yield enlarged(cleaned(is_commoner_in_the_middle(bins)), rgb.shape)
 
-    def guided(self, rgb: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    def guided(self, rgb: np.ndarray, evidence: np.ndarray | None) -> Found:
         """See `GuidedSegmenter.guided`: what the network sees and the evidence decide together."""
         cv2 = load_opencv()
         small = reduced(rgb)
         size_wh = (small.shape[1], small.shape[0])
-        evidence = cv2.resize(evidence, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
         smooth = cv2.resize(self._levels(small), size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
         logits = self._network.logits(smooth)
+        plain = None
+        if evidence is None:
+            evidence = np.zeros_like(logits)
+            plain = mask_on_plain_background(small)
+        else:
+            evidence = cv2.resize(evidence, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
         number = int(0.02 * logits.size)
         surest = np.sort(logits[evidence > _POSSIBLE])[-number:]
         if len(surest) < number or surest[0] < _LEAST_GUIDED_CERTAINTY:
-            return np.zeros(rgb.shape[:2], bool)
-        located = _NETWORK_WEIGHT * logits + evidence
-        return enlarged(
-            cleaned(_by_colours(colour_bins(small), garment_weights(logits + evidence), located)),
-            rgb.shape,
-        )
+            return Found(np.zeros(rgb.shape[:2], bool), -math.inf)
+        total = logits + evidence
+        if plain is None:
+            located = _NETWORK_WEIGHT * logits + evidence
+            mask = _by_colours(colour_bins(small), garment_weights(total), located)
+            mask = _touching(cleaned(mask), total > 0)
+        else:
+            mask = cleaned(plain)
+        garment = total[mask & (total > 0)]
+        certainty = float(garment.mean()) if len(garment) else -math.inf
+        return Found(enlarged(mask, rgb.shape), certainty)
 
     def _found(self, rgb: np.ndarray, bins: np.ndarray) -> np.ndarray:
         """Combines the network and the colours: bool, shape (H, W), True on the garment."""
@@ -110,6 +122,16 @@ class NetworkSegmenter:
         shrinks = min(rgb.shape[:2]) >= SIDE
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
         return self._network.levels(cv2.resize(rgb, (SIDE, SIDE), interpolation=interpolation))
+
+
+def _touching(mask: np.ndarray, located: np.ndarray) -> np.ndarray:
+    """Keeps the parts of a mask that touch another mask, both bool of shape (H, W)."""
+    numbers, areas = components(mask, connectivity=8)
+    touches = np.zeros(len(areas) + 1, bool)
+    touches[numbers[located]] = True
+    touches[0] = False  # number 0 is the background
+    kept: np.ndarray = touches.take(numbers)
+    return kept
 
 
 def _by_colours(bins: np.ndarray, weights: np.ndarray, located: np.ndarray) -> np.ndarray:
