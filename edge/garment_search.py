@@ -44,6 +44,7 @@ _CUT_PENALTY = 4.0  # for a mask that the window's border cuts off
 # For a mask whose middle is one box away from the middle of the guide box. Distances up to the first are not
 # punished, and distances beyond the second not more than that.
 _PLACE_PENALTY, _NEAREST, _FARTHEST = 8.0, 0.12, 0.32
+_SMALLEST_MASK = 0.01  # share of the frame; a smaller mask is not prepared for the classifier
 _WORSE = 1.0  # a closer look is preferred even if its score is lower by this much
 _CLOSER = 0.75  # a window counts as closer if its area is at most this share of the other's
 
@@ -145,7 +146,7 @@ class GarmentSearch:
         self, look: _Look, rgb: np.ndarray, foreground: np.ndarray | None, box: GuideBox
     ) -> _Look:
         """Looks again at what was found, if it is small in the window in which it was found."""
-        if not look.mask.any():
+        if look.score == -math.inf:
             return look
         window = _around(_box_around(look, rgb.shape), rgb.shape)
         if _area(window) > _CLOSER * _area(look.window):
@@ -162,8 +163,8 @@ class GarmentSearch:
             evidence = _AGREES * np.clip(1 - 2 * cut(foreground, window, rgb.shape), 0, 1)
         found = self._segmenter.guided(seen, evidence)
         look = _Look(window, found.mask, found.certainty)
-        if not found.mask.any():
-            return look
+        if np.count_nonzero(found.mask) < _SMALLEST_MASK * rgb.shape[0] * rgb.shape[1]:
+            return replace(look, score=-math.inf)
         middle = _box_around(look, rgb.shape)
         distance = math.hypot(
             (middle.x + middle.width / 2 - box.x - box.width / 2) / box.width,

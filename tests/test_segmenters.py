@@ -10,6 +10,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.masks import cleaned, components
+from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet
 from garmentlite.edge.segmenters.registry import SEGMENTERS, make_segmenter
 
 SCENES_PER_LABEL = 2
@@ -164,6 +165,62 @@ def test_candidate_masks_are_of_network_and_border_colours_or_one_on_a_plain_bac
     plain[20:60, 20:50] = 30
     (only,) = network.candidate_masks(plain)
     np.testing.assert_array_equal(only, network.segment(plain))
+
+
+def wall_with_shirt():
+    """A drawn shirt in the middle of a wide wall, and its mask."""
+    rng = np.random.default_rng(5)
+    rgb = np.clip(rng.normal((150, 160, 140), 25, (300, 400, 3)), 0, 255).astype(np.uint8)
+    cloth, alpha = draw_garment("Shirt", rng, 200)
+    garment = np.zeros((300, 400), bool)
+    garment[50:250, 100:300] = alpha > 128
+    rgb[garment] = cloth[alpha > 128]
+    return rgb, garment
+
+
+def test_guided_of_a_network_leaves_out_what_has_only_the_colours_of_the_garment(monkeypatch):
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    rgb = np.full((300, 400, 3), (150, 160, 140), np.uint8)
+    rgb[100:200, 150:250] = rgb[20:70, 20:70] = (200, 30, 60)
+    network = make_segmenter("network")
+    logits = SegmenterNet().logits(np.arange(256, dtype=np.uint8))
+    unlikely, likely = (int(np.abs(logits - logit).argmin()) for logit in (-2, 3))
+    levels = np.full((SIDE, SIDE), unlikely, np.uint8)
+    levels[SIDE // 3 : -SIDE // 3, SIDE // 3 : -SIDE // 3] = likely
+    monkeypatch.setattr(SegmenterNet, "levels", lambda self, square_rgb: levels)
+    mask = network.guided(rgb, np.zeros((30, 40), np.float32)).mask
+    assert mask[100:200, 150:250].mean() > 0.9
+    assert not mask[20:70, 20:70].any()
+
+
+def test_guided_of_a_network_is_certain_of_a_garment_and_finds_none_where_the_scene_is_known():
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    network = make_segmenter("network")
+    rgb, garment = wall_with_shirt()
+    found = network.guided(rgb, None)
+    assert overlap(found.mask, garment) > 0.9
+    assert found.certainty > 2
+    nothing = network.guided(rgb, np.full((30, 40), -4, np.float32))
+    assert not nothing.mask.any()
+    assert nothing.certainty == -np.inf
+
+
+def test_guided_of_a_network_uses_the_papers_rule_on_a_plain_wall():
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    network, rgb = make_segmenter("network"), np.full((240, 320, 3), 235, np.uint8)
+    cloth, alpha = draw_garment("Pullover", np.random.default_rng(3), 200)
+    rgb[20:220, 60:260][alpha > 128] = cloth[alpha > 128]
+    found = network.guided(rgb, None)
+    np.testing.assert_array_equal(found.mask, make_segmenter("plain").segment(rgb))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 7)], ids=str)
+def test_guided_of_a_network_on_a_few_pixels_does_not_fail(shape):
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    found = make_segmenter("network").guided(
+        np.zeros((*shape, 3), np.uint8), np.full(shape, -4, np.float32)
+    )
+    assert found.mask.shape == shape
 
 
 def test_registry_names_are_the_segmenters_own():

@@ -88,7 +88,7 @@ class NetworkSegmenter:
             plain = mask_on_plain_background(small)
         else:
             evidence = cv2.resize(evidence, size_wh, interpolation=cv2.INTER_LINEAR_EXACT)
-        number = int(0.02 * logits.size)
+        number = max(1, int(0.02 * logits.size))
         surest = np.sort(logits[evidence > _POSSIBLE])[-number:]
         if len(surest) < number or surest[0] < _LEAST_GUIDED_CERTAINTY:
             return Found(np.zeros(rgb.shape[:2], bool), -math.inf)
