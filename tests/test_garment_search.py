@@ -79,7 +79,7 @@ def test_find_garment_too_small_for_the_whole_frame_is_found_within_a_second(cen
 
 def test_find_uncertain_garment_is_found_after_a_few_frames_and_a_sure_one_at_once():
     rgb, _ = frame()
-    search = GarmentSearch(ColourSegmenter(certainty=2.4))
+    search = GarmentSearch(ColourSegmenter(certainty=2.7))
     found = [bool(find(search, rgb).any()) for _ in range(5)]
     assert found[0] is False
     assert found[-1] is True
@@ -115,8 +115,8 @@ def test_lose_makes_the_search_begin_with_the_whole_part():
 def test_find_garment_beside_the_box_must_be_more_certain():
     rgb, mask = frame((60, 60))
     box = GuideBox(0.6, 0.1, 0.4, 0.8)
-    assert find(GarmentSearch(ColourSegmenter(3.5)), rgb).any()
-    assert not find(GarmentSearch(ColourSegmenter(3.5)), rgb, box=box).any()
+    assert find(GarmentSearch(ColourSegmenter(4.5)), rgb).any()
+    assert not find(GarmentSearch(ColourSegmenter(4.5)), rgb, box=box).any()
     assert np.array_equal(find(GarmentSearch(ColourSegmenter(5.0)), rgb, box=box), mask)
 
 
