@@ -35,7 +35,7 @@ _AGREES = -4.0
 # belief and the score of this frame, reaches the first value, and lost when it falls below the second. That
 # keeps out most people who stand in the picture and hold nothing up: few of their scores are above 2.5, and
 # most garments have more than 4.
-_FOUND_BELIEF, _LOST_BELIEF = 2.4, 2.2
+_FOUND_BELIEF, _LOST_BELIEF = 2.2, 2.0
 _FIRST_BELIEF = 1.5  # about the score of a person
 _LEAST_BELIEF, _LARGEST_BELIEF = -1.0, 3.0  # so that neither state lasts for more than a few frames
 _FOLLOWED_SCORE = 0.0  # a window follows what reaches this score, even if no garment is found
@@ -106,7 +106,7 @@ class GarmentSearch:
         """
         best = self._look(rgb, self._first_window(rgb.shape, part), foreground, box)
         if best.score < _SURE_SCORE:
-            for window in self._further_windows(part):
+            for window in self._further_windows(part, best.score):
                 other = self._look(rgb, window, foreground, box)
                 best = max(best, other, key=lambda look: look.score)
         best = self._closer(best, rgb, foreground, box)
@@ -129,15 +129,16 @@ class GarmentSearch:
         """Chooses the window around the garment of the last frame, or the whole part."""
         return part if self._followed is None else _around(self._followed, shape)
 
-    def _further_windows(self, part: Window) -> Iterator[Window]:
+    def _further_windows(self, part: Window, score: float) -> Iterator[Window]:
         """Yields the windows that are looked at beside the first one: the part, and smaller ones in turn.
 
-        While a garment is found, only one of the two is looked at in each frame.
+        If the garment that is followed has a fair score, only one of the two is looked at in each frame.
         """
         self._looks_at_part = not self._looks_at_part
-        if self._followed is not None and (self._looks_at_part or not self._is_found):
+        is_fair = self._followed is not None and score >= _FOUND_BELIEF
+        if self._followed is not None and (self._looks_at_part or not is_fair):
             yield part
-        if not self._looks_at_part or not self._is_found:
+        if not (is_fair and self._looks_at_part):
             place = next(self._places)
             rows, columns = (_span(side, at) for side, at in zip(part, place, strict=True))
             yield rows, columns
