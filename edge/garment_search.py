@@ -35,15 +35,15 @@ _AGREES = -4.0
 # belief and the score of this frame, reaches the first value, and lost when it falls below the second. That
 # keeps out most people who stand in the picture and hold nothing up: few of their scores are above 2.5, and
 # most garments have more than 4.
-_FOUND_BELIEF, _LOST_BELIEF = 2.2, 2.0
+_FOUND_BELIEF, _LOST_BELIEF = 2.4, 2.2
 _FIRST_BELIEF = 1.5  # about the score of a person
 _LEAST_BELIEF, _LARGEST_BELIEF = -1.0, 3.0  # so that neither state lasts for more than a few frames
 _FOLLOWED_SCORE = 0.0  # a window follows what reaches this score, even if no garment is found
 _SURE_SCORE = 4.5  # the search looks nowhere else in this frame
 _CUT_PENALTY = 4.0  # for a mask that the window's border cuts off
-# For a mask whose middle is one box away from the middle of the guide box. Distances beyond the second value
-# count as that one: a sure garment is found outside the box as well.
-_PLACE_PENALTY, _FARTHEST = 5.0, 0.3
+# For each box by which the middle of a mask is farther than the first distance from the middle of the guide
+# box. Distances beyond the second count as that one: a sure garment is found outside the box as well.
+_PLACE_PENALTY, _NEAREST, _FARTHEST = 7.5, 0.1, 0.3
 _SMALLEST_MASK = 0.01  # share of the frame; a smaller mask is not prepared for the classifier
 _WORSE = 1.0  # a closer look is preferred even if its score is lower by this much
 _CLOSER = 0.75  # a window counts as closer if its area is at most this share of the other's
@@ -171,7 +171,8 @@ class GarmentSearch:
             (middle.x + middle.width / 2 - box.x - box.width / 2) / box.width,
             (middle.y + middle.height / 2 - box.y - box.height / 2) / box.height,
         )
-        penalty = _PLACE_PENALTY * min(distance, _FARTHEST)
+        too_far = min(max(distance - _NEAREST, 0), _FARTHEST - _NEAREST)
+        penalty = _PLACE_PENALTY * too_far
         penalty += _CUT_PENALTY * _cut_share(found.mask, window, rgb.shape)
         return replace(look, score=found.certainty - penalty)
 
