@@ -25,7 +25,7 @@ from garmentlite.edge.panel import NAMED
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 60.0
-MESSAGE_S = 5.0  # the first message in the window stays for less than this
+WAIT_S = 9.0  # the first message in the window is gone by then, and a pullover is shown
 
 
 def read_screen(path: Path) -> np.ndarray:
@@ -48,7 +48,6 @@ def take_picture(size: str, key: str | None) -> np.ndarray:
         )
         os.close(writing)
         environment = {**os.environ, "DISPLAY": f":{os.read(reading, 16).decode().strip()}"}
-        os.close(reading)
         manager = subprocess.Popen(["openbox"], env=environment, stderr=subprocess.DEVNULL)
         time.sleep(1)
         app = subprocess.Popen(
@@ -61,7 +60,7 @@ def take_picture(size: str, key: str | None) -> np.ndarray:
                 if time.monotonic() > until:
                     raise SystemExit("The window shows no answer.")
                 time.sleep(0.1)
-            time.sleep(MESSAGE_S)
+            time.sleep(WAIT_S)
             # Xvfb draws the mouse, so it is moved into the corner.
             subprocess.run(["xdotool", "mousemove", "9999", "9999"], env=environment, check=True)
             if key:
@@ -75,6 +74,7 @@ def take_picture(size: str, key: str | None) -> np.ndarray:
             manager.wait()
             server.terminate()
             server.wait()
+            os.close(reading)  # not before: Xvfb would end at the next byte that it writes
 
 
 def main() -> None:

@@ -293,6 +293,15 @@ def test_window_mouse_draws_the_guide_box(screen, start):
 
 
 @pytest.mark.slow
+def test_window_that_is_closed_ends_the_app(screen, start):
+    app = start("--source", "test-pattern")
+    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
+    screen.xdotool("key", "alt+F4")
+    assert app.wait(PATIENCE_S) == 0
+    assert app.communicate() == ("", "")
+
+
+@pytest.mark.slow
 def test_window_whose_display_ends_is_one_sentence_and_exit_2(screen, start):
     app = start("--source", "test-pattern")
     screen.wait_for(lambda pixels: named_pixels(pixels) > 500)

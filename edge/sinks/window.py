@@ -138,6 +138,7 @@ class WindowSink:
                 match event:
                     case ["closed"]:
                         self._controls.change(is_stopped=True)
+                        return False
                     case ["key", code]:
                         key = code & _KEY_BITS
                         if self._quits(key):
