@@ -942,7 +942,7 @@ def webcam(
         Path | None,
         typer.Option(
             help="Keep pictures for training in this folder: those of which the model is not sure, and those "
-            "for which you press the button on the page."
+            "for which you press a class's key in the window or the button on the page."
         ),
     ] = None,
     collect_frames: Annotated[

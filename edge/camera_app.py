@@ -190,7 +190,7 @@ def _faces(
     falls_back = False
     if request.has_window:
         try:
-            faces.append(WindowSink(Display(), controls))
+            faces.append(WindowSink(Display(), controls, collected=collected))
         except MissingPartError as obstacle:
             falls_back = request.serve is None
             if falls_back:

@@ -12,8 +12,9 @@ from typing import Self
 import numpy as np
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
+from garmentlite.edge.collected import CollectedPictures
 from garmentlite.edge.controls import Controls
-from garmentlite.edge.errors import OutputError
+from garmentlite.edge.errors import GarmentliteError, OutputError
 from garmentlite.edge.files import write_bytes
 from garmentlite.edge.lettering import write_box
 from garmentlite.edge.opencv import load_opencv
@@ -40,6 +41,7 @@ KEYS = (
     "q or Esc  quit",
     "any other key: the next picture of a folder",
 )
+CLASS_KEYS = "1234567890"  # keep the picture as one of the first ten classes
 LARGEST_WH = (1280, 800)  # pixels, the largest window that opens
 SHARE_OF_SCREEN = 0.9  # the rest is for the title of the window and the bars of the desktop
 # On a screen of at most this size, as a Raspberry Pi's display has, the window opens in full screen.
@@ -56,15 +58,23 @@ _MODIFIERS = range(0xFFE1, 0xFFEF)  # Shift, Ctrl and the like, pressed alone
 class WindowSink:
     """Shows the frame and the answer in a window; `KEYS` lists its keys."""
 
-    def __init__(self, display: Display, controls: Controls, folder: Path = Path()) -> None:
+    def __init__(
+        self,
+        display: Display,
+        controls: Controls,
+        folder: Path = Path(),
+        collected: CollectedPictures | None = None,
+    ) -> None:
         """Takes over an open display, and closes it at the end.
 
         Args:
             display: The window.
             controls: Changed by the keys.
             folder: Where snapshots are saved.
+            collected: Where the keys 1 to 0 keep pictures for training; None if none are collected.
         """
         self._display = display
+        self._collected = collected
         self._controls = controls
         self._folder = folder
         self._canvas_wh: tuple[int, int] | None = None
@@ -167,6 +177,8 @@ class WindowSink:
         """Does what a key says; returns whether it means anything."""
         settings = self._controls.settings
         match chr(key).lower():
+            case digit if digit in CLASS_KEYS and self._collected is not None:
+                self._keep(self._collected, CLASS_KEYS.index(digit))
             case "h":
                 self._shows_keys = not self._shows_keys
             case " ":
@@ -223,6 +235,31 @@ class WindowSink:
             self._say(str(error))
         else:
             self._say(f"Saved as {path}")
+
+    def _keep(self, collected: CollectedPictures, class_id: int) -> None:
+        """Keeps the picture that is shown under a class, for training."""
+        if class_id >= len(collected.labels):
+            self._say(f"The model has only {len(collected.labels)} classes.")
+            return
+        label = collected.labels[class_id]
+        if self._sighting is None or self._camera is not None:
+            self._say("There is no picture to keep.")
+            return
+        try:
+            outcome: str = collected.keep(self._sighting, label)
+        except GarmentliteError as error:
+            outcome = str(error)
+        self._say(f"{label}: {outcome}")
+
+    def _key_lines(self) -> list[str]:
+        """Lists the keys, and the classes if pictures are collected."""
+        if self._collected is None:
+            return list(KEYS)
+        classes = [
+            f"{key}  keep as {label}"
+            for key, label in zip(CLASS_KEYS, self._collected.labels, strict=False)
+        ]
+        return [*KEYS, *classes]
 
     def _say(self, message: str, seconds: float = MESSAGE_SECONDS) -> None:
         self._message, self._message_until = message, time.monotonic() + seconds
@@ -283,7 +320,7 @@ class WindowSink:
         if self._drawing is not None and self._drawing.box is not None:
             draw_guide_box(picture, self._drawing.box, sizes, invites=False)
         if self._shows_keys:
-            write_box(picture, KEYS, middle, sizes.text, TEXT, PAPER)
+            write_box(picture, self._key_lines(), middle, sizes.text, TEXT, PAPER)
         elif self._camera is not None:
             message = self._camera.message or f"The camera is {self._camera.status}."
             write_box(picture, [message], middle, sizes.text, TEXT, PAPER)
