@@ -110,6 +110,10 @@ def test_each_control_of_the_page_works_by_pointer(app, size, tmp_path):
                     f"document.querySelector('#{control}').ariaPressed === '{str(is_on).lower()}'"
                 )
                 if control == "pause":
+                    if is_on:
+                        await tab.until(
+                            "document.querySelector('#spoken').textContent.includes('paused')"
+                        )
                     message = "document.querySelector('#message').hidden"
                     await tab.until(f"!{message}" if is_on else message)
 

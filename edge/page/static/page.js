@@ -26,6 +26,7 @@ const listeners = [];
 
 /** Shows in one line at the top, and over the picture, what the camera does. */
 function showState(status, text, message) {
+  if (message && message !== byId("message").textContent) say(message);
   byId("state").dataset.status = status;
   byId("state-text").textContent = text;
   byId("message").textContent = message;

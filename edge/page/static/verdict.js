@@ -29,7 +29,7 @@ export function showVerdict(news) {
   if (label !== spoken) {
     spoken = label;
     clearTimeout(later);
-    later = setTimeout(() => say(words(label)), SPOKEN_AFTER_MS);
+    if (label !== null) later = setTimeout(() => say(words(label)), SPOKEN_AFTER_MS);
   }
 }
 
