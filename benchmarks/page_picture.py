@@ -44,7 +44,7 @@ class Pattern:
     def __iter__(self):
         for number in range(int(SECONDS * FPS)):
             rgb, _ = draw_moving_frame(number / FPS, (640, 480))
-            yield Frame(np.ascontiguousarray(rgb[..., ::-1]), number / FPS)
+            yield Frame(np.ascontiguousarray(rgb[..., ::-1]), number / FPS, duration=1 / FPS)
 
 
 async def pictures_of(url: str) -> list[Image.Image]:
@@ -68,14 +68,14 @@ def main() -> None:
     said: list[str] = []
     sink = PageSink(Address(port=0), Controls(), Recognizer, said.append)
     with GarmentStream(Pattern(), Recognizer()) as stream, sink:
-        sightings = [event for event in stream.events() if isinstance(event, Sighting)]
-        for sighting in sightings:
-            sink.show(sighting)
+        for event in stream.events():  # at the pattern's own speed
+            assert isinstance(event, Sighting)
+            sink.show(event)
         is_over = threading.Event()
 
         def repeat_last() -> None:
             while not is_over.wait(1 / FPS):
-                sink.show(sightings[-1])
+                sink.show(event)
 
         repeating = threading.Thread(target=repeat_last)
         repeating.start()

@@ -2,9 +2,10 @@
 
     python benchmarks/page_viewers.py [--rounds 5] [--seconds 6]
 
-The app recognizes drawn frames of 640x480, as fast as it can ("as fast as possible") or 15 times a second
-("15 frames/s"). Viewers run in a process of their own. Rounds without viewers alternate with rounds with five
-viewers of /stream.mjpg and a sixth that never reads, while /verdict is asked for ten times a second.
+The app recognizes drawn frames of 640x480: 15 or 30 times a second, or as fast as it can. Viewers run in a
+process of their own. Rounds without viewers alternate with rounds with five viewers of /stream.mjpg and a
+sixth that never reads, while /verdict is asked for ten times a second. "ms a frame" is the median time of
+recognizing a frame and handing it to the page.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from garmentlite.edge.controls import Controls
 from garmentlite.edge.drawing import draw_moving_frame
 from garmentlite.edge.page.address import Address
 from garmentlite.edge.recognizer import Recognizer
+from garmentlite.edge.sinks.interface import Sighting
 from garmentlite.edge.sinks.page import PageSink
 from garmentlite.edge.sources.interface import Frame
 from garmentlite.edge.stream import GarmentStream
@@ -120,49 +122,53 @@ def view(port: int) -> None:
 
 
 def measure(fps: float | None, rounds: int, seconds: float) -> list[str]:
-    """Measures a row: rates without and with viewers, memory, and the answers to /verdict."""
+    """Measures a row: frames without and with viewers, memory, and the answers to /verdict."""
     said: list[str] = []
     controls = Controls()
     sink = PageSink(Address(port=0), controls, Recognizer, said.append)
     rates: dict[bool, list[float]] = {False: [], True: []}
-    cpu: dict[bool, list[float]] = {False: [], True: []}
+    work_ms: dict[bool, list[float]] = {False: [], True: []}
     memory: dict[bool, list[float]] = {False: [], True: []}
     answers: list[float] = []
     with GarmentStream(DrawnCamera(fps), Recognizer(), controls=controls) as stream, sink:
         port = int(said[0].rpartition(":")[2].strip("/"))
         events = stream.events()
 
-        def run(length: float) -> tuple[float, float]:
-            end, number = time.perf_counter() + length, 0
-            begin, cpu_begin = time.perf_counter(), time.thread_time()
-            while time.perf_counter() < end:
-                sink.show(next(events))  # type: ignore[arg-type]
-                number += 1
-            spent = time.thread_time() - cpu_begin
-            return number / (time.perf_counter() - begin), 1000 * spent / number
+        def run(length: float) -> tuple[float, list[float]]:
+            begin, times = time.perf_counter(), []
+            while time.perf_counter() < begin + length:
+                event = next(events)
+                assert isinstance(event, Sighting)
+                start = time.perf_counter()
+                sink.show(event)
+                shown_ms = 1000 * (time.perf_counter() - start)
+                _, *stages = event.recognition.latency_ms.values()
+                times.append(sum(stages) + shown_ms)
+            return len(times) / (time.perf_counter() - begin), times
 
         run(3)
         for _ in range(rounds):
             for has_viewers in (False, True):
                 viewers = Viewers(port) if has_viewers else None
                 run(0.5)
-                rate, spent = run(seconds)
+                rate, times = run(seconds)
                 rates[has_viewers].append(rate)
-                cpu[has_viewers].append(spent)
+                work_ms[has_viewers] += times
                 memory[has_viewers].append(resident_mb())
                 if viewers:
                     answers += viewers.stop()
-    without, with_viewers = (statistics.median(rates[one]) for one in (False, True))
-    cpu_without, cpu_with = (statistics.median(cpu[one]) for one in (False, True))
+    rate, rate_with = (statistics.median(rates[one]) for one in (False, True))
+    work, work_with = (statistics.median(work_ms[one]) for one in (False, True))
     return [
         f"{fps:.0f} frames/s" if fps else "as fast as possible",
-        f"{without:.1f}",
-        f"{with_viewers:.1f}",
-        f"{100 * (with_viewers / without - 1):+.1f}%",
-        f"{100 * (cpu_with / cpu_without - 1):+.1f}%",
+        f"{rate:.1f}",
+        f"{rate_with:.1f}",
+        f"{100 * (rate_with / rate - 1):+.1f}%",
+        f"{work:.2f}",
+        f"{work_with:.2f}",
         f"{max(memory[True]) - memory[False][0]:+.1f}",
         f"{statistics.median(answers):.1f}",
-        f"{max(answers):.1f}",
+        f"{statistics.quantiles(answers, n=100)[98]:.1f}",
     ]
 
 
@@ -176,10 +182,10 @@ def main() -> None:
         view(arguments.view)
     else:
         head = [
-            "the app runs", "frames/s", "with viewers", "change", "CPU time a frame", "MB more",
-            "/verdict ms", "at most ms",
+            "the app runs", "frames/s", "with viewers", "change", "ms a frame", "with viewers", "MB more",
+            "/verdict ms", "99 of 100 below",
         ]  # fmt: skip
-        rows = [measure(fps, arguments.rounds, arguments.seconds) for fps in (FPS, None)]
+        rows = [measure(fps, arguments.rounds, arguments.seconds) for fps in (15.0, 30.0, None)]
         print(text_table(head, rows))
 
 
