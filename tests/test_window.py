@@ -262,10 +262,10 @@ def is_still(screen):
 def test_window_keeps_a_single_picture_unstretched_until_a_key(screen, start, tmp_path, size):
     Image.new("RGB", size, (255, 0, 0)).save(tmp_path / "red.png")
     app = start("--source", "red.png")
-    pixels = screen.wait_for(lambda pixels: red_rows_and_columns(pixels)[0] > 0)
+    screen.wait_for(lambda pixels: red_rows_and_columns(pixels)[0] > 0)
     time.sleep(3)  # longer than a picture of a folder stays
     assert app.poll() is None
-    height, width = red_rows_and_columns(pixels)
+    height, width = red_rows_and_columns(screen.pixels())
     assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
     if max(size) < 640:  # it is enlarged by a whole number
         assert width % size[0] == height % size[1] == 0
