@@ -42,7 +42,17 @@ def take_picture(size: str, key: str | None) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         reading, writing = os.pipe()
         server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size}x24", "-fbdir", folder],
+            [
+                "Xvfb",
+                "-displayfd",
+                str(writing),
+                "-screen",
+                "0",
+                f"{size}x24",
+                "-fbdir",
+                folder,
+                "-noreset",
+            ],
             pass_fds=[writing],
             stderr=subprocess.DEVNULL,
         )

@@ -135,6 +135,7 @@ def screen(request, tmp_path, monkeypatch):
     folder = tmp_path / "screen"
     folder.mkdir()
     arguments = ["-displayfd", str(writing), "-screen", "0", f"{size}x24", "-fbdir", str(folder)]
+    arguments.append("-noreset")  # else it begins anew when its last client leaves
     server = subprocess.Popen(["Xvfb", *arguments], pass_fds=[writing], stderr=subprocess.DEVNULL)
     os.close(writing)
     manager = None
