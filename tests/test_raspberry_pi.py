@@ -12,7 +12,8 @@ import shutil
 import struct
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -98,36 +99,46 @@ def arm64_system():
         for suite in ("bookworm", "trixie")
     ],
 )
-def pi(request, arm64_system, real_data_dir, material):
-    """A system of one release in which the block of the documentation was run.
+def pi(request, installed_system):
+    """A system of one release in which the block of the documentation was run."""
+    return installed_system(request.param)
+
+
+@pytest.fixture(scope="session")
+def installed_system(arm64_system, real_data_dir, material):
+    """Installs garmentlite in the system of a release, once.
 
     Without the tools of emulation the tests are skipped, but fail in continuous integration.
     """
     block = installation_of(PAGES[1])
-    packages = re.search(r"sudo apt install (.*)", block)[1].split()
+    packages = [*BASE, *re.search(r"sudo apt install (.*)", block)[1].split()]
     git_folder = ROOT / ".git"
     if git_folder.is_file():  # a worktree
         text = git_folder.read_text("utf-8")
         git_folder = Path(text.removeprefix("gitdir: ").strip()).parent.parent
     bound = [ROOT, git_folder, real_data_dir, material]
-    with one_at_a_time(Path(CACHE) / f"{request.param}.lock"):
-        try:
-            arm64_system.require_emulation()
-            system = arm64_system.unpacked_system(
-                request.param, [*BASE, *packages], Path(CACHE), bound
-            )
-        except arm64_system.CannotEmulateError as error:
-            if IS_CI:
-                raise
-            pytest.skip(f"No Raspberry Pi can be emulated here: {error}.")
-        except arm64_system.MirrorError as error:
-            pytest.skip(f"The mirror of Debian's packages does not answer: {error}")
-        home = system.root / "root"
-        shutil.rmtree(home)
-        home.mkdir()
-        core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
-        system.run(core, "sh", "-e", "-c", block.replace("ADDRESS", str(ROOT), 1))
-        yield system
+    with ExitStack() as locks:
+
+        @cache
+        def install(suite):
+            locks.enter_context(one_at_a_time(Path(CACHE) / f"{suite}.lock"))
+            try:
+                arm64_system.require_emulation()
+                system = arm64_system.unpacked_system(suite, packages, Path(CACHE), bound)
+            except arm64_system.CannotEmulateError as error:
+                if IS_CI:
+                    raise
+                pytest.skip(f"No Raspberry Pi can be emulated here: {error}.")
+            except arm64_system.MirrorError as error:
+                pytest.skip(f"The mirror of Debian's packages does not answer: {error}")
+            home = system.root / "root"
+            shutil.rmtree(home)
+            home.mkdir()
+            core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
+            system.run(core, "sh", "-e", "-c", block.replace("ADDRESS", str(ROOT), 1))
+            return system
+
+        yield install
 
 
 @contextmanager
@@ -217,7 +228,8 @@ def test_doctor_finds_numpy_2_over_the_opencv_of_bookworm(pi, arm64_system):
     if pi.root.parent.name != "bookworm":
         pytest.skip("only the OpenCV of bookworm was built for NumPy 1")
     core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
-    pi.run(core, "/root/garmentlite-env/bin/pip", "install", "--target", "/root/numpy2", "numpy>=2")
+    pip = ("/root/garmentlite-env/bin/pip", "install", "--target", "/root/numpy2")
+    pi.run(core, *pip, "numpy>=2")
     done = pi.run(core, "env", "PYTHONPATH=/root/numpy2", CLI, "doctor", "--json", check=False)
     assert (done.returncode, done.stderr) == (1, "")
     faults = {one["check"]: one["found"] for one in json.loads(done.stdout) if not one["passed"]}
