@@ -168,6 +168,12 @@ def _recognizer(request: CameraRequest, say: Callable[[str], None]) -> Recognize
     return Recognizer(_first_classifier(request, say), request.segmenter)
 
 
+def _picture_recognizer(request: CameraRequest, swap: ModelSwap | None) -> Recognizer:
+    """Makes a recognizer of the model in use for a picture that is sent to the page."""
+    classifier = swap.for_pictures if swap else _chosen_classifier(request)
+    return Recognizer(classifier, request.segmenter)
+
+
 def _first_classifier(request: CameraRequest, say: Callable[[str], None]) -> Classifier:
     """Opens the watched model; while it is missing or cannot be used, the other one."""
     if request.watch_model and request.watch_model.exists():
@@ -175,6 +181,10 @@ def _first_classifier(request: CameraRequest, say: Callable[[str], None]) -> Cla
             return open_for_garments(request.watch_model, request.labels)
         except ModelError as error:
             say(f"Error: {error} Another model is used until the file has changed.")
+    return _chosen_classifier(request)
+
+
+def _chosen_classifier(request: CameraRequest) -> Classifier:
     return Classifier(request.model or default_model(), labels=request.labels)
 
 
@@ -214,7 +224,7 @@ def _faces(
             PageSink(
                 request.serve,
                 controls,
-                partial(_recognizer, request, say),
+                partial(_picture_recognizer, request, swap),
                 say,
                 allowed_hosts=hosts,
                 features=_panels(collector, swap),

@@ -73,7 +73,7 @@ class ModelSwap:
             compare: Compares two models; None to compare none.
 
         Raises:
-            ModelError: If the file of the classifier in use cannot be read.
+            ModelError: If the file of the classifier in use cannot be used.
         """
         self._path = path
         self._take = take
@@ -82,6 +82,7 @@ class ModelSwap:
         self._collected = collected
         self._compare = compare
         self._content = _read(in_use.path)
+        self._for_pictures = Classifier(in_use.path, labels=labels)
         before = self._previous_path
         self._previous = _read(before) if before.exists() else None
         self._state = ModelInUse(
@@ -96,6 +97,14 @@ class ModelSwap:
     def state(self) -> ModelInUse:
         """Which model answers; any thread may ask."""
         return self._state
+
+    @property
+    def for_pictures(self) -> Classifier:
+        """A second classifier of the model in use, for one thread that names single pictures.
+
+        It does not come from the file at the time of the call, which may be damaged or incomplete.
+        """
+        return self._for_pictures
 
     def __enter__(self) -> Self:
         """Begins to watch the file."""
@@ -124,7 +133,8 @@ class ModelSwap:
                 raise ModelError("There is no model before this one to go back to.")
             previous = self._previous
             write_bytes(self._path, previous)
-            self._use(self._opened(sha256(previous)), previous, None)
+            checksum = sha256(previous)
+            self._use(self._opened(checksum), self._opened(checksum), previous, None)
         self._say(f"The app went back to the model {self._state.name}.")
         return self._state
 
@@ -145,9 +155,10 @@ class ModelSwap:
                 content = _read(self._path)
                 if sha256(content) == self._state.sha256:
                     return
-                new = self._opened(sha256(content))
-                comparison = self._compared(self._opened(sha256(content)))
-                self._use(new, content, comparison)
+                checksum = sha256(content)
+                new, second = self._opened(checksum), self._opened(checksum)
+                comparison = self._compared(second)
+                self._use(new, second, content, comparison)
             except GarmentliteError as error:
                 self._say(f"Error: {error} The model in use stays.")
                 return
@@ -171,10 +182,15 @@ class ModelSwap:
         return self._compare(old, new, *self._collected.held_out_tiles(old.labels))
 
     def _use(
-        self, classifier: Classifier, content: bytes, comparison: ModelComparison | None
+        self,
+        classifier: Classifier,
+        second: Classifier,
+        content: bytes,
+        comparison: ModelComparison | None,
     ) -> None:
         write_bytes(self._previous_path, self._content)
         self._take(classifier)
+        self._for_pictures = second
         if self._collected:
             self._collected.labels = tuple(classifier.labels)
         self._previous, self._content = self._content, content

@@ -1,11 +1,15 @@
 """Tests of a model that is changed while the app runs, with real files and the real stream."""
 
+import io
+import json
 import shutil
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from garmentlite.edge import camera_app, model_swap
 from garmentlite.edge.camera_app import CameraRequest, run_camera_app
@@ -13,6 +17,7 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.model_comparison import ModelComparison, Progress
 from garmentlite.edge.model_swap import ModelSwap, open_for_garments
+from garmentlite.edge.page.address import Address
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.sources.registry import open_source
 from garmentlite.edge.stream import GarmentStream, run
@@ -101,6 +106,22 @@ def test_swap_with_a_damaged_file_says_so_once_and_the_old_model_stays(
     assert reason in said[0]
     assert said[0].endswith("The model in use stays.")
     assert len(taken) == 1
+
+
+def test_pictures_are_named_by_the_model_in_use(path, watched):
+    swap, taken, said = watched()
+    with swap:
+        assert swap.for_pictures.name == "weighted-cnn"
+        shutil.copy(NEW, path)
+        wait_until(lambda: said, "the new model")
+        second = swap.for_pictures
+        assert second.name == "garment-net"
+        assert second is not taken[0]  # two threads must not use one classifier
+        path.write_bytes(b"TFL3 nothing")
+        wait_until(lambda: len(said) == 2, "the sentence about the damaged file")
+        assert swap.for_pictures is second
+        swap.step_back()
+        assert swap.for_pictures.name == "weighted-cnn"
 
 
 def test_swap_with_a_model_of_another_size_says_so(path, watched, make_classifier):
@@ -210,6 +231,45 @@ def test_camera_app_changes_its_model_while_it_runs(path, capsys, monkeypatch):
     )  # fmt: skip
     assert run_camera_app(request, said.append).answered == 4
     assert said == ["The app answers with the new model garment-net now."]
+
+
+def test_picture_that_is_sent_to_the_page_is_named_by_the_model_in_use(path, capsys, monkeypatch):
+    said, answers = [], []
+    tile = np.zeros((90, 90, 3), np.uint8)
+    tile[20:70, 30:60] = 200
+    body = io.BytesIO()
+    Image.fromarray(tile).save(body, "PNG")
+
+    def send_pictures(stream, faces, **options):
+        lines, page = faces
+
+        def send():
+            address = said[0].removeprefix("The page: ") + "classify"
+            request = urllib.request.Request(address, body.getvalue(), method="POST")
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                answers.append(json.load(answer)["confidence"])
+
+        with page:
+            send()
+            shutil.copy(NEW, path)
+            wait_until(lambda: len(said) == 2, "the new model")
+            send()
+            path.write_bytes(b"TFL3 nothing")
+            send()
+        return run(stream, [lines], **options)
+
+    monkeypatch.setattr(camera_app, "run", send_pictures)
+    request = CameraRequest(
+        source="test-pattern", segmenter="plain", has_window=False, prints_json=True,
+        serve=Address(port=0), watch_model=path, max_frames=1,
+    )  # fmt: skip
+    run_camera_app(request, said.append)
+    expected = [
+        Recognizer(model, "plain").recognize(tile).as_document(1)["confidence"]
+        for model in (OLD, NEW, NEW)
+    ]
+    assert expected[0] != expected[1]
+    assert answers == expected
 
 
 def test_camera_app_with_a_damaged_watched_model_begins_with_another(path, capsys):
