@@ -1091,7 +1091,7 @@ def service_install(
     from garmentlite.edge.service import installation
 
     plan = installation.plan_installation(
-        options or [], for_user=user, outputs=_output_folders(ctx, options or [])
+        options or [], for_user=user, outputs=_output_folders(_webcam_values(ctx, options or []))
     )
     if dry_run:
         typer.echo(f"# {plan.path}\n{plan.text}", nl=False)
@@ -1242,10 +1242,29 @@ def _collect_request(
     return CollectRequest(folder, Limits(megabytes << 20, days * 86_400), with_frames)
 
 
-def _output_folders(ctx: typer.Context, options: list[str]) -> list[Path]:
-    """Parses options of `cli webcam`; the folders that they let the app write to, as absolute paths."""
+def _webcam_values(ctx: typer.Context, options: list[str]) -> dict[str, Any]:
+    """Parses options of `cli webcam`; refuses values with which the app would end as soon as it starts."""
+    from garmentlite.edge.broker_address import parse_broker
+    from garmentlite.edge.guide_box import parse_box
+    from garmentlite.edge.sinks.recording import RecordingRequest
+    from garmentlite.edge.sources.interface import parse_resolution
+
     command = ctx.find_root().command.commands["webcam"]  # type: ignore[attr-defined]
-    values = command.make_context("cli webcam", list(options)).params
+    values: dict[str, Any] = command.make_context("cli webcam", list(options)).params
+    parse_resolution(values["resolution"])
+    parse_box(values["box"])
+    _page_address(values["serve"], values["allow_host"])
+    if values["mqtt"]:
+        parse_broker(values["mqtt"])
+    if values["record"]:
+        RecordingRequest(values["record"], values["record_minutes"], values["record_mb"])
+    if values["model"]:
+        _open_model(values["model"], values["labels"])
+    return values
+
+
+def _output_folders(values: dict[str, Any]) -> list[Path]:
+    """Returns the folders that options of `cli webcam` let the app write to, as absolute paths."""
     read = ("model", "labels")
     paths = [
         value.absolute()

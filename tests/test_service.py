@@ -118,6 +118,24 @@ def test_options_that_webcam_does_not_have_are_refused(run, systemctl):
     assert "--sauce" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--box", "nonsense"),
+        ("--resolution", "0x0"),
+        ("--record", "app.txt"),
+        ("--serve", "127.0.0.1:99999"),
+        ("--allow-host", "shop.example"),
+        ("--mqtt", "nonsense"),
+        ("--model", "missing.tflite"),
+    ],
+)
+def test_value_with_which_the_app_would_end_at_once_is_refused(run, systemctl, option, value):
+    refused = run("service", "install", "--dry-run", "--", option, value, expect=2)
+    named = value if option == "--model" else option
+    assert named in refused.stderr
+
+
 def test_password_is_refused_since_everybody_can_read_a_unit(run, systemctl):
     refused = run(
         "service", "install", "--dry-run", "--", "--mqtt", "mqtt://me:secret@broker", expect=2
