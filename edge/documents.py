@@ -129,7 +129,7 @@ def parse_value(content: bytes | str, largest: int = LARGEST_BYTES) -> Any:
             NaN and no infinity), or holds one name twice.
     """
     if len(content) > largest:
-        raise DocumentError(f"it is larger than {largest >> 20} MiB")
+        raise DocumentError(f"it is larger than {size_in_words(largest)}")
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         value = json.loads(
@@ -151,6 +151,11 @@ def parse_value(content: bytes | str, largest: int = LARGEST_BYTES) -> Any:
 def is_one_line(text: str) -> bool:
     """Tells whether a text has no line break and no other control character."""
     return not any(_is_control(character) for character in text)
+
+
+def size_in_words(size: int) -> str:
+    """Writes a number of bytes in words, such as "4,096 bytes" or "8 MiB"."""
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size:,} bytes"
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from garmentlite.edge.documents import size_in_words
 from garmentlite.edge.errors import OutputError
 
 try:
@@ -44,7 +45,9 @@ def read_bytes(path: Path, largest: int) -> bytes:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise OSError(
-            errno.EFBIG, f"it is larger than {_in_words(largest)}, the most that is read", str(path)
+            errno.EFBIG,
+            f"it is larger than {size_in_words(largest)}, the most that is read",
+            str(path),
         )
     return content
 
@@ -183,10 +186,6 @@ def write_json(path: Path, document: Any) -> None:
 def sha256(content: bytes) -> str:
     """Computes the SHA-256 of some bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _in_words(size: int) -> str:
-    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size:,} bytes"
 
 
 def _store(path: Path) -> None:

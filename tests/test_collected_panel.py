@@ -132,6 +132,11 @@ def test_panel_refuses_a_wrong_request_with_a_sentence(page, show, path, documen
     assert get(page)["pictures"][0]["label"] is None
 
 
+def test_panel_refuses_keys_that_are_not_texts_with_a_whole_sentence(page):
+    sentence = post(page, "/collected/label", {"keys": [1], "label": "Bag"}, status=400)
+    assert sentence.startswith("The request cannot be used: keys must be a list of texts")
+
+
 def test_panel_needs_the_token(serve, sink):
     page = serve("t" * 43, features=[collected_panel(sink)])
     for path in ("/collected", "/collected/picture?key=x", "/features/collected.js"):

@@ -26,6 +26,11 @@ def test_parse_of_a_bad_document_says_why(text, message):
         parse(text, largest=1000 if message == "larger than" else 1 << 20)
 
 
+def test_parse_of_a_text_above_a_small_limit_names_the_limit():
+    with pytest.raises(DocumentError, match="larger than 4,096 bytes"):
+        parse(" " * 5000, largest=4096)
+
+
 def test_parse_reads_a_byte_order_mark_and_the_deepest_document_that_is_allowed():
     assert parse("\ufeff{}".encode()).fields == {}
     deep = '{"a":' * (DEEPEST - 1) + "{}" + "}" * (DEEPEST - 1)

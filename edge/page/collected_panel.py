@@ -64,7 +64,9 @@ class CollectedHandler(PageHandler):
         """Answers with the document that `work` returns, or with the sentence of its error."""
         try:
             document = await in_thread(work)
-        except (DocumentError, OptionError) as error:
+        except DocumentError as error:
+            self.refuse(400, f"The request cannot be used: {error}")
+        except OptionError as error:
             self.refuse(400, str(error))
         except GarmentliteError as error:
             self.refuse(500, str(error))
