@@ -165,7 +165,7 @@ SegmentOption = Annotated[
         help=f"Cut the garment out of a photograph with this segmenter: {', '.join(SEGMENTERS)}.",
     ),
 ]
-TopK = Annotated[int, typer.Option(min=1, help="Number of classes to list, likeliest first.")]
+TopK = Annotated[int, typer.Option(min=1, help="List this many classes, the most probable first.")]
 
 
 class Rotation(StrEnum):
@@ -889,7 +889,8 @@ def webcam(
     record: Annotated[
         Path | None,
         typer.Option(
-            help="Record what the window shows to this file, .avi, .mp4 or .webm. Its name gets the time."
+            help="Record what the window shows to this .avi, .mp4 or .webm file; the time is added to "
+            "its name."
         ),
     ] = None,
     record_minutes: Annotated[
@@ -924,7 +925,7 @@ def webcam(
         bool,
         typer.Option(
             "--only-changes",
-            help="Print a JSON line only when the answer changes, and one a minute.",
+            help="Print a JSON line only when the answer changes, and otherwise once a minute.",
         ),
     ] = False,
     top_k: TopK = 3,
@@ -959,7 +960,7 @@ def webcam(
     collect_days: Annotated[
         float,
         typer.Option(
-            min=0, help="With --collect, delete pictures without a label after this time."
+            min=0, help="With --collect, delete pictures without a label after this many days."
         ),
     ] = 30,
     watch_model: Annotated[

@@ -46,7 +46,7 @@ DETAILS, HELD_OUT = ".details", ".held-out"
 # one of the same class that is closer. A drawn garment that sways differs by 3 from frame to frame (median).
 NEAR_DUPLICATE = 8.0
 MOST_COMPARED = 2000  # newest pictures that a new one is compared with; each takes 1.6 kB of memory
-HELD_OUT_ONE_IN = 5  # as many of the times that a garment is held up
+HELD_OUT_ONE_IN = 5  # the pictures of one in so many garments that are held up are held out
 FREE_BYTES = 500 << 20  # nothing is kept if less than this is free on the disk
 LONGEST_LABEL = 60  # characters
 _JPEG_QUALITY = 90
