@@ -9,7 +9,7 @@ they are, and one that was interrupted is continued. benchmarks/real_garments.py
 'cli convert --held-out' finds temperature and threshold with them.
 
 --small draws pictures in place of photographs and trains two folds for one epoch, which takes a few minutes;
-it shows that the whole way works.
+it checks that all steps work together.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Prints tables in Markdown and a line of JSON:
   their spread; CPU time of one thread in turns
 - how other clothes, rooms and background without a garment are answered
 - the parity of the shipped int8 file with its float32 file on the same photographs
-- what the command costs a photograph as it is installed
+- the CPU time that the installed command takes for a photograph
 
 The sheet shows photograph, mask, 28x28 and verdict; with --errors, only those that are answered wrongly.
 
@@ -361,7 +361,7 @@ def print_parity(photos: list[Photo], looked: list[dict]) -> list[dict]:
 
 
 def print_command(photos: list[Photo], grabcut: FrameGrabCut) -> dict:
-    """Times `cli classify` for a photograph as it is installed, in turns with GrabCut alone."""
+    """Times the installed `cli classify` for a photograph, in turns with GrabCut alone."""
     paths = [str(photo.path) for photo in photos[:TIMED]]
 
     def cpu_s(count: int) -> float:

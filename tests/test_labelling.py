@@ -106,7 +106,7 @@ def test_label_with_further_classes_that_the_network_lacks_says_so_and_ignores_t
     found = find_labelling(["Shirt"] * 3, FASHION_MNIST_LABELS, also=also, say=said.append)
     assert [np.flatnonzero(row).tolist() for row in found.accepted] == [[3, 6], [6], [6]]
     assert said == [
-        "Of the labels that a photograph could also have, Skirt 2, none 1 are no classes; they are ignored."
+        "Of the labels that a photograph could also have, Skirt 2, none 1 are not classes; they are ignored."
     ]
 
 

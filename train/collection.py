@@ -29,8 +29,8 @@ _PICTURES = "images"  # a folder beside the table that may hold its files
 Say = Callable[[str], None]
 
 
-# What a photograph's flags say of it, and the factor of its loss: several garments, a garment that the frame
-# cuts off, or one so crumpled that its form is hardly seen, teach less about the form of their class.
+# Factor of the loss of a photograph by its flag. Several garments, a garment that the frame cuts off, and one
+# so crumpled that its form is hardly seen teach less about the form of their class.
 FLAG_FACTORS = {
     "worn": 1.0, "hanging": 1.0, "child": 1.0, "back": 1.0, "several": 0.5, "cut": 0.5, "crumpled": 0.5,
 }  # fmt: skip

@@ -134,7 +134,7 @@ def _accepted(
     if others:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(others.items()))
         say(
-            f"Of the labels that a photograph could also have, {listed} are no classes; they are ignored."
+            f"Of the labels that a photograph could also have, {listed} are not classes; they are ignored."
         )
     return accepted
 

@@ -34,7 +34,7 @@ WOBBLE = 0.03  # by which its outline strays
 BLOB_RANGE = (0.04, 0.12)  # radius of what is bitten off, or leaks in
 CROP = 0.10  # cut off by the picture's edge
 
-# Of pictures that are segmented anew.
+# How pictures that are segmented anew are changed.
 PICTURE_SIDE_RANGE = (96, 256)  # longest side in pixels of the picture
 PICTURE_SURROUNDINGS = 0.5  # at most, of the garment's longest side, on each side
 MOST_CREASES = 4

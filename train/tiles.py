@@ -33,7 +33,8 @@ from garmentlite.train.older_files import read_0_1_0
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
-# Of each photograph, beside the tiles that the device makes. So many of them are segmented anew.
+# Number of variants of each photograph, beside the tiles that the device makes, and how many of these
+# variants are segmented anew.
 VARIANTS, RESEGMENTED = 14, 6
 # Such a mask is used if its intersection over union with the garment is at least this; otherwise the
 # segmenter has found something else.

@@ -19,8 +19,8 @@ from garmentlite.train.photo_figures import PhotoFigures, measure
 from garmentlite.train.photo_set import PhotoSet
 from garmentlite.train.prediction import predict_logits
 
-# Share of photographs among the images that recalibrate batch-norm. A large share is good for photographs and
-# costs Fashion-MNIST hardly anything (docs/photographs.md).
+# Share of photographs among the images that recalibrate batch-norm. A large share is good for photographs,
+# and costs hardly any accuracy on Fashion-MNIST (docs/photographs.md).
 SETTLING_PHOTO_SHARE = 2 / 3
 RESTING_IS_CHOSEN_EVERY = 3  # epochs; choosing takes a pass over all training images
 
