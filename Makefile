@@ -84,11 +84,13 @@ test-device-%:
 		echo "TensorFlow got into the device's environment." >&2; exit 1; fi; \
 	.venv-device-$*/bin/python $(PYTEST) -m 'not tf and not slow' $(TESTS)
 
-# Where the emulated systems are kept: 2 GB.
-test-pi: export GARMENT_PI ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/garmentlite/arm64
+# Where the emulated systems are kept: 2 GB. 'make -j2 test-pi' tests the two side by side.
+GARMENT_PI ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/garmentlite/arm64
 
-test-pi: $(VENV)/ready-for-tests
-	@$(BIN)/python -m pytest -q -rs --numprocesses 2 --dist loadgroup tests/test_raspberry_pi.py $(TESTS)
+test-pi: test-pi-bookworm test-pi-trixie
+
+test-pi-%: $(VENV)/ready-for-tests
+	@GARMENT_PI="$(GARMENT_PI)" $(BIN)/python -m pytest -q -rs -k $* tests/test_raspberry_pi.py $(TESTS)
 
 fuzz: $(VENV)/ready-for-tests
 	@$(BIN)/python benchmarks/fuzz.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)

@@ -91,14 +91,7 @@ def arm64_system():
         yield importlib.import_module("arm64_system")
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        # Two processes of pytest-xdist can test the two systems side by side.
-        pytest.param(suite, marks=pytest.mark.xdist_group(suite))
-        for suite in ("bookworm", "trixie")
-    ],
-)
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
 def pi(request, installed_system):
     """A system of one release in which the block of the documentation was run."""
     return installed_system(request.param)
@@ -224,7 +217,7 @@ def test_doctor_finds_nothing_but_a_missing_camera(on_pi):
 
 
 @needs_a_pi
-def test_doctor_finds_numpy_2_over_the_opencv_of_bookworm(pi, arm64_system):
+def test_doctor_finds_numpy_2_over_an_opencv_for_numpy_1(pi, arm64_system):
     if pi.root.parent.name != "bookworm":
         pytest.skip("only the OpenCV of bookworm was built for NumPy 1")
     core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a72"
