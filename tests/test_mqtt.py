@@ -404,6 +404,16 @@ def test_mqtts_with_an_unknown_certificate_says_so(tls_broker):
     assert "certificate verify failed" in said[0]
 
 
+@needs_mosquitto
+def test_mqtt_without_tls_at_a_port_with_tls_says_what_to_write(tls_broker):
+    broker, _ = tls_broker
+    said = []
+    with MqttSink(parse_broker(broker.url.replace("mqtts://", "mqtt://")), said.append):
+        wait_until(lambda: said, "the sentence")
+    assert "does not answer as an MQTT broker does" in said[0]
+    assert "write mqtts:// if the broker uses TLS" in said[0]
+
+
 def test_mqtt_with_a_broker_that_does_not_answer_ends_soon():
     with socket.socket() as silent:  # takes the connection and never says a word
         silent.bind(("127.0.0.1", 0))

@@ -71,6 +71,7 @@ class MqttSink:
         self._camera = _camera_document(CameraState(CameraStatus.OPENING))
         self._resend_at: float | None = None  # value of time.monotonic
         self._has_complained = False
+        self._was_connected = False
         self._is_closing = False
 
     def __enter__(self) -> Self:
@@ -182,6 +183,7 @@ class MqttSink:
         with self._lock:
             self._publish_everything()
         self._has_complained = False
+        self._was_connected = True
         self._say(
             f"Connected to the MQTT broker {self._broker}; the topics begin with {self._broker.topic}/."
         )
@@ -197,10 +199,17 @@ class MqttSink:
     def _disconnected(
         self, client: Client, _: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
-        if not self._is_closing:
+        if self._is_closing:
+            return
+        if self._was_connected:
             self._complain(
                 f"The connection to the MQTT broker {self._broker} is lost. The app goes on and connects "
                 "again."
+            )
+        else:
+            self._complain(
+                f"{self._broker} does not answer as an MQTT broker does; check the port of --mqtt, and write "
+                "mqtts:// if the broker uses TLS. The app goes on and tries again."
             )
 
     def _home_assistant_started(self, client: Client, _: Any, message: MQTTMessage) -> None:
