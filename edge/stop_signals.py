@@ -1,4 +1,4 @@
-"""Ends a program at Ctrl-C or SIGTERM within seconds, whatever its libraries are doing."""
+"""Ends a program at Ctrl-C, SIGTERM or SIGHUP within seconds, whatever its libraries are doing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from types import FrameType
 
 DEADLINE_SECONDS = 2.5  # after the signal; then the process ends without waiting for its libraries
 _TOO_LATE = b"The camera did not close in time; the app ends without it.\n"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    SIGNALS.append(signal.SIGHUP)  # the terminal was closed, or its connection was lost
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Ends the process with status 0 if Ctrl-C or SIGTERM comes while the block runs.
+    """Ends the process with status 0 if Ctrl-C, SIGTERM or SIGHUP comes while the block runs.
 
     The first signal raises KeyboardInterrupt in the block, so that everything that is open is closed. Later
     signals are ignored, so that closing is not interrupted. Then the process ends without Python's usual
     cleaning up, during which a thread that returns from a camera's driver would crash. If it is still there
-    after 2.5 seconds, for example since a driver hangs, it is ended at once. Call it in the main thread.
+    after 2.5 seconds, for example since a driver hangs, it is ended at once. A SIGHUP that the process
+    ignores, as under nohup, stays ignored. Call it in the main thread.
     """
     was_stopped = threading.Event()
 
@@ -39,7 +42,7 @@ def ended_by_signals() -> Iterator[None]:
     threading.Thread(
         target=_end_after_signal, args=(reading,), name="deadline", daemon=True
     ).start()
-    handlers = {number: signal.signal(number, stop) for number in SIGNALS}
+    handlers = {number: signal.signal(number, stop) for number in SIGNALS if _ends(number)}
     earlier = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     try:
         yield
@@ -54,6 +57,11 @@ def ended_by_signals() -> Iterator[None]:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             writing.close()  # ends the thread
+
+
+def _ends(number: signal.Signals) -> bool:
+    """Tells whether a signal is to end the process; shells let a job in the background ignore SIGINT."""
+    return number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _end_after_signal(reading: socket.socket) -> None:

@@ -14,6 +14,7 @@ from garmentlite.edge.stop_signals import ended_by_signals
 ROOT = Path(__file__).parent.parent
 WAIT = 60  # seconds; only a test that fails waits for so long
 both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+needs_hangup = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="has no SIGHUP")
 
 HANGS_IN_NATIVE_CODE = """
 import ctypes, threading
@@ -60,6 +61,27 @@ def test_signal_closes_what_is_open_and_ends_with_0(number):
     process.send_signal(number)
     out, err = process.communicate(timeout=WAIT)
     assert (process.returncode, out, err) == (0, "closed\n", "")
+
+
+@needs_hangup
+def test_closed_terminal_closes_what_is_open_and_ends_with_0():
+    process = start("-c", CLOSES_WHAT_IS_OPEN)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate(timeout=WAIT)
+    assert (process.returncode, out, err) == (0, "closed\n", "")
+
+
+@needs_hangup
+def test_process_under_nohup_outlives_its_terminal():
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    process = start("-c", ignoring + CLOSES_WHAT_IS_OPEN)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=WAIT)[0] == "closed\n"
 
 
 @pytest.mark.slow
