@@ -197,6 +197,7 @@ class CollectedPictures:
             name = f"{datetime.fromtimestamp(sighting.clock, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(8)}"
             files = self._files(name, sighting, tile, mask, folder / f"{name}.png")
             size = sum(map(len, files.values()))
+            self._make_folder(self.folder / DETAILS)  # somebody may have deleted everything
             obstacle = self._make_room(size, sighting.clock)
             if obstacle:
                 self._say_once(obstacle)

@@ -382,6 +382,24 @@ def test_sink_keeps_uncertain_answers_and_no_sure_ones(watch):
     assert watch(blank_sighting()) == 0
 
 
+def test_sink_goes_on_after_its_folder_was_deleted(make):
+    collected = make()
+    with CollectedSink(collected) as sink:
+        assert sink.show(sighting(1))
+        shutil.rmtree(collected.folder)
+        assert sink.show(sighting(2, seconds=5.0))
+    assert len(collected.pictures()) == 1
+
+
+def test_sink_whose_folder_cannot_be_made_again_says_so(make):
+    collected = make()
+    with CollectedSink(collected) as sink:
+        shutil.rmtree(collected.folder)
+        collected.folder.write_bytes(b"a file in its place")
+        with pytest.raises(OutputError, match="cannot be made"):
+            sink.show(sighting(1))
+
+
 def test_sink_keeps_an_answer_that_changes(watch):
     first = sighting(1, label="Shirt", confidence=0.95, seconds=0.0)
     second = sighting(2, label="Coat", confidence=0.95, seconds=0.1)

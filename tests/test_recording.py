@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -123,6 +124,15 @@ def test_recording_on_a_nearly_full_disk_ends_with_a_sentence(tmp_path, monkeypa
         pytest.raises(OutputError, match="MB are free on its disk"),
     ):
         sink.show(sighting_at(0.0))
+
+
+def test_recording_whose_folder_was_deleted_ends_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "CHECK_S", 0.0)
+    with RecordingSink(RecordingRequest(tmp_path / "videos/app.avi")) as sink:
+        sink.show(sighting_at(0.0))
+        shutil.rmtree(tmp_path / "videos")
+        with pytest.raises(OutputError, match="its folder cannot be used"):
+            sink.show(sighting_at(0.1))
 
 
 def test_recording_with_an_unknown_suffix_names_the_known_ones():

@@ -164,7 +164,13 @@ class RecordingSink:
             return
         self._checked_at = now
         assert self._segment is not None
-        free_mb = shutil.disk_usage(self._segment.parent).free / _MB
+        try:
+            free_mb = shutil.disk_usage(self._segment.parent).free / _MB
+        except OSError as error:
+            raise OutputError(
+                f"The recording {self._segment} ends because its folder cannot be used ({error.strerror}); "
+                "make the folder again, or record to another place."
+            ) from error
         if free_mb < FREE_MB:
             raise OutputError(
                 f"The recording {self._segment} ends because only {free_mb:.0f} MB are free on its disk; "
