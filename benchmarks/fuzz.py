@@ -377,20 +377,24 @@ def make_tables(folder: Path) -> Callable[[random.Random], Callable[[], object]]
     text = io.StringIO()
     csv.writer(text).writerows(
         [
-            ["file", "label", "sender"],
-            *([f"{i}.jpg", ("shirt, blue", "coat")[i % 2], f"x{i}"] for i in range(8)),
+            ["file", "label", "sender", "also", "flags"],
+            *(
+                [f"{i}.jpg", ("shirt, blue", "coat")[i % 2], f"x{i}", "coat|shirt", "cut|worn"]
+                for i in range(8)
+            ),
         ]
     )
     for i in range(8):
         (folder / f"{i}.jpg").write_bytes(bytes([i]))  # never opened as a picture
     path = folder / "labels.csv"
+    columns = collection.Columns(contributor="sender", also="also", flags="flags")
 
     def one(rng: random.Random) -> Callable[[], object]:
         path.write_bytes(changed_bytes(text.getvalue().encode(), rng))
         said: list[str] = []
 
         def open_it() -> None:
-            photos = collection.read(path, contributor_column="sender", warn=said.append)
+            photos = collection.read(path, columns, warn=said.append)
             there, _ = collection.with_files(photos, said.append)
             find_labelling([photo.label for photo in there], ("shirt", "coat"), own_classes=True)
 
