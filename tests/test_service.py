@@ -149,12 +149,12 @@ def test_service_of_a_user_is_installed_and_removed(run, systemctl, tmp_path):
     assert str(unit) in run("service", "install", "--user", "--", "--source", "1").stdout
     assert '"--source" "1"' in unit.read_text("utf-8")
     assert systemctl() == [
-        "--user daemon-reload", "--user enable garmentlite.service",
+        "--user daemon-reload", "--user daemon-reload", "--user enable garmentlite.service",
         "--user restart garmentlite.service",
     ]  # fmt: skip
     assert str(unit) in run("service", "remove", "--user").stdout
     assert not unit.exists()
-    assert systemctl()[3:] == ["--user disable --now garmentlite.service", "--user daemon-reload"]
+    assert systemctl()[4:] == ["--user disable --now garmentlite.service", "--user daemon-reload"]
 
 
 def test_service_with_a_page_says_where_its_token_is(run, systemctl, tmp_path):
@@ -190,6 +190,26 @@ def test_system_service_needs_root(run, systemctl, monkeypatch):
 def test_machine_without_systemd_says_so(run, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "systemctl" in run("service", "install", "--dry-run", expect=2).stderr
+
+
+def test_install_where_systemd_does_not_run_leaves_nothing(run, systemctl, tmp_path):
+    program = tmp_path / "bin" / "systemctl"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "systemd 252 (252.39)" || exit 1\n',
+        encoding="utf-8",
+    )
+    refused = run("service", "install", "--user", expect=2)
+    assert "daemon-reload' failed" in refused.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_user_without_an_account_is_named(run, systemctl, monkeypatch):
+    def no_account(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(installation.pwd, "getpwuid", no_account)
+    refused = run("service", "install", "--user", "--dry-run", expect=2)
+    assert f"no account for the user {os.geteuid()}" in refused.stderr
 
 
 @pytest.mark.parametrize(("status", "expect"), [(0, 0), (3, 1)])

@@ -54,7 +54,7 @@ def plan_installation(
 
     Raises:
         MissingPartError: If the machine has no systemd.
-        OptionError: If an option contains a password.
+        OptionError: If an option contains a password, or the machine does not know the user.
     """
     account = _account()
     home = Path(account.pw_dir)
@@ -88,6 +88,8 @@ def install(plan: Plan, *, for_user: bool) -> None:
         OutputError: If the unit cannot be written or systemd refuses it.
     """
     _require_rights(for_user)
+    # It fails where systemd does not run, as in a container, before anything is written.
+    _systemctl(for_user, "daemon-reload")
     for folder in plan.folders:
         _make_for(plan.account, folder)
     write_text(plan.path, plan.text)
@@ -152,7 +154,13 @@ def systemd_version() -> int:
 def _account() -> pwd.struct_passwd:
     """The user who calls, also through sudo."""
     name = os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
-    return pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
+    try:
+        return pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
+    except KeyError as error:
+        raise OptionError(
+            f"This machine has no account for the user {name or os.geteuid()}, as whom the service would "
+            "run; call the command as a user that it knows."
+        ) from error
 
 
 def _require_rights(for_user: bool) -> None:
