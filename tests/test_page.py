@@ -140,3 +140,9 @@ def test_webcam_serve_with_a_value_takes_it(run):
 def test_webcam_with_a_host_name_but_no_page_is_one_sentence(run):
     error = run("webcam", "--headless", "--allow-host", "shop.example", expect=2).stderr
     assert error == "Error: --allow-host belongs to --serve; give both.\n"
+
+
+@pytest.mark.parametrize("name", ["http://shop.example", "shop.example:8000", "shop.example/page"])
+def test_address_in_place_of_a_host_name_is_refused(run, name):
+    error = run("webcam", "--headless", "--serve", "--allow-host", name, expect=2).stderr
+    assert f"--allow-host {name} is not a host name; give the name alone" in error
