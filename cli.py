@@ -1229,7 +1229,8 @@ def _page_address(text: str | None, allowed_hosts: list[str] | None) -> "Address
     if text is None and allowed_hosts:
         raise OptionError("--allow-host belongs to --serve; give both.")
     for name in allowed_hosts or ():
-        if set(name) & set("/:@ ") or not name:  # it would never be the host of a request
+        # It would never be the host of a request; an IPv6 address has more than one colon.
+        if set(name) & set("/@ ") or name.count(":") == 1 or not name:
             raise OptionError(
                 f"--allow-host {name} is not a host name; give the name alone, such as shop.example, without "
                 "http:// and without a port."
