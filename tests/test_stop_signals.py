@@ -65,7 +65,9 @@ def test_signal_closes_what_is_open_and_ends_with_0(number):
 
 @needs_hangup
 def test_closed_terminal_closes_what_is_open_and_ends_with_0():
-    process = start("-c", CLOSES_WHAT_IS_OPEN)
+    # The tests themselves may run under nohup.
+    heeding = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    process = start("-c", heeding + CLOSES_WHAT_IS_OPEN)
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGHUP)
     out, err = process.communicate(timeout=WAIT)
