@@ -18,7 +18,6 @@ import json
 import platform
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -55,12 +54,7 @@ class SwayingGarment:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         pass
 
     def __iter__(self) -> Iterator[Frame]:

@@ -57,8 +57,8 @@ class Layout:
     """Where the picture and the panel are drawn.
 
     Attributes:
-        width: Of the whole, in pixels.
-        height: Of the whole, in pixels.
+        width: Width of the whole drawing in pixels.
+        height: Height of the whole drawing in pixels.
         picture: Where the picture is. It has the picture's ratio of width and height.
         panel: Where the panel is.
         sizes: Sizes in the panel.
@@ -165,7 +165,7 @@ def draw_frame(frame_bgr: np.ndarray, layout: Layout) -> np.ndarray:
 
     Args:
         frame_bgr: uint8, shape (H, W, 3). It is not changed.
-        layout: Where it is drawn.
+        layout: Says where the frame and the panel are drawn.
 
     Returns:
         A new picture, uint8, shape (layout.height, layout.width, 3).

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from garmentlite.edge.camera_recognizer import NOTHING_MOVED, CameraRecognizer
@@ -94,15 +93,10 @@ class GarmentStream:
         self._is_open = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Closes the source."""
         self._is_open = False
-        self._source.__exit__(kind, error, traceback)
+        self._source.__exit__(*exception)
 
     def __iter__(self) -> Iterator[Sighting]:
         """Yields the answer to each frame until the source ends; a camera that is lost is waited for.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from garmentlite.edge.camera_state import CameraState
@@ -49,12 +48,7 @@ class CollectedSink:
         self._tried_at: float | None = None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Does nothing, since every picture is complete."""
 
     def show(self, sighting: Sighting) -> bool:

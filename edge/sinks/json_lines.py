@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
@@ -31,12 +30,7 @@ class JsonLinesSink:
         """Does nothing, since the caller opened the stream."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Does nothing, since the caller closes the stream."""
 
     def show(self, sighting: Sighting) -> bool:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from garmentlite.edge.broker_address import BrokerAddress
@@ -93,12 +92,7 @@ class MqttSink:
         client.loop_start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Says goodbye to the broker; waits for it for `GOODBYE_S` seconds at most."""
         self._is_closing = True
         # The broker publishes the will only if it does not hear the goodbye.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Self
 
 from garmentlite.edge.camera_state import CameraState
@@ -26,14 +25,9 @@ class OnlyChangesSink:
         self._sink.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Closes the sink."""
-        self._sink.__exit__(kind, error, traceback)
+        self._sink.__exit__(*exception)
 
     def show(self, sighting: Sighting) -> bool:
         """Passes the answer on if its label is new or a minute is over."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Self
 
 from garmentlite.edge.camera_state import CameraState
@@ -40,14 +39,9 @@ class SideBySide:
             self._all_opened = all_opened.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Closes the sinks that are still open, the last one first."""
-        self._all_opened.__exit__(kind, error, traceback)
+        self._all_opened.close()
 
     def show(self, sighting: Sighting) -> bool:
         """Sends an answer to every sink; returns False if one of them wants to end the stream."""

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from garmentlite.edge.camera_state import CameraState
@@ -35,12 +34,7 @@ class WatchdogSink:
         self._socket.setblocking(False)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Tells systemd that the app ends, and closes the socket."""
         self._send("STOPPING=1")
         self._socket.close()
