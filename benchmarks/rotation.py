@@ -24,6 +24,7 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import fit_to_tile, prepare
 from garmentlite.edge.recognition import answer_to
+from garmentlite.edge.segmenters.masks import levels_of
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
 
@@ -48,7 +49,7 @@ def turned(rgb: np.ndarray, mask: np.ndarray, degrees: float) -> tuple[np.ndarra
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     side = int(np.hypot(height, width)) + 2
     matrix[:, 2] += [(side - width) / 2, (side - height) / 2]
-    levels = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, (side, side))
+    levels = cv2.warpAffine(levels_of(mask), matrix, (side, side))
     return cv2.warpAffine(rgb, matrix, (side, side)), levels >= 128
 
 

@@ -21,7 +21,7 @@ from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
-from garmentlite.edge.segmenters.masks import cleaned, reduced
+from garmentlite.edge.segmenters.masks import cleaned, levels_of, reduced
 from garmentlite.edge.segmenters.picture_border import frame_of
 
 # Longest side in pixels. A garment that fills a training picture needs 110.
@@ -85,7 +85,7 @@ def masked(rgb: np.ndarray) -> MaskedPhoto:
     garment = np.logical_and.reduce(masks)
     sure = garment | ~np.logical_or.reduce(masks)
     agreement = min(_overlap(a, b) for a, b in combinations(masks, 2))
-    return MaskedPhoto(rgb, garment.astype(np.uint8) * 255, sure.astype(np.uint8) * 255, agreement)
+    return MaskedPhoto(rgb, levels_of(garment), levels_of(sure), agreement)
 
 
 def masks_of(rgb: np.ndarray) -> list[np.ndarray]:
@@ -117,7 +117,7 @@ def drawn(count: int, seed: int) -> list[MaskedPhoto]:
     photos = []
     for number in range(count):
         scene = draw_scene(FASHION_MNIST_LABELS[number % len(FASHION_MNIST_LABELS)], rng)
-        garment = reduced(scene.mask.astype(np.uint8) * 255, STORED_SIDE)
+        garment = reduced(levels_of(scene.mask), STORED_SIDE)
         rgb = reduced(scene.rgb, STORED_SIDE)
         photos.append(MaskedPhoto(rgb, garment, np.full_like(garment, 255), 1.0))
     return photos
@@ -141,7 +141,7 @@ def cut_out(rgb: np.ndarray, garment: np.ndarray) -> np.ndarray | None:
     border = np.concatenate((inside[0], inside[-1], inside[:, 0], inside[:, -1]))
     if border.mean() > BORDER_SHARE or not 0.05 < inside.mean() < 0.8:
         return None
-    inner = cv2.erode(inside.astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
+    inner = cv2.erode(levels_of(inside), np.ones((3, 3), np.uint8))
     x, y, width, height = cv2.boundingRect(inner)
     rgba = np.dstack((rgb, cv2.GaussianBlur(inner, (0, 0), 0.8)))
     return np.ascontiguousarray(rgba[y : y + height, x : x + width])

@@ -14,6 +14,7 @@ import numpy as np
 
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.preparation import box_of, why_no_garment
+from garmentlite.edge.segmenters.masks import levels_of
 
 VERSION = 2  # raised whenever the same seed gives other variants
 
@@ -96,7 +97,7 @@ def another_picture(
     scale = np.exp(rng.uniform(*np.log(PICTURE_SIDE_RANGE))) / max(mask[rows, columns].shape)
     step = -1 if rng.random() < 0.5 else 1
     rgb, mask = (np.ascontiguousarray(plane[rows, columns][:, ::step]) for plane in (rgb, mask))
-    levels = mask.astype(np.uint8) * 255
+    levels = levels_of(mask)
     if scale < 1:
         size_wh = tuple(max(1, round(length * scale)) for length in mask.shape[::-1])
         rgb = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
@@ -142,7 +143,7 @@ def _near(
     if scale < 1:
         size_wh = tuple(max(1, round(length * scale)) for length in mask.shape[::-1])
         rgb = cv2.resize(np.ascontiguousarray(rgb), size_wh, interpolation=cv2.INTER_AREA)
-        coverage = cv2.resize(mask.astype(np.uint8) * 255, size_wh, interpolation=cv2.INTER_AREA)
+        coverage = cv2.resize(levels_of(mask), size_wh, interpolation=cv2.INTER_AREA)
         mask = coverage >= min(128, int(coverage.max()))
     return np.ascontiguousarray(rgb), np.ascontiguousarray(mask)
 
@@ -157,7 +158,7 @@ def _turned(
     picture = Image.fromarray(rgb).rotate(
         degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=ground
     )
-    outline = Image.fromarray(mask.astype(np.uint8) * 255).rotate(
+    outline = Image.fromarray(levels_of(mask)).rotate(
         degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0
     )
     turned = np.asarray(outline) >= 128
