@@ -814,21 +814,25 @@ def classify(
     force: Force = False,
 ) -> None:
     """Name the garment in each picture."""
-    from garmentlite.edge.batch import recognize_files
+    from garmentlite.edge.batch import Tally, recognize_files
     from garmentlite.edge.recognizer import Recognizer
 
     recognizer = Recognizer(_open_model(model, labels), segment)
-    failed = False
-    for answer in recognize_files(paths, recognizer, save_inputs=save_inputs, force=force):
+    tally = Tally()
+    for answer in recognize_files(
+        paths, recognizer, save_inputs=save_inputs, force=force, note=_say
+    ):
+        tally.add(answer)
         if isinstance(answer.result, GarmentliteError):
-            failed = True
             _say(f"Error: {answer.result}")
         elif as_json:
             document = {"path": str(answer.path), **answer.result.as_document(top_k)}
             typer.echo(json.dumps(document, ensure_ascii=False))
         else:
             typer.echo(printable(f"{answer.path}: {answer.result.in_words(top_k)}"))
-    if failed:
+    if tally.pictures > 1:
+        _say(tally.in_words())
+    if tally.unreadable:
         raise typer.Exit(COULD_NOT)
 
 

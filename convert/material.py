@@ -16,7 +16,8 @@ import numpy as np
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, folder_name_of, is_reserved
-from garmentlite.edge.pictures import find_pictures, read_picture
+from garmentlite.edge.picture_files import find_pictures
+from garmentlite.edge.pictures import read_picture
 from garmentlite.train import runs
 from garmentlite.train.data import SPLIT_SEED, FashionMnist, validation_split
 

@@ -19,7 +19,8 @@ from garmentlite.convert.verify.parity_report import ParityReport
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError, PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.pictures import Picture, find_pictures, read_picture
+from garmentlite.edge.picture_files import find_pictures
+from garmentlite.edge.pictures import Picture, read_picture
 from garmentlite.edge.preparation import naive_tile
 from garmentlite.edge.recognition import name_of, recognize
 from garmentlite.train import runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from garmentlite.edge.errors import GarmentliteError, ModelError, PictureError
 from garmentlite.edge.files import refuse_to_overwrite, replacing
-from garmentlite.edge.pictures import find_pictures
+from garmentlite.edge.picture_files import find_pictures
 from garmentlite.edge.recognition import Recognition
 from garmentlite.edge.recognizer import Recognizer
 
@@ -28,12 +28,49 @@ class FileAnswer:
     result: Recognition | GarmentliteError
 
 
+@dataclass
+class Tally:
+    """Counts the answers to many pictures.
+
+    Attributes:
+        named: Pictures that got a label, or "unknown".
+        without_garment: Pictures in which no garment was found.
+        unreadable: Pictures that could not be read, and paths in which there is none.
+    """
+
+    named: int = 0
+    without_garment: int = 0
+    unreadable: int = 0
+
+    def add(self, answer: FileAnswer) -> None:
+        """Counts one answer."""
+        if isinstance(answer.result, GarmentliteError):
+            self.unreadable += 1
+        elif answer.result.image_u8 is None:
+            self.without_garment += 1
+        else:
+            self.named += 1
+
+    @property
+    def pictures(self) -> int:
+        """Number of all pictures."""
+        return self.named + self.without_garment + self.unreadable
+
+    def in_words(self) -> str:
+        """Says the numbers in one sentence."""
+        return (
+            f"{self.pictures:,} pictures: {self.named:,} have a garment, in {self.without_garment:,} no "
+            f"garment was found, {self.unreadable:,} could not be read."
+        )
+
+
 def recognize_files(
     paths: Iterable[str | Path],
     recognizer: Recognizer,
     *,
     save_inputs: Path | None = None,
     force: bool = False,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[FileAnswer]:
     """Recognizes picture files one after the other.
 
@@ -42,6 +79,7 @@ def recognize_files(
         recognizer: Names the garments.
         save_inputs: A folder in which the 28x28 image that the network saw is saved for each picture.
         force: Whether existing files in this folder are replaced.
+        note: Called with a sentence for each folder in which files are left out, see `find_pictures`.
 
     Yields:
         First an error for each of `paths` that names no picture, and for each folder that cannot be read,
@@ -55,7 +93,7 @@ def recognize_files(
     for path in paths:
         unreadable: list[str] = []
         try:
-            found.update(dict.fromkeys(find_pictures([path], unreadable.append)))
+            found.update(dict.fromkeys(find_pictures([path], unreadable.append, note)))
         except PictureError as error:
             yield FileAnswer(Path(path), error)
         for sentence in unreadable:

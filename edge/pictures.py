@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +14,13 @@ import numpy as np
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import is_dir, is_file, open_regular
 from garmentlite.edge.opencv import load_opencv
+from garmentlite.edge.picture_files import not_a_file, refuse_empty
+from garmentlite.edge.picture_formats import FORMATS_IN_WORDS, HEAD_BYTES, formats_of
 from garmentlite.edge.read_errors import READ_ERRORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Suffixes of the files that are taken from a folder. A file named on its own may have any name.
-PICTURE_SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
-# Pillow's readers for these formats. Its other readers may start programs (EPS) or are rarely tested.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MIN_SIDE = 28  # pixels; a smaller picture has less detail than the image that the network sees
 MAX_PIXELS = (
     64_000_000  # width x height; 192 MB as RGB, which fits into the memory of a board with 1 GB
@@ -119,8 +113,8 @@ class Picture:
 def read_picture(path: str | Path | IO[bytes], least_side: int = LEAST_SIDE) -> Picture:
     """Reads a picture upright, in 8-bit RGB, and reduces it if it is large.
 
-    Grey, 1-bit, 16-bit, palette and CMYK pictures become RGB, and transparency becomes `alpha`. An animation
-    gives its first frame. Large JPEG files are decoded at a fraction of their size.
+    Grey, 1-bit, 12-bit, 16-bit, palette and CMYK pictures become RGB, and transparency becomes `alpha`.
+    An animation gives its first frame. Large JPEG files are decoded at a fraction of their size.
 
     Args:
         path: A picture file, or an open one.
@@ -142,7 +136,9 @@ def read_picture(path: str | Path | IO[bytes], least_side: int = LEAST_SIDE) -> 
     with _errors_named(name), _opened(path) as file, warnings.catch_warnings():
         # Pillow warns about sizes, which are checked below, and about odd metadata, which does not matter.
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=_FORMATS) as opened:
+        formats = formats_of(name, file.read(HEAD_BYTES))
+        file.seek(0)
+        with Image.open(file, formats=formats) as opened:
             _check_size(name, opened.size)
             size_wh = opened.size
             factor = 2 ** _halvings(*size_wh, least_side)
@@ -157,7 +153,7 @@ def read_picture(path: str | Path | IO[bytes], least_side: int = LEAST_SIDE) -> 
 def _opened(path: str | Path | IO[bytes]) -> IO[bytes]:
     if not isinstance(path, str | Path):
         return path
-    _refuse_empty(path)
+    refuse_empty(path)
     path = Path(path)
     if is_dir(path):
         raise PictureError(
@@ -165,46 +161,8 @@ def _opened(path: str | Path | IO[bytes]) -> IO[bytes]:
             f"{path}' for all of them."
         )
     if not is_file(path):
-        raise PictureError(_not_a_file(path))
+        raise PictureError(not_a_file(path))
     return open_regular(path)
-
-
-def find_pictures(
-    paths: Iterable[str | Path], warn: Callable[[str], None] | None = None
-) -> list[Path]:
-    """Lists the picture files that files, folders and patterns name.
-
-    Args:
-        paths: Files with any suffix; folders, which are searched with their subfolders for known suffixes
-            (hidden folders and files are left out); and glob patterns (`**` for any depth).
-        warn: Called with a sentence for each folder below `paths` that this user may not read; without
-            it, that is an error.
-
-    Returns:
-        Files in the order of the arguments, sorted within each; no file is listed twice.
-
-    Raises:
-        PictureError: If one of `paths` names no picture.
-    """
-
-    def cannot_read(error: OSError) -> None:
-        sentence = f"The folder {error.filename} cannot be read ({error.strerror})"
-        if warn is None:
-            raise PictureError(f"{sentence}; allow it with 'chmod +rx'.") from error
-        warn(f"{sentence}; it is left out.")
-
-    found: dict[Path, None] = {}
-    for path in paths:
-        _refuse_empty(path)
-        if os.path.exists(path):  # before globbing: a file may be called 'shirt[1].jpg'
-            matches = [Path(path)]
-        else:
-            matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        files = [file for match in matches for file in _files_of(match, cannot_read)]
-        if not files:
-            raise PictureError(_nothing_found(path, matches))
-        found.update(dict.fromkeys(files))
-    return list(found)
 
 
 @contextmanager
@@ -218,8 +176,7 @@ def _errors_named(path: str | Path) -> Iterator[None]:
         raise PictureError(_too_large(path, "so many")) from error
     except Image.UnidentifiedImageError as error:
         raise PictureError(
-            f"{path} is not a picture that can be read (JPEG, PNG, WebP, BMP, GIF, TIFF); "
-            "save it as JPEG or PNG."
+            f"{path} is not a picture that can be read ({FORMATS_IN_WORDS}); save it as JPEG or PNG."
         ) from error
     except PermissionError as error:
         raise PictureError(
@@ -232,13 +189,23 @@ def _errors_named(path: str | Path) -> Iterator[None]:
         ) from error
 
 
+def is_too_small(width: int, height: int) -> bool:
+    """Tells whether a picture or frame of this size in pixels is refused."""
+    return min(width, height) < MIN_SIDE
+
+
+def too_small(name: str | Path, width: int, height: int) -> str:
+    """Says that a picture or frame of this size in pixels is refused."""
+    return (
+        f"{name} is too small ({width} x {height} pixels, expected at least {MIN_SIDE} x {MIN_SIDE}); use a "
+        "larger picture."
+    )
+
+
 def _check_size(path: str | Path, size: tuple[int, int]) -> None:
     width, height = size
-    if min(size) < MIN_SIDE:
-        raise PictureError(
-            f"{path} is too small ({width} x {height} pixels, expected at least {MIN_SIDE} x "
-            f"{MIN_SIDE}); use a larger picture."
-        )
+    if is_too_small(width, height):
+        raise PictureError(too_small(path, width, height))
     if width * height > MAX_PIXELS:
         raise PictureError(_too_large(path, f"{width} x {height}"))
 
@@ -253,7 +220,9 @@ def _too_large(path: str | Path, amount: str) -> str:
 def _in_8_bit(image: Image) -> Image:
     """Converts an image of any mode to "RGB" or, if something is transparent, to "RGBA"."""
     if image.mode in _GREY_16_BIT:
-        return _from_levels(np.asarray(image), 65_535).convert("RGB")
+        values = np.asarray(image)
+        # Cameras of 12 bits fill the lower bits of 16, and their pictures would look black.
+        return _from_levels(values, 4095 if values.max() <= 4095 else 65_535).convert("RGB")
     if image.mode == "F":
         values = np.nan_to_num(np.asarray(image))
         full_scale = next((top for top in (1, 255) if values.max() <= top), 65_535)
@@ -321,34 +290,3 @@ def _to_picture(image: Image, full_wh: tuple[int, int], least_side: int) -> Pict
     alpha = np.ascontiguousarray(pixels[..., 3])
     rgb = np.ascontiguousarray(pixels[..., :3])
     return Picture(rgb, None if alpha.min() == 255 else alpha, (height, width))
-
-
-def _files_of(path: Path, cannot_read: Callable[[OSError], None]) -> list[Path]:
-    """Lists the pictures below a folder; any other path is returned alone."""
-    if not is_dir(path):
-        return [path]
-    files = []
-    for folder, subfolders, names in os.walk(path, onerror=cannot_read):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        files += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(file for file in files if file.suffix.lower() in PICTURE_SUFFIXES)
-
-
-def _nothing_found(path: str | Path, matches: list[Path]) -> str:
-    if matches:
-        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-        return f"There is no picture in {path} ({suffixes}); name another folder or a file."
-    if glob.has_magic(str(path)):
-        return f"Nothing matches {path}; check the pattern and the folder."
-    return _not_a_file(path)
-
-
-def _refuse_empty(path: str | Path) -> None:
-    if not str(path):  # Path("") would be the current folder
-        raise PictureError("The path of the picture is an empty text; name a picture file.")
-
-
-def _not_a_file(path: str | Path) -> str:
-    if os.path.exists(path):
-        return f"{path} is a pipe or a device, expected a picture file; save the picture as a file."
-    return f"There is no picture {path}; check the name and the folder."

@@ -13,7 +13,7 @@ import numpy as np
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.opencv import use_one_thread
-from garmentlite.edge.pictures import MIN_SIDE, Picture, read_picture
+from garmentlite.edge.pictures import Picture, is_too_small, read_picture, too_small
 from garmentlite.edge.recognition import Recognition, recognize
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, make_segmenter
 from garmentlite.edge.shipped import default_model
@@ -95,11 +95,8 @@ class Recognizer:
 def _from_frame(frame_bgr: np.ndarray) -> Picture:
     if frame_bgr.dtype == np.uint8 and frame_bgr.ndim == 3 and frame_bgr.shape[2] == 3:
         height, width = frame_bgr.shape[:2]
-        if min(height, width) < MIN_SIDE:
-            raise PictureError(
-                f"The frame is too small ({width} x {height} pixels, expected at least {MIN_SIDE} x "
-                f"{MIN_SIDE}); use a larger picture."
-            )
+        if is_too_small(width, height):
+            raise PictureError(too_small("The frame", width, height))
         return Picture.from_bgr(frame_bgr)
     way_out = "read it with cv2.imread, or pass the path of its file"
     if frame_bgr.dtype != np.uint8:

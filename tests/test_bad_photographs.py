@@ -127,7 +127,9 @@ def test_classify_of_bad_photographs_gives_each_one_answer_or_sentence(run, fold
             assert (made["found"], made["reason"], len(made["box"])) == (True, None, 4)
             assert document["top_k"][0]["probability"] == document["confidence"] > 0
     errors = errors_of(result)
-    assert len(errors) == len(result.stderr.splitlines()) == len(UNREADABLE)
+    *others, counts = result.stderr.splitlines()
+    assert len(errors) == len(others) == len(UNREADABLE)
+    assert counts.endswith(f", {len(UNREADABLE)} could not be read.")
     for name, message in UNREADABLE.items():
         assert sum(f"unreadable/{name}" in error and message in error for error in errors) == 1
 
@@ -138,7 +140,8 @@ def test_classify_of_photographs_that_can_be_read_exits_0_whatever_is_on_them(
 ):
     shutil.copytree(folder, tmp_path / "pictures", ignore=shutil.ignore_patterns("unreadable"))
     result = run("classify", tmp_path / "pictures", "--segment", segmenter)
-    assert result.stderr == ""
+    assert result.stderr.endswith(", 0 could not be read.\n")
+    assert len(result.stderr.splitlines()) == 1
     words = dict(line.split(": ", 1) for line in result.stdout.splitlines())
     assert len(words) == len(EMPTY) + len(GARMENTS) + len(EITHER)
     for name, reason in EMPTY.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentlite.edge.batch import recognize_files
+from garmentlite.edge.batch import Tally, recognize_files
 from garmentlite.edge.errors import OutputError, PictureError
 from garmentlite.edge.recognition import Recognition
 from garmentlite.edge.recognizer import Recognizer
@@ -52,3 +52,16 @@ def test_recognize_files_replaces_a_saved_image_only_when_told_to(folder, recogn
     assert (tmp_path / "a.png").read_bytes() == b"mine"
     list(recognize_files([folder], recognizer, save_inputs=tmp_path, force=True))
     assert (tmp_path / "a.png").read_bytes() != b"mine"
+
+
+def test_tally_counts_unreadable_files_and_missing_garments_apart(folder, recognizer):
+    Image.new("RGB", (60, 60), (90, 90, 90)).save(folder / "wall.png")
+    tally, said = Tally(), []
+    (folder / "film.mp4").touch()
+    for answer in recognize_files([folder], recognizer, note=said.append):
+        tally.add(answer)
+    assert tally == Tally(named=2, without_garment=1, unreadable=1)
+    assert tally.in_words() == (
+        "4 pictures: 2 have a garment, in 1 no garment was found, 1 could not be read."
+    )
+    assert "film.mp4" in said[0]

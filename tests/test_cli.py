@@ -210,6 +210,7 @@ def test_classify_of_a_folder_does_the_others_and_exits_2(run, pictures, shipped
     assert "text.jpg is not a picture that can be read" in error_of(result)
     lines = result.stdout.splitlines()
     assert [Path(line.split(":")[0]).name for line in lines] == ["drawn.jpg", "tile.png"]
+    assert "3 pictures: 2 have a garment, in 0 no garment was found, 1 could not" in result.stderr
 
 
 def test_classify_json_has_the_documented_fields(run, pictures, shipped_int8):

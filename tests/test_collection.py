@@ -1,5 +1,7 @@
 """Collections of labelled photographs are read from folders and tables, and a part of them is held out."""
 
+import csv
+import io
 import os
 
 import pytest
@@ -229,3 +231,27 @@ def test_read_collection_with_a_billion_folds_is_one_sentence(write):
     folder = write("socks/b.jpg", "hats/a.png")
     with pytest.raises(OptionError, match=r"--folds 1000000000 is too many; take at most 1,000"):
         read_collection(folder, FASHION_MNIST_LABELS, folds=1_000_000_000)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_read_of_a_table_takes_what_spreadsheets_write(write, delimiter, encoding):
+    rows = [
+        ("file", "label", "note"),
+        (r"front\1.png", "Shirt", "a, b"),
+        ("front/1.png", "Coat", ""),
+    ]
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    write("labels.csv", content=text.getvalue().encode(encoding))
+    folder = write("images/front/1.png")
+    photos = collection.read(folder)
+    assert [photo.label for photo in photos] == ["Shirt", "Coat"]
+    assert {photo.path for photo in photos} == {folder / "images" / "front" / "1.png"}
+
+
+def test_read_of_kaggles_fashion_mnist_says_what_it_is(write):
+    head = "label," + ",".join(f"pixel{number}" for number in range(1, 785))
+    folder = write("fashion-mnist_train.csv", content=head.encode() + b"\n2" + b",0" * 784)
+    with pytest.raises(DataError, match=r"table of pixels, as Kaggle offers .* --data-dir"):
+        collection.read(folder / "fashion-mnist_train.csv")

@@ -108,6 +108,16 @@ def test_load_of_a_named_folder_that_lacks_a_file_names_the_file(write_idx, tmp_
         load(folder)
 
 
+def test_load_of_kaggles_tables_says_what_they_are(tmp_path):
+    table = tmp_path / "fashion-mnist_test.csv"
+    table.write_text("label," + ",".join(f"pixel{number}" for number in range(1, 785)) + "\n")
+    for named in (tmp_path, table):
+        with pytest.raises(
+            DataError, match=r"fashion-mnist_test\.csv is a table of pixels, as Kaggle"
+        ):
+            load(named)
+
+
 @pytest.mark.parametrize("kind", ["missing", "file"])
 def test_load_of_a_named_place_that_is_no_folder_lists_the_files(idx_files, tmp_path, kind):
     place = tmp_path / "place"

@@ -14,7 +14,13 @@ LAYERS = ("edge", "train", "convert", "cli")  # each may import those before it
 HEAVY = (
     "tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "jax", "torch", "matplotlib",
 )  # fmt: skip
-LATE = ("cv2", "PIL", "ai_edge_litert", "paho")  # imported inside the functions that need them
+LATE = (
+    "cv2",
+    "PIL",
+    "ai_edge_litert",
+    "paho",
+    "pillow_heif",
+)  # imported inside the functions that need them
 
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 
@@ -247,6 +253,7 @@ def _parents(name):
         # The process of the window runs without garmentlite.
         ("cv2", {"edge/opencv.py", "edge/sinks/window_process.py"}),
         ("paho", {"edge/sinks/mqtt.py"}),
+        ("pillow_heif", {"edge/picture_formats.py"}),
         ("tf_keras", {"convert/keras2.py"}),
         ("tensorflow_model_optimization", {"convert/keras2.py"}),
     ],
@@ -260,7 +267,7 @@ def test_import_of_a_guarded_package_is_in_one_module(package, only):
 def test_layers_that_the_device_needs_import_its_packages_alone():
     # flatbuffers comes with ai_edge_litert, whose schema is written with it.
     allowed = {"numpy", "PIL", "cv2", "ai_edge_litert", "flatbuffers", "picamera2", "garmentlite"}
-    allowed |= {"paho", "tornado"}
+    allowed |= {"paho", "pillow_heif", "tornado"}
     for path in (ROOT / "edge").rglob("*.py"):
         foreign = packages_of(path) - allowed - set(sys.stdlib_module_names)
         assert not foreign, path

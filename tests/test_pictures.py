@@ -3,18 +3,19 @@
 import io
 import os
 import struct
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from garmentlite.edge.errors import PictureError
+from garmentlite.edge.picture_files import find_pictures
 from garmentlite.edge.pictures import (
     MAX_PIXELS,
     MAX_SIDE,
     Picture,
-    find_pictures,
     halved,
     read_picture,
 )
@@ -54,8 +55,79 @@ def test_read_picture_of_16_bits_scales_to_8(tmp_path, suffix):
 
 
 def test_read_picture_of_dark_16_bits_stays_dark(tmp_path):
-    values = np.full((HEIGHT, WIDTH), 200, np.uint16)
-    assert read_picture(save(Image.fromarray(values), tmp_path / "dark.png")).rgb.max() == 1
+    values = np.full((HEIGHT, WIDTH), 4112, np.uint16)  # 16 x 257
+    assert read_picture(save(Image.fromarray(values), tmp_path / "dark.png")).rgb.max() == 16
+
+
+def test_read_picture_of_12_bits_in_16_scales_to_8(tmp_path):
+    values = np.tile(np.linspace(0, 4095, WIDTH).astype(np.uint16), (HEIGHT, 1))
+    picture = read_picture(save(Image.fromarray(values), tmp_path / "camera.png"))
+    assert np.array_equal(picture.rgb[..., 1], np.rint(values * (255 / 4095)))
+
+
+def test_read_picture_of_black_16_bits_is_black(tmp_path):
+    values = np.zeros((HEIGHT, WIDTH), np.uint16)
+    assert read_picture(save(Image.fromarray(values), tmp_path / "black.png")).rgb.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "reader"),
+    [
+        ("avif", "AVIF"), ("heic", "HEIF"), ("jfif", "JPEG"), ("jp2", "JPEG2000"), ("mpo", "MPO"),
+        ("pnm", "PPM"), ("webp", "WEBP"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["picture.{}", "download"])
+def test_read_picture_of_every_format_finds_its_reader_whatever_its_name(
+    tmp_path, gradient, suffix, reader, name
+):
+    if suffix == "heic":
+        pytest.importorskip(
+            "pillow_heif", reason="pillow-heif is not installed"
+        ).register_heif_opener()
+    if suffix in ("avif", "jp2") and not features.check({"jp2": "jpg_2000"}.get(suffix, suffix)):
+        pytest.skip(f"this build of Pillow does not write {suffix}")
+    path = tmp_path / name.format(suffix)
+    Image.fromarray(gradient).convert("RGB").save(path, reader)
+    picture = read_picture(path)
+    assert picture.rgb.shape == (HEIGHT, WIDTH, 3)
+    # Every one of these readers is lossy at most by a few levels on a gradient.
+    assert np.abs(picture.rgb[..., 0].astype(int) - gradient).max() < 16
+
+
+def test_read_picture_of_grey_pnm_files(tmp_path, gradient):
+    for suffix in ("pgm", "pnm"):
+        path = tmp_path / f"grey.{suffix}"
+        Image.fromarray(gradient).save(path, "PPM")
+        assert np.array_equal(read_picture(path).rgb[..., 2], gradient)
+
+
+def iso_file(*brands):
+    """The first bytes of a HEIC or AVIF file: its size, type, main brand, version and further brands."""
+    size = 16 + 4 * (len(brands) - 1)
+    return struct.pack(">I", size) + b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
+
+
+def test_read_picture_of_heic_without_its_reader_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    path = tmp_path / "IMG_0001.jpg"  # phones' apps give such files this suffix too
+    path.write_bytes(iso_file(b"mif1", b"mif1", b"heic") + bytes(100))
+    with pytest.raises(PictureError, match=r"pip install 'garmentlite\[heic\]'"):
+        read_picture(path)
+
+
+def test_read_picture_of_damaged_avif_is_one_sentence(tmp_path):
+    path = tmp_path / "shirt.avif"
+    path.write_bytes(iso_file(b"mif1", b"mif1", b"avif") + bytes(100))
+    with pytest.raises(PictureError, match=r"shirt\.avif .*(not a picture|damaged|AVIF)"):
+        read_picture(path)
+
+
+def test_read_picture_of_a_raw_file_says_what_to_do(tmp_path, gradient):
+    path = tmp_path / "IMG_0001.DNG"
+    Image.fromarray(gradient).save(path, "TIFF")  # as small previews in raw files are
+    with pytest.raises(PictureError, match=r"is a \.dng file, which is not read; save it as JPEG"):
+        read_picture(path)
 
 
 @pytest.mark.parametrize("top", [1.0, 255.0, 65_535.0])
@@ -239,53 +311,6 @@ def test_picture_from_bgr_swaps_and_copies():
     assert picture.rgb[0, 0].tolist() == [0, 0, 200]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    for name in ("b.JPG", "a.png", "sub/c.jpeg", "notes.txt", ".hidden.png", ".cache/d.png"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-    return tmp_path
-
-
-def names(paths, folder):
-    return [str(path.relative_to(folder)) for path in paths]
-
-
-def test_find_pictures_in_folder_are_sorted_and_known(folder):
-    assert names(find_pictures([folder]), folder) == ["a.png", "b.JPG", "sub/c.jpeg"]
-
-
-def test_find_pictures_keeps_order_of_arguments_and_drops_doubles(folder):
-    found = find_pictures([folder / "b.JPG", folder])
-    assert names(found, folder) == ["b.JPG", "a.png", "sub/c.jpeg"]
-
-
-def test_find_pictures_takes_patterns_and_any_named_file(folder):
-    assert names(find_pictures([f"{folder}/*.png"]), folder) == ["a.png"]
-    assert names(find_pictures([str(folder / "notes.txt")]), folder) == ["notes.txt"]
-
-
-def test_find_pictures_prefers_a_file_over_its_name_as_a_pattern(tmp_path):
-    odd = tmp_path / "shirt[1].png"
-    odd.write_bytes(b"")
-    assert find_pictures([odd]) == [odd]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("missing.png", "There is no picture"),
-        ("*.bmp", "Nothing matches"),
-        ("empty", "no picture in"),
-    ],
-)
-def test_find_pictures_of_nothing_is_refused(tmp_path, name, message):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureError, match=message):
-        find_pictures([tmp_path / name])
-
-
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
 def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
@@ -299,21 +324,3 @@ def test_a_name_that_cannot_be_is_one_sentence(name):
     for refuse in (read_picture, lambda path: find_pictures([path])):
         with pytest.raises(PictureError, match="There is no picture"):
             refuse(name)
-
-
-def test_find_pictures_says_which_folder_cannot_be_read(folder, monkeypatch):
-    real = os.scandir
-
-    def scandir(path):
-        if str(path).endswith("sub"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)  # tests may run as root, who may read everything
-    said = []
-    assert names(find_pictures([folder], said.append), folder) == ["a.png", "b.JPG"]
-    assert said == [
-        f"The folder {folder / 'sub'} cannot be read (Permission denied); it is left out."
-    ]
-    with pytest.raises(PictureError, match=r"sub cannot be read .*chmod"):
-        find_pictures([folder])

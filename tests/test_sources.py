@@ -231,7 +231,8 @@ def test_video_whose_size_is_smaller_than_a_garment_is_refused(tmp_path):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (16, 16))
     writer.write(np.zeros((16, 16, 3), np.uint8))
     writer.release()
-    with open_source(str(path)) as source, pytest.raises(SourceError, match=r"tiny\.avi"):
+    sentence = r"tiny\.avi is too small \(16 x 16 pixels, expected at least 28 x 28\)"
+    with open_source(str(path)) as source, pytest.raises(SourceError, match=sentence):
         list(source)
 
 

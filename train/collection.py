@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ import numpy as np
 from garmentlite.edge.errors import DataError, OptionError, PictureError
 from garmentlite.edge.files import is_dir, is_file, read_bytes, sha256
 from garmentlite.edge.labels import UNLABELLED, nearest
-from garmentlite.edge.pictures import find_pictures
+from garmentlite.edge.picture_files import find_pictures
+from garmentlite.train.data import refuse_pixel_table
 from garmentlite.train.folds import FEWEST_TO_VALIDATE, assign_folds
 from garmentlite.train.labelling import Labelling, find_labelling
 
@@ -24,6 +26,7 @@ MOST_FOLDS = 1000
 LARGEST_TABLE = 64 << 20  # bytes; a line has about 100
 
 _FILE_COLUMNS = ("file", "image", "path")
+_DELIMITERS = ",;\t"  # Excel writes ";" in many countries
 _PICTURES = "images"  # a folder beside the table that may hold its files
 
 Say = Callable[[str], None]
@@ -197,9 +200,10 @@ def read(
 
     Args:
         source: A folder with a subfolder for each label, a folder with a `labels.csv` or `images.csv`, or
-            such a table itself. Subfolders that are hidden or called `unlabelled` are left out. A table has
-            a column `file` (or `image`, or `path`; relative to the table, or to the folder `images` beside
-            it) and a column of the label.
+            such a table itself. Subfolders that are hidden or called `unlabelled` are left out. A table is
+            separated by commas, semicolons or tabs, and written in UTF-8 or UTF-16. It has a column `file`
+            (or `image`, or `path`; relative to the table, or to the folder `images` beside it) and a column
+            of the label.
         columns: Columns of a table.
         warn: Called with a sentence for a subfolder without pictures and for a line without file or label;
             if it is None, these are errors.
@@ -274,7 +278,7 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
                 )
             continue
         try:
-            paths = find_pictures([folder], warn)
+            paths = find_pictures([folder], warn, warn or (lambda sentence: None))
         except PictureError as error:
             if warn is None:
                 raise DataError(f"{error} Or remove that subfolder.") from error
@@ -296,9 +300,13 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
 def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[LabelledPhoto]:
     label_column = " or ".join(columns.label)
     try:
-        text = read_bytes(table, LARGEST_TABLE).decode("utf-8-sig")
+        refuse_pixel_table(table)
+        content = read_bytes(table, LARGEST_TABLE)
+        # Excel saves "Unicode text" in UTF-16.
+        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
         with io.StringIO(text, newline="") as file:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, delimiter=_delimiter(text))
             known = rows.fieldnames or []
             file_column = next((name for name in _FILE_COLUMNS if name in known), None)
             lacking = next((name for name in columns.label if name not in known), None)
@@ -342,6 +350,12 @@ def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[Labelle
     return found
 
 
+def _delimiter(text: str) -> str:
+    """Finds what separates the columns: the character that occurs most often in the first line."""
+    head = text.split("\n", 1)[0]
+    return max(_DELIMITERS, key=head.count)
+
+
 def _cell(row: dict[str, str | None], column: str | None) -> str:
     """Returns what a row has in a column without spaces around it; empty if there is nothing."""
     return (row[column] or "").strip() if column else ""
@@ -353,6 +367,10 @@ def _parts(cell: str) -> tuple[str, ...]:
 
 
 def _beside(table: Path, name: str) -> Path:
-    """Finds the file that a table names; if none exists, returns the first path that was tried."""
-    path, other = table.parent / name, table.parent / _PICTURES / name
-    return other if is_file(other) and not is_file(path) else path
+    """Finds the file that a table names; if none exists, returns the first path that was tried.
+
+    A table that was written on Windows separates folders with a backslash.
+    """
+    names = [name, name.replace("\\", "/")]
+    paths = [folder / one for one in names for folder in (table.parent, table.parent / _PICTURES)]
+    return next(filter(is_file, paths), paths[0])

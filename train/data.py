@@ -21,7 +21,15 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge.errors import DataError
-from garmentlite.edge.files import cache_root, is_file, read_bytes, require_writable, write_bytes
+from garmentlite.edge.files import (
+    cache_root,
+    is_dir,
+    is_file,
+    open_regular,
+    read_bytes,
+    require_writable,
+    write_bytes,
+)
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.read_errors import READ_ERRORS
 from garmentlite.edge.text_table import text_table
@@ -42,6 +50,7 @@ MIRRORS = (
 )
 TIMEOUT_S = 10  # after this time without an answer the next mirror is tried
 LARGEST_BYTES = 64 << 20  # of a file, compressed or not; the largest have 26 MB and 47 MB
+LARGEST_HEAD = 64 << 10  # bytes of a table's first line; Kaggle's has 7 KB
 VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
 SPLIT_SEED = (
     20170825  # of every split that is the same for all runs; the date of the data set's release
@@ -103,6 +112,9 @@ def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
     if named:
         missing = [name for name in MD5 if _file_in(named, name) is None]
         if missing:
+            tables = sorted(named.glob("*.csv")) if is_dir(named) else [named]
+            for table in filter(is_file, tables):
+                refuse_pixel_table(table)
             raise DataError(
                 f"{named} lacks {', '.join(missing)} (or .gz); name the folder with the four files "
                 "of Fashion-MNIST, or leave it out to have them found or downloaded."
@@ -270,6 +282,22 @@ def _parse_images(content: bytes) -> np.ndarray:
 
 def _parse_labels(content: bytes) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=8)
+
+
+def refuse_pixel_table(table: Path) -> None:
+    """Raises DataError if a table holds pixels, as Kaggle's form of Fashion-MNIST does.
+
+    Args:
+        table: A CSV file. The first line of Kaggle's is label,pixel1,...,pixel784.
+    """
+    with open_regular(table) as file:
+        head = file.readline(LARGEST_HEAD).decode("utf-8", "replace")
+    if {"pixel1", "pixel784"} <= set(head.strip().split(",")):
+        raise DataError(
+            f"{table} is a table of pixels, as Kaggle offers Fashion-MNIST. Only the four released files "
+            f"({', '.join(MD5)}) can be checked byte for byte; put them into a folder and name it with "
+            "--data-dir, or leave that option out to have them downloaded."
+        )
 
 
 def _obtain(folder: Path, say: Say) -> None:

@@ -241,9 +241,12 @@ def facts_in_words(about: dict[str, Any]) -> str:
             "and the figures are too good; --split-by names the column of contributors"
         )
     unseen = [group for group, count in about["training_by_group"].items() if not count]
+    unreadable = about["unreadable"]
+    not_read = f" {unreadable:,} could not be read and are left out." if unreadable else ""
     warning = f" No training photograph shows {', '.join(unseen)}!" if unseen else ""
     return (
         f"{about['training']:,} photographs are trained on in {about['variants'] + 1} variants, each "
         f"{about['repeats']} times an epoch; {about['held_out']:,} are held out ({where}). In {none:,} no "
-        f"garment was found: these are not trained on, and count as wrong if they are held out.{warning}"
+        f"garment was found: these are not trained on, and count as wrong if they are held out.{not_read}"
+        f"{warning}"
     )

@@ -13,7 +13,9 @@ from typing import Self
 import numpy as np
 
 from garmentlite.edge.errors import PictureError, SourceError
-from garmentlite.edge.pictures import MAX_SIDE, PICTURE_SUFFIXES, find_pictures, read_picture
+from garmentlite.edge.picture_files import find_pictures
+from garmentlite.edge.picture_formats import PICTURE_SUFFIXES
+from garmentlite.edge.pictures import MAX_SIDE, read_picture
 from garmentlite.edge.sources.interface import Frame, SourceSettings
 
 SECONDS_PER_PICTURE = 2.0  # how long a window shows each picture
@@ -37,7 +39,8 @@ class Pictures:
 
         Args:
             path: A folder, a single picture or a pattern.
-            warn: Called with one sentence for each picture that cannot be read.
+            warn: Called with one sentence for each picture that cannot be read, and about files that are no
+                pictures.
         """
         self.path = path
         self._warn = warn
@@ -45,7 +48,7 @@ class Pictures:
     def __enter__(self) -> Self:
         """Lists the pictures; raises `SourceError` if there is none."""
         try:
-            self._files = find_pictures([self.path])
+            self._files = find_pictures([self.path], note=self._warn)
         except PictureError as error:
             raise SourceError(str(error)) from error
         return self

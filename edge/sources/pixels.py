@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from garmentlite.edge.pictures import MIN_SIDE
+from garmentlite.edge.pictures import is_too_small
 
 
 def as_bgr(pixels: object) -> np.ndarray | None:
@@ -18,7 +18,8 @@ def as_bgr(pixels: object) -> np.ndarray | None:
     """
     if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3):
         return None
-    if min(pixels.shape[:2]) < MIN_SIDE:
+    height, width = pixels.shape[:2]
+    if is_too_small(width, height):
         return None
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)

@@ -12,6 +12,7 @@ import numpy as np
 
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.opencv import load_opencv, load_silent_opencv
+from garmentlite.edge.pictures import is_too_small, too_small
 from garmentlite.edge.sources.cut_off import is_avi, is_cut_off
 from garmentlite.edge.sources.interface import Frame, SourceSettings
 from garmentlite.edge.sources.pixels import as_bgr
@@ -119,6 +120,11 @@ class VideoFile:
         return stated if math.isfinite(stated) and stated > 0 else FALLBACK_FPS
 
     def _not_a_video(self) -> SourceError:
+        cv2 = load_opencv()
+        width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if min(width, height) > 0 and is_too_small(width, height):
+            return SourceError(too_small(self.path, width, height))
         return SourceError(
             f"{self.path} is not a video that OpenCV can read; convert it, for example with "
             "'ffmpeg -i FILE out.mp4', or name a folder of pictures."
