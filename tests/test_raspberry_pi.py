@@ -31,7 +31,7 @@ BASE = ("ca-certificates", "coreutils", "dash", "git", "grep", "sed")
 CLI = "/root/garmentlite-env/bin/cli"
 DEFAULT_MODEL = "models/garment-net-photo_int8.tflite"
 EQUAL_MODEL = "models/garment-net_int8.tflite"  # its outputs are the same on Arm, bit for bit
-FRAMES, IMAGES = 5, 500
+FRAMES, IMAGES, CUTS = 5, 500, 3
 CACHE = os.environ.get("GARMENT_PI")
 IS_CI = os.environ.get("CI", "").lower() == "true"
 needs_a_pi = pytest.mark.skipif(not CACHE, reason="$GARMENT_PI is not set ('make test-pi' sets it)")
@@ -169,13 +169,19 @@ def on_pi(request, pi, arm64_system):
 
 @pytest.fixture(scope="session")
 def material(tmp_path_factory):
-    """Pictures as PNG and JPEG, to be recognized here and there."""
+    """Pictures as PNG and JPEG, whole and cut to odd sizes, to be recognized here and there."""
     from garmentlite.edge.drawn_folder import draw_folder
 
     folder = tmp_path_factory.mktemp("material")
     draw_folder(folder / "pictures", 1, 0, force=False)
+    rng = np.random.default_rng(0)
     for png in sorted((folder / "pictures").glob("*.png")):
-        Image.open(png).save(png.with_suffix(".jpg"), quality=90)
+        with Image.open(png) as picture:
+            picture.save(png.with_suffix(".jpg"), quality=90)
+            for number in range(CUTS):
+                left, top, right, bottom = rng.integers(1, min(picture.size) // 5, 4)
+                cut = picture.crop((left, top, picture.width - right, picture.height - bottom))
+                cut.save(png.with_name(f"{png.stem}-cut-{number}.png"))
     return folder
 
 
@@ -274,7 +280,7 @@ def test_pictures_get_the_same_answers_and_28x28_images(on_pi, answers, material
         )
         assert one == own
     names = sorted(path.name for path in (material / "here").iterdir())
-    assert len(names) == 2 * len(FASHION_MNIST_LABELS)
+    assert len(names) == (2 + CUTS) * len(FASHION_MNIST_LABELS)
     assert sorted(path.name for path in seen.iterdir()) == names
     for name in names:
         images = [np.asarray(Image.open(folder / name)) for folder in (seen, material / "here")]

@@ -84,10 +84,8 @@ class Samples:
             picture, garment, sure = makers[kind](rng)
             planes = np.rint(np.clip(np.dstack((garment, sure)), 0, 1) * 255).astype(np.uint8)
             # On the device too, a picture is reduced and then resized to a square.
-            shrinks = min(planes.shape[:2]) >= SIDE
-            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
             for made, given in ((pictures, _relit(picture, rng)), (targets, planes)):
-                made[row] = cv2.resize(given, (SIDE, SIDE), interpolation=interpolation)
+                made[row] = cv2.resize(given, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR_EXACT)
         return pictures, targets
 
     def batches(

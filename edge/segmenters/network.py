@@ -10,7 +10,13 @@ import numpy as np
 
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.border import is_commoner_in_the_middle
-from garmentlite.edge.segmenters.colours import colour_bins, share_of_bins
+from garmentlite.edge.segmenters.colours import (
+    LOGIT_OF_A_LEVEL,
+    colour_bins,
+    evidence_levels,
+    share_of_bins,
+    smoothed,
+)
 from garmentlite.edge.segmenters.interface import Found
 from garmentlite.edge.segmenters.masks import cleaned, components, enlarged, reduced
 from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet, garment_weights
@@ -20,8 +26,7 @@ from garmentlite.edge.segmenters.plain import mask_on_plain_background
 # sharpen its outline. Between 0.3 and 0.8 the mean overlap with the outlines of benchmarks/ changes by
 # less than a point; larger weights suit small garments in rooms.
 _NETWORK_WEIGHT = 0.5
-_LARGEST_COLOUR_LOGIT = 4.0
-_RARE_COLOUR = 1e-5  # share of the pixels; a colour rarer than this on both sides is not evidence
+_NEIGHBOURS = (6, 58, 128, 58, 6)  # a Gaussian with standard deviation 0.8, in 256ths
 # A picture shows a garment if the network's logit reaches this on 1% of the pixels. Ten of 2,828
 # photographs of garments do not reach it, nor do nine tenths of the pieces of background around outlined
 # garments (`benchmarks/segmentation.py`).
@@ -41,7 +46,7 @@ class NetworkSegmenter:
     """
 
     name = "network"
-    version = 3
+    version = 4
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the network once for all pictures.
@@ -100,7 +105,7 @@ class NetworkSegmenter:
         else:
             mask = cleaned(plain)
         garment = total[mask & (total > 0)]
-        certainty = float(garment.mean()) if len(garment) else -math.inf
+        certainty = float(garment.mean(dtype=np.float64)) if len(garment) else -math.inf
         return Found(enlarged(mask, rgb.shape), certainty)
 
     def _found(self, rgb: np.ndarray, bins: np.ndarray) -> np.ndarray:
@@ -118,10 +123,10 @@ class NetworkSegmenter:
     def _levels(self, rgb: np.ndarray) -> np.ndarray:
         """Runs the network on the picture resized to its square: uint8, shape (SIDE, SIDE)."""
         cv2 = load_opencv()
-        # If a side grows, INTER_AREA becomes INTER_LINEAR, which differs between machines.
-        shrinks = min(rgb.shape[:2]) >= SIDE
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR_EXACT
-        return self._network.levels(cv2.resize(rgb, (SIDE, SIDE), interpolation=interpolation))
+        # INTER_AREA differs between machines unless the sides are multiples of SIDE. A side of the picture
+        # is at most a third longer than SIDE, so hardly a pixel is passed over.
+        square_rgb = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR_EXACT)
+        return self._network.levels(square_rgb)
 
 
 def _touching(mask: np.ndarray, located: np.ndarray) -> np.ndarray:
@@ -145,8 +150,6 @@ def _by_colours(bins: np.ndarray, weights: np.ndarray, located: np.ndarray) -> n
     Returns:
         bool, shape (H, W), True on the garment.
     """
-    cv2 = load_opencv()
     inside, outside = (share_of_bins(bins, counted) for counted in (weights, 1 - weights))
-    ratio = cv2.log((inside + _RARE_COLOUR) / (outside + _RARE_COLOUR)).ravel()
-    colours = np.clip(ratio, -_LARGEST_COLOUR_LOGIT, _LARGEST_COLOUR_LOGIT)[bins]
-    return located + cv2.GaussianBlur(colours, (0, 0), 0.8) > 0
+    levels = smoothed(evidence_levels(inside, outside).take(bins), _NEIGHBOURS)
+    return located + levels * LOGIT_OF_A_LEVEL > 0
