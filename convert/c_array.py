@@ -1,9 +1,9 @@
 """Writes a model as C++ source for microcontrollers: the flatbuffer, its labels and its constants.
 
 NAME.cc   the bytes, 16-byte aligned, and the labels
-NAME.h    their declarations and the constants of input and output, for C and C++
+NAME.h    their declarations, the constants of input and output, and the size of the arena, for C and C++
 
-The same model gives the same text.
+The same model gives the same text, if the same version of TFLite Micro measured its arena.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from garmentlite.convert.arena import PACKAGE, Arena, measure_arena
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import Contents, Tensor
 from garmentlite.edge.contents_reader import read_contents
@@ -96,13 +97,16 @@ def resolver_method(operator: str) -> str | None:
     return _IRREGULAR_METHODS.get(operator)
 
 
-def to_c_array(name: str, flatbuffer: bytes, labels: Sequence[str]) -> CArray:
+def to_c_array(
+    name: str, flatbuffer: bytes, labels: Sequence[str], arena: Arena | None = None
+) -> CArray:
     """Writes a model as C++ source and a header for C and C++.
 
     Args:
         name: Name of the files, such as "weighted-cnn_int8"; the identifiers are made from it.
         flatbuffer: The model without metadata.
         labels: Class names in the order of the outputs.
+        arena: The memory that TFLite Micro needs; None if it was not measured, which the header then says.
 
     Raises:
         ModelError: If TFLite Micro lacks an operator of the model.
@@ -118,14 +122,14 @@ def to_c_array(name: str, flatbuffer: bytes, labels: Sequence[str]) -> CArray:
     _, header_name = file_names(name)
     return CArray(
         _source(header_name, identifier(name), flatbuffer, labels, methods),
-        _header(identifier(name), contents, len(flatbuffer), len(labels), methods),
+        _header(identifier(name), contents, len(flatbuffer), len(labels), methods, arena),
     )
 
 
 def write_files(
     classifier: Classifier, folder: Path, name: str, *, force: bool = False
 ) -> tuple[Path, Path]:
-    """Writes the source and the header of a model file.
+    """Measures the arena of a model file, if that is possible here, and writes its source and its header.
 
     Args:
         classifier: The model file, opened.
@@ -147,14 +151,19 @@ def write_files(
                 f"{path} is already there; --force replaces it, or name another place."
             )
     flatbuffer, _ = split(classifier.path.read_bytes())
-    array = to_c_array(name, flatbuffer, classifier.labels)
+    array = to_c_array(name, flatbuffer, classifier.labels, measure_arena(flatbuffer))
     write_text(source, array.source)
     write_text(header, array.header)
     return source, header
 
 
 def _header(
-    prefix: str, contents: Contents, length: int, num_labels: int, methods: Sequence[str]
+    prefix: str,
+    contents: Contents,
+    length: int,
+    num_labels: int,
+    methods: Sequence[str],
+    arena: Arena | None,
 ) -> str:
     upper = prefix.upper()
     calls = "\n".join(f" *   resolver.{method}();" for method in methods)
@@ -165,9 +174,6 @@ def _header(
  *
  *   tflite::MicroMutableOpResolver<{upper}_NUM_OPERATORS> resolver;
 {calls}
- *
- * Its activations take at least {contents.arena_bytes} bytes of the arena. What the runtime adds is
- * known only when it runs: give it a larger arena and read arena_used_bytes().
  */
 #ifndef GARMENTLITE_{upper}_H_
 #define GARMENTLITE_{upper}_H_
@@ -182,6 +188,7 @@ def _header(
 
 #define {upper}_NUM_OPERATORS {len(methods)}
 
+{_arena_size(upper, contents.arena_bytes, arena)}
 {_constants(f"{upper}_INPUT", "input", contents.inputs[0])}
 {_constants(f"{upper}_OUTPUT", "output", contents.outputs[0])}
 #ifdef __cplusplus
@@ -203,6 +210,23 @@ extern const char* const {prefix}_operators[{upper}_NUM_OPERATORS];
 #endif
 
 #endif  /* GARMENTLITE_{upper}_H_ */
+"""
+
+
+def _arena_size(upper: str, activation_bytes: int, arena: Arena | None) -> str:
+    if arena is None:
+        return f"""\
+/* The size of the arena was not measured, because the Python package {PACKAGE} was not installed or
+ * could not run the model. So {upper}_ARENA_BYTES is not defined. Install the package and
+ * convert again, or define a size above the {activation_bytes} bytes that the activations alone take.
+ */
+"""
+    return f"""\
+/* Size of the arena in bytes, aligned to 16 bytes, as measured by {arena.measured_by}.
+ * Its pointers are of 64 bits, so a processor of 32 bits needs less. Kernels made for one processor, such
+ * as CMSIS-NN, may need more: AllocateTensors() then fails.
+ */
+#define {upper}_ARENA_BYTES {arena.num_bytes}
 """
 
 

@@ -1,0 +1,10 @@
+"""Names the garment in each picture: python examples/classify.py photo.jpg ..."""
+
+import sys
+
+from garmentlite import Recognizer
+
+recognizer = Recognizer()  # loads the default model; build it once and use it for many pictures
+for path in sys.argv[1:]:
+    recognition = recognizer.recognize(path)
+    print(f"{path}: {recognition.label} ({recognition.confidence:.0%})")
