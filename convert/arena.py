@@ -1,6 +1,6 @@
 """Measures how much memory TFLite Micro needs to run a model: its arena.
 
-The Python package tflite-micro (the `microcontroller` extra) is TFLite Micro itself with its portable kernels.
+The Python package tflite-micro (the `microcontroller` extra) is TFLite Micro with its portable kernels.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Arena:
 def measure_arena(flatbuffer: bytes) -> Arena | None:
     """Lets TFLite Micro prepare a model and asks it for the size of its arena.
 
-    Pointers are wider on a 64-bit computer than on a microcontroller, which therefore needs less. Kernels made
-    for one kind of processor may need more.
+    Pointers are wider on a 64-bit computer than on a microcontroller, which therefore needs less. Kernels
+    made for one kind of processor may need more.
 
     Args:
         flatbuffer: The model without metadata.

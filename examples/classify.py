@@ -2,9 +2,12 @@
 
 import sys
 
-from garmentlite import Recognizer
+from garmentlite import GarmentliteError, Recognizer
 
 recognizer = Recognizer()  # loads the default model; build it once and use it for many pictures
 for path in sys.argv[1:]:
-    recognition = recognizer.recognize(path)
-    print(f"{path}: {recognition.label} ({recognition.confidence:.0%})")
+    try:
+        recognition = recognizer.recognize(path)
+        print(f"{path}: {recognition.label} ({recognition.confidence:.0%})")
+    except GarmentliteError as error:
+        sys.exit(str(error))

@@ -1,38 +1,57 @@
 """Publishes the garment before a camera to an MQTT broker, whenever another one is shown.
 
     python examples/mqtt_publisher.py localhost
-    python examples/mqtt_publisher.py broker.home --topic hall/garment --source pictures
+    python examples/mqtt_publisher.py broker.home --topic hall/garment --source photos
 
-`cli webcam --mqtt` publishes more, such as what Home Assistant needs. This program is a start for your own.
+This is a start for a program of your own; `cli webcam --mqtt` publishes more, for Home Assistant.
 """
 
 import argparse
 import json
+import sys
 
 import paho.mqtt.client as mqtt
 
-from garmentlite import GarmentStream, Recognizer
+from garmentlite import GarmentliteError, GarmentStream, Recognizer
 
-TIMEOUT_S = 10  # for a message to reach the broker
 
-parser = argparse.ArgumentParser(description="Publishes the garment before a camera.")
-parser.add_argument("host", help="Name or address of the MQTT broker.")
-parser.add_argument("--port", type=int, default=1883, help="Port of the broker.")
-parser.add_argument("--topic", default="garmentlite", help="Topic of the messages.")
-parser.add_argument("--source", default="auto", help="A camera, a video or a folder of pictures.")
-arguments = parser.parse_args()
+def publish(client: mqtt.Client, topic: str, source: str) -> None:
+    """Publishes the label and the confidence of each other garment until the source ends."""
+    last_label = None
+    with GarmentStream(source, Recognizer()) as stream:
+        for sighting in stream:
+            recognition = sighting.recognition
+            if recognition.label == last_label:
+                continue
+            last_label = recognition.label
+            document = {"label": last_label, "confidence": round(recognition.confidence, 3)}
+            # Retained, so that a client that connects later learns the last answer at once.
+            client.publish(topic, json.dumps(document), qos=1, retain=True)
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-client.connect(arguments.host, arguments.port)
-client.loop_start()  # a thread of paho-mqtt sends the messages and connects again after a loss
-label = None
-with GarmentStream(arguments.source, Recognizer()) as stream:
-    for sighting in stream:
-        recognition = sighting.recognition
-        if recognition.label != label:
-            label = recognition.label
-            document = {"label": label, "confidence": round(recognition.confidence, 3)}
-            message = client.publish(arguments.topic, json.dumps(document), qos=1, retain=True)
-            message.wait_for_publish(TIMEOUT_S)
-client.disconnect()
-client.loop_stop()
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Publishes the garment before a camera.")
+    parser.add_argument("host", help="Name or address of the MQTT broker.")
+    parser.add_argument("--port", type=int, default=1883, help="Port of the broker.")
+    parser.add_argument("--topic", default="garmentlite", help="Topic of the messages.")
+    parser.add_argument("--source", default="auto", help="Camera, video or folder of pictures.")
+    arguments = parser.parse_args()
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    try:
+        client.connect(arguments.host, arguments.port)
+    except OSError as error:
+        sys.exit(f"The broker {arguments.host}:{arguments.port} cannot be reached ({error}).")
+    client.loop_start()  # sends the messages in a thread, and connects again after a loss
+    try:
+        publish(client, arguments.topic, arguments.source)
+    except GarmentliteError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -112,12 +112,15 @@ int main(int argc, char** argv) {
   static char labels[MAX_CLASSES][MAX_LABEL];
   size_t num_classes = read_labels(argv[2], labels);
 
+  /* LiteRT would also load its library for GPUs, which ends the program on a Raspberry Pi 4. */
+  const LiteRtEnvOption cpu_alone = {kLiteRtEnvOptionTagAutoRegisterAccelerators,
+                                     {kLiteRtAnyTypeInt, kLiteRtHwAcceleratorCpu}};
   LiteRtEnvironment environment;
   LiteRtOptions options;
   LiteRtModel model;
   LiteRtCompiledModel compiled;
   if (access(argv[1], R_OK) != 0) fail(argv[1], "the model cannot be read");
-  CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
+  CHECK(LiteRtCreateEnvironment(1, &cpu_alone, &environment));
   CHECK(LiteRtCreateOptions(&options));
   CHECK(LiteRtSetOptionsHardwareAccelerators(options, kLiteRtHwAcceleratorCpu));
   CHECK(LiteRtCreateModelFromFile(environment, argv[1], &model));

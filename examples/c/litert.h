@@ -22,9 +22,19 @@ typedef struct LiteRtTensorBufferRequirementsT* LiteRtTensorBufferRequirements;
 
 typedef int LiteRtStatus; /* 0: done */
 enum { kLiteRtStatusOk = 0 };
+enum { kLiteRtAnyTypeInt = 2 };
+enum { kLiteRtEnvOptionTagAutoRegisterAccelerators = 24 };
 enum { kLiteRtHwAcceleratorCpu = 1 };
 enum { kLiteRtElementTypeInt8 = 9 };
 enum { kLiteRtTensorBufferLockModeRead = 0, kLiteRtTensorBufferLockModeWrite = 1 };
+
+typedef struct {
+  int tag;
+  struct {
+    int type;
+    int64_t int_value;
+  } value;
+} LiteRtEnvOption;
 
 typedef struct {
   int element_type;
@@ -39,7 +49,8 @@ typedef struct {
   int64_t zero_point;
 } LiteRtQuantizationPerTensor;
 
-LiteRtStatus LiteRtCreateEnvironment(int num_options, const void* options, LiteRtEnvironment* environment);
+LiteRtStatus LiteRtCreateEnvironment(int num_options, const LiteRtEnvOption* options,
+                                     LiteRtEnvironment* environment);
 LiteRtStatus LiteRtCreateOptions(LiteRtOptions* options);
 LiteRtStatus LiteRtSetOptionsHardwareAccelerators(LiteRtOptions options, int accelerators);
 LiteRtStatus LiteRtCreateModelFromFile(LiteRtEnvironment environment, const char* path, LiteRtModel* model);
