@@ -52,7 +52,7 @@ $(VENV)/ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/ready-for-tests: $(VENV)/ready
 	@echo "== Installing what the tests need"
-	@$(PIP) --editable '.[headless,train,mqtt,heic,tensorboard,jax,test,crosscheck,lint]'
+	@$(PIP) --editable '.[headless,train,mqtt,microcontroller,heic,tensorboard,jax,test,crosscheck,lint]'
 	@$(LINK)
 	@touch $@
 

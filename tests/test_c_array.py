@@ -4,10 +4,13 @@ import re
 import shutil
 import subprocess
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from garmentlite.convert import arena
+from garmentlite.convert.arena import Arena, measure_arena
 from garmentlite.convert.c_array import (
     file_names,
     identifier,
@@ -20,6 +23,7 @@ from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.metadata import attach, split
 
+SHIPPED = Path(__file__).resolve().parent.parent / "models"
 FLAGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 # Every character that C treats in a special way, the trigraphs, a digit behind an escape, other scripts.
 AWKWARD_LABELS = (
@@ -176,6 +180,64 @@ def test_c_array_of_an_operator_that_tflite_micro_lacks_names_it(tensorflow):
         to_c_array("made", flatbuffer, list("abcd"))
 
 
+# --- the arena
+
+
+@pytest.fixture(scope="module")
+def tflite_micro():
+    """TFLite Micro, as its Python package runs it."""
+    return pytest.importorskip(
+        "tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed"
+    )
+
+
+def runs_in(tflite_micro, flatbuffer, arena_bytes):
+    """Whether TFLite Micro can run a model in an arena of this size."""
+    try:
+        tflite_micro.Interpreter.from_bytes(flatbuffer, arena_size=arena_bytes).invoke()
+    except RuntimeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(SHIPPED.glob("*_int8.tflite"))])
+def test_arena_of_a_shipped_model_is_the_smallest_in_which_it_runs(tflite_micro, name):
+    flatbuffer, _ = split((SHIPPED / f"{name}.tflite").read_bytes())
+    measured = measure_arena(flatbuffer)
+    assert runs_in(tflite_micro, flatbuffer, measured.num_bytes)
+    assert not runs_in(tflite_micro, flatbuffer, measured.num_bytes - 16)
+    header = to_c_array(name, flatbuffer, ["a"] * 10, measured).header
+    assert f"{identifier(name).upper()}_ARENA_BYTES {measured.num_bytes}\n" in header
+    assert f"as measured by tflite-micro {arena.version('tflite-micro')} on" in header
+
+
+def test_arena_without_tflite_micro_is_not_measured(flatbuffer, monkeypatch):
+    monkeypatch.setattr(arena, "PACKAGE", "not-tflite-micro")
+    assert measure_arena(flatbuffer) is None
+
+
+def test_arena_of_a_model_that_tflite_micro_cannot_run_is_not_measured(tflite_micro, flatbuffer):
+    assert measure_arena(flatbuffer[: len(flatbuffer) // 2]) is None
+
+
+def test_c_array_without_an_arena_says_so_and_defines_none(build, flatbuffer):
+    build("made", flatbuffer, AWKWARD_LABELS)  # compiles
+    header = to_c_array("made", flatbuffer, AWKWARD_LABELS).header
+    assert "The size of the arena was not measured" in header
+    assert "#define MADE_ARENA_BYTES" not in header
+
+
+def test_c_array_with_an_arena_defines_its_size(flatbuffer, compiler, tmp_path):
+    array = to_c_array("made", flatbuffer, AWKWARD_LABELS, Arena(4096, "a test"))
+    (tmp_path / "made.h").write_text(array.header)
+    (tmp_path / "main.c").write_text(
+        '#include "made.h"\nstatic char arena[MADE_ARENA_BYTES];\n'
+        "int main(void) { return sizeof arena != 4096; }\n"
+    )
+    compiler("gcc", "-std=c99", "main.c", "-o", "program", cwd=tmp_path)
+    subprocess.run([tmp_path / "program"], check=True)
+
+
 # --- names
 
 
@@ -248,16 +310,13 @@ def test_resolver_method_is_spelled_as_in_the_header_of_tflite_micro(operator, m
 
 @pytest.mark.slow
 def test_shipped_flatbuffer_on_tflite_micro_answers_alike_and_needs_the_estimated_arena(
-    shipped_int8, capfd
+    shipped_int8, tflite_micro, capfd
 ):
-    micro = pytest.importorskip(
-        "tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed"
-    )
     flatbuffer, _ = split(shipped_int8.read_bytes())
     classifier = Classifier(shipped_int8)
     images = np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8)
     expected = classifier.raw_outputs(images)
-    interpreter = micro.Interpreter.from_bytes(flatbuffer)
+    interpreter = tflite_micro.Interpreter.from_bytes(flatbuffer)
     for image, row in zip(images, expected, strict=True):
         real = image[np.newaxis, :, :, np.newaxis] / np.float32(255)
         interpreter.set_input(classifier.input.quantize(real), 0)
@@ -287,6 +346,8 @@ def test_convert_of_a_tflite_file_writes_its_c_array_beside_it(run, model_file, 
     source, header = (model_file.with_suffix(end) for end in (".cc", ".h"))
     assert printed == f"For TFLite Micro: {source} and {header}\n"
     assert source.read_text() == to_c_array("made_int8", flatbuffer, AWKWARD_LABELS).source
+    measured = measure_arena(flatbuffer)
+    assert ("_ARENA_BYTES " in header.read_text()) == (measured is not None)
     assert f"MODEL_LENGTH {len(flatbuffer)}\n" in header.read_text()  # without the metadata
 
 
@@ -334,6 +395,6 @@ def test_convert_to_int8_with_c_array_writes_that_of_the_int8_file(
     assert [path.name for path in folder.iterdir()] == ["tiny_int8.h"]  # said before the work
     run(*options, "--c-array", "--force")
     flatbuffer, metadata = split((folder / "tiny_int8.tflite").read_bytes())
-    array = to_c_array("tiny_int8", flatbuffer, metadata.labels)
+    array = to_c_array("tiny_int8", flatbuffer, metadata.labels, measure_arena(flatbuffer))
     assert (folder / "tiny_int8.cc").read_text() == array.source
     assert (folder / "tiny_int8.h").read_text() == array.header

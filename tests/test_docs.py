@@ -121,7 +121,7 @@ def missing_targets(text: str) -> list[str]:
 
 def missing_paths(text: str) -> list[str]:
     """Files and folders of the project that a page names and that are not there."""
-    top = r"(?:\.github|benchmarks|convert|docs|edge|models|tests|train)"
+    top = r"(?:\.github|benchmarks|convert|docs|edge|examples|models|tests|train)"
     words = re.findall(rf"(?<![\w./-]){top}/[\w./-]*(?![\w./<-])", "\n".join(code_spans(text)))
     return [word for word in words if "NAME" not in word and not (ROOT / word).exists()]
 

@@ -302,6 +302,44 @@ def test_outputs_of_the_default_model_differ_by_one_step_at_most(comparison):
     assert compared["largest_step"] <= 1
 
 
+@pytest.fixture(scope="session")
+def c_program(pi, material):
+    """The C program of examples/, built here for the Pi and for the library that is installed on it."""
+    compiler = "aarch64-linux-gnu-gcc"
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed (apt install gcc-aarch64-linux-gnu)")
+    (library,) = pi.root.glob(
+        "root/garmentlite-env/lib/python3*/site-packages/ai_edge_litert/libLiteRt.so"
+    )
+    program = material / f"classify-{pi.root.parent.name}"
+    subprocess.run(
+        [compiler, "-std=c99", "-O2", ROOT / "examples/c/classify.c", library,
+         f"-Wl,-rpath,/{library.parent.relative_to(pi.root)}", "-lm", "-o", program],
+        check=True,
+    )  # fmt: skip
+    return program
+
+
+@needs_a_pi
+@pytest.mark.parametrize("core", ["cortex-a72", "cortex-a76"])
+def test_c_program_prints_the_logits_of_this_machine(c_program, core, pi, arm64_system, material):
+    from garmentlite.edge.classifier import Classifier
+
+    classifier = Classifier(ROOT / EQUAL_MODEL)
+    labels = material / "labels.txt"
+    labels.write_text("\n".join(classifier.labels), encoding="utf-8")
+    images_u8 = np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8)
+    paths = [material / f"image-{number}.pgm" for number in range(len(images_u8))]
+    for path, image_u8 in zip(paths, images_u8, strict=True):
+        Image.fromarray(image_u8).save(path)
+    core = arm64_system.NATIVE if arm64_system.is_arm64() else core
+    printed = pi.run(core, *map(str, (c_program, ROOT / EQUAL_MODEL, labels, *paths))).stdout
+    rows = [line.split("\t") for line in printed.splitlines()]
+    np.testing.assert_array_equal(
+        np.array([row[2:] for row in rows], np.float32), classifier.logits(images_u8)
+    )
+
+
 @needs_a_pi
 def test_video_of_a_phone_stands_upright(pi, arm64_system, material):
     core = arm64_system.NATIVE if arm64_system.is_arm64() else "cortex-a76"
