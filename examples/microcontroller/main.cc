@@ -1,11 +1,11 @@
 // Names garments on a microcontroller with TFLite Micro: reads 28x28 grey pixels from the serial line and
 // answers with a label, again and again.
 //
-// docs/embedding.md says how garment-net_int8.cc and garment-net_int8.h are made and how this is built.
+// docs/embedding.md says how garment.cc and garment.h are made and how this is built.
 #include <stdint.h>
 #include <stdio.h>
 
-#include "garment-net_int8.h"
+#include "garment.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 #include "tensorflow/lite/schema/schema_generated.h"
@@ -13,25 +13,25 @@
 namespace {
 
 constexpr int kNumPixels = 28 * 28;
-alignas(16) uint8_t arena[GARMENT_NET_INT8_ARENA_BYTES];
+alignas(16) uint8_t arena[GARMENT_ARENA_BYTES];
 
 // Each pixel stands for pixel / 255. Garments are light, and the background is 0.
 int8_t Quantize(uint8_t pixel) {
-  const float steps = pixel / 255.0f / GARMENT_NET_INT8_INPUT_SCALE;
-  return static_cast<int8_t>(static_cast<int>(steps + 0.5f) + GARMENT_NET_INT8_INPUT_ZERO_POINT);
+  const float steps = pixel / 255.0f / GARMENT_INPUT_SCALE;
+  return static_cast<int8_t>(static_cast<int>(steps + 0.5f) + GARMENT_INPUT_ZERO_POINT);
 }
 
 }  // namespace
 
 int main() {
   // The header lists the operators that the model needs.
-  tflite::MicroMutableOpResolver<GARMENT_NET_INT8_NUM_OPERATORS> resolver;
+  tflite::MicroMutableOpResolver<GARMENT_NUM_OPERATORS> resolver;
   resolver.AddConv2D();
   resolver.AddAdd();
   resolver.AddMean();
   resolver.AddFullyConnected();
 
-  tflite::MicroInterpreter interpreter(tflite::GetModel(garment_net_int8_model), resolver, arena,
+  tflite::MicroInterpreter interpreter(tflite::GetModel(garment_model), resolver, arena,
                                        sizeof(arena));
   if (interpreter.AllocateTensors() != kTfLiteOk) {
     puts("The arena is too small.");
@@ -48,10 +48,10 @@ int main() {
     }
     const int8_t* output = interpreter.typed_output_tensor<int8_t>(0);
     int best = 0;
-    for (int i = 1; i < GARMENT_NET_INT8_NUM_LABELS; i++) {
+    for (int i = 1; i < GARMENT_NUM_LABELS; i++) {
       if (output[i] > output[best]) best = i;
     }
-    puts(garment_net_int8_labels[best]);
+    puts(garment_labels[best]);
   }
   return 0;
 }
