@@ -222,9 +222,10 @@ def _arena_size(upper: str, activation_bytes: int, arena: Arena | None) -> str:
  */
 """
     return f"""\
-/* Size of the arena in bytes, aligned to 16 bytes, as measured by {arena.measured_by}.
- * Its pointers are of 64 bits, so a processor of 32 bits needs less. Kernels made for one processor, such
- * as CMSIS-NN, may need more: AllocateTensors() then fails.
+/* Size of the arena in bytes, measured by {arena.measured_by}.
+ * Align the arena to 16 bytes. A processor of 32 bits needs less, because its pointers are smaller. Kernels
+ * made for one kind of processor, such as CMSIS-NN, may need more; AllocateTensors() fails in an arena that
+ * is too small.
  */
 #define {upper}_ARENA_BYTES {arena.num_bytes}
 """

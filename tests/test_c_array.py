@@ -208,7 +208,7 @@ def test_arena_of_a_shipped_model_is_the_smallest_in_which_it_runs(tflite_micro,
     assert not runs_in(tflite_micro, flatbuffer, measured.num_bytes - 16)
     header = to_c_array(name, flatbuffer, ["a"] * 10, measured).header
     assert f"{identifier(name).upper()}_ARENA_BYTES {measured.num_bytes}\n" in header
-    assert f"as measured by tflite-micro {arena.version('tflite-micro')} on" in header
+    assert f"measured by tflite-micro {arena.version('tflite-micro')} on" in header
 
 
 def test_arena_without_tflite_micro_is_not_measured(flatbuffer, monkeypatch):

@@ -160,7 +160,7 @@ def test_c_program_with_the_library_of_another_version_says_what_to_install(
     (elsewhere.parent / "ai_edge_litert-2.2.0.dist-info").mkdir()
     done = run_program(c_program, SHIPPED[0], labels, image, LD_LIBRARY_PATH=str(elsewhere))
     assert done.returncode == 2
-    assert "it is not that of ai-edge-litert 2.3.0" in done.stderr
+    assert "this is not the library of ai-edge-litert 2.3.0" in done.stderr
     (elsewhere.parent / "ai_edge_litert-2.3.0.dist-info").mkdir()
     assert run_program(
         c_program, SHIPPED[0], labels, image, LD_LIBRARY_PATH=str(elsewhere)

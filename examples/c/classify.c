@@ -46,8 +46,8 @@ static void check_version(void) {
   int length = (int)(strrchr(library.dli_fname, '/') - library.dli_fname);
   snprintf(path, sizeof path, "%.*s/../ai_edge_litert-" LITERT_VERSION ".dist-info", length, library.dli_fname);
   if (access(path, F_OK) != 0) {
-    fail(library.dli_fname, "it is not that of ai-edge-litert " LITERT_VERSION
-                            ", which litert.h declares; install this version with pip");
+    fail(library.dli_fname, "this is not the library of ai-edge-litert " LITERT_VERSION
+                            ", whose functions litert.h declares; install this version with pip");
   }
 }
 
