@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from garmentlite import cli
 from garmentlite.convert.verify.improvement import compare_models
@@ -100,10 +100,7 @@ def test_learning_round_from_the_device_and_back(run, tiny, collected, tmp_path,
     )  # fmt: skip
     with swap:
         shutil.copy(pair[1], watched)
-        until = time.monotonic() + 60
-        while not said:
-            assert time.monotonic() < until, "the new file was not taken"
-            time.sleep(0.05)
+        wait_until(lambda: said, "the new model")
     assert "The app answers with the new model tiny now. On held-out pictures" in said[0]
     assert all(label in said[0] for label in GARMENTS)
     (model,) = taken

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import PATIENCE_S, wait_until
 
 from garmentlite.edge import camera_app, model_swap
 from garmentlite.edge.camera_app import CameraRequest, run_camera_app
@@ -24,7 +25,6 @@ from garmentlite.edge.stream import GarmentStream, run
 
 MODELS = Path(__file__).parent.parent / "models"
 OLD, NEW = MODELS / "weighted-cnn_int8.tflite", MODELS / "garment-net_int8.tflite"
-PATIENCE_S = 60
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +49,6 @@ def watched(path):
         return swap, taken, said
 
     return make
-
-
-def wait_until(is_reached, what):
-    until = time.monotonic() + PATIENCE_S
-    while not is_reached():
-        assert time.monotonic() < until, f"{what} did not happen"
-        time.sleep(0.01)
 
 
 def previous(path):

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from waiting import PATIENCE_S, wait_until
 
 from garmentlite.edge.broker_address import parse_broker
 from garmentlite.edge.camera_state import CameraState, CameraStatus
@@ -31,15 +32,7 @@ needs_mosquitto = pytest.mark.skipif(
 )
 
 TOPIC = "home/hall"
-PATIENCE_S = 30
 LABELS = ("Shirt", "Coat")
-
-
-def wait_until(is_reached, what):
-    until = time.monotonic() + PATIENCE_S
-    while not is_reached():
-        assert time.monotonic() < until, f"{what} did not happen"
-        time.sleep(0.02)
 
 
 def free_port():

@@ -68,7 +68,7 @@ def test_panel_keeps_labels_and_deletes_pictures(app, size):
         await tab.until("document.querySelector('#label').textContent.length > 2")
         await tab.click("#collected-keep")
         await tab.until(f"{items}.length >= 1")
-        assert await tab.run(f"{root}.scrollWidth <= {root}.clientWidth")
+        await tab.until(f"{root}.scrollWidth <= {root}.clientWidth")
         await tab.until("document.querySelector('.collected-list img').naturalWidth > 27")
 
         await tab.run("document.querySelector('#collected-label').value = 'Hat'")

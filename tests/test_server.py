@@ -5,12 +5,12 @@ import json
 import re
 import socket
 import threading
-import time
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import wait_until
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.page.features import Feature
@@ -57,13 +57,6 @@ def events_of(connection, count):
         text += chunk.decode()
         found = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)
     return [(name, json.loads(data)) for name, data in found]
-
-
-def wait_until(is_done, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not is_done():
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.02)
 
 
 def test_page_and_its_files_are_served_with_their_types(page):

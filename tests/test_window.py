@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import PATIENCE_S, wait_until
 
 from garmentlite.edge.errors import MissingPartError
 from garmentlite.edge.guide_box import GuideBox
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.panel import NAMED
+from garmentlite.edge.panel import NAMED, PAPER
 from garmentlite.edge.sinks.box_drawing import BoxDrawing
-from garmentlite.edge.sinks.display import Display, MouseAction, built_with_windows
-from garmentlite.edge.sinks.window_process import look_at_x11
+from garmentlite.edge.sinks.display import TITLE, Display, MouseAction, built_with_windows
+from garmentlite.edge.sinks.window_process import fitted, look_at_x11
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "weighted-cnn_int8.tflite"
-PATIENCE_S = 60  # a loaded machine with two cores starts the app in some seconds
 PRESS, MOVE, RELEASE = MouseAction
 
 
@@ -88,6 +88,21 @@ def test_box_drawing_by_two_clicks_gives_the_box():
     assert drawing.mouse(RELEASE, 0.75, 0.5) == GuideBox(0.25, 0.25, 0.5, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("view_wh", "place"),
+    [((40, 20), (0, 0, 1.0)), ((80, 80), (0, 20, 2.0)), ((40, 10), (10, 0, 0.5))],
+)
+def test_fitted_keeps_the_proportions_of_a_picture_in_a_window_of_another_size(view_wh, place):
+    cv2 = load_opencv()
+    shown, *found = fitted(np.full((20, 40, 3), 200, np.uint8), view_wh, cv2)
+    left, top, factor = place
+    assert tuple(found) == place
+    assert shown.shape == (view_wh[1], view_wh[0], 3)
+    rows, columns = (np.flatnonzero(shown.any(axis=(side, 2))) for side in (1, 0))
+    assert (rows[0], columns[0]) == (top, left)
+    assert (len(rows), len(columns)) == (20 * factor, 40 * factor)
+
+
 @dataclass
 class Screen:
     """A running X server.
@@ -113,13 +128,20 @@ class Screen:
     def xdotool(self, *arguments: str) -> None:
         subprocess.run(["xdotool", *arguments], env=self.environment, check=True)
 
-    def wait_for(self, seen) -> np.ndarray:
+    def focused(self) -> str:
+        """Returns the title of the window that gets the keys."""
+        command = ["xdotool", "getwindowfocus", "getwindowname"]
+        asked = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        return asked.stdout.strip()
+
+    def shows(self, is_seen, what: str) -> None:
         """Waits until the screen satisfies a condition."""
-        until = time.monotonic() + PATIENCE_S
-        while not (self.image.exists() and seen(pixels := self.pixels())):
-            assert time.monotonic() < until, "the screen does not show what was expected"
-            time.sleep(0.05)
-        return pixels
+        wait_until(lambda: self.image.exists() and is_seen(self.pixels()), what)
+
+    def shows_an_answer(self) -> None:
+        """Waits until the window shows that a garment was named, and gets the keys."""
+        self.shows(lambda pixels: named_pixels(pixels) > 500, "the answer in the window")
+        wait_until(lambda: self.focused() == TITLE, "the focus of the window")
 
 
 @pytest.fixture
@@ -146,7 +168,7 @@ def screen(request, tmp_path, monkeypatch):
         environment = {**os.environ, "WAYLAND_DISPLAY": ""}
         manager = subprocess.Popen(["openbox"], env=environment, stderr=subprocess.DEVNULL)
         opened = Screen(environment, server, folder / "Xvfb_screen0")
-        opened.wait_for(lambda _: look_at_x11()[1])  # until the window manager is there
+        wait_until(lambda: look_at_x11()[1], "the start of the window manager")
         yield opened
     finally:
         os.close(reading)
@@ -162,7 +184,7 @@ def start(screen, tmp_path):
     """Starts `cli webcam` on the screen and ends it with the test."""
     apps = []
 
-    def start_app(*arguments):
+    def start_app(*arguments, stdout=subprocess.PIPE):
         command = [
             sys.executable,
             ROOT / "cli.py",
@@ -176,7 +198,7 @@ def start(screen, tmp_path):
             [*map(str, command), *map(str, arguments)],
             cwd=tmp_path,
             env=screen.environment,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -209,18 +231,24 @@ def red_rows_and_columns(pixels):
 @pytest.mark.parametrize("screen", ["640x480", "800x480", "1280x1024"], indirect=True)
 def test_window_fits_the_screen_with_picture_and_panel(screen, start):
     app = start("--source", "test-pattern")
-    pixels = screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
-    label = (pixels == NAMED).all(axis=2)
-    width = label.shape[1]
-    # The label and a bar are in the panel on the right, the outline is in the picture left of it.
-    is_small = width <= 800
-    right = width if is_small else int(np.flatnonzero(pixels.any(axis=(0, 2)))[-1]) + 1
-    assert label[:, right - 165 : right].sum() > 100
-    assert label[:, : right - 200].sum() > 100
-    assert right <= width
-    if is_small:  # the window fills the screen
-        assert pixels[[0, 0, -1, -1], [0, -1, 0, -1]].any(axis=1).all()
-    screen.xdotool("mousemove", "100", "100", "key", "q")  # keys go to the window below the mouse
+
+    def is_laid_out(pixels):
+        # The label and a bar are in the panel on the right, the outline is in the picture left of it.
+        label = (pixels == NAMED).all(axis=2)
+        width = label.shape[1]
+        used = np.flatnonzero(pixels.any(axis=(0, 2)))
+        right = int(used[-1]) + 1 if len(used) else 0
+        # On a small screen the window fills it.
+        is_full = bool(pixels[[0, 0, -1, -1], [0, -1, 0, -1]].any(axis=1).all())
+        return (
+            label[:, max(0, right - 165) : right].sum() > 100
+            and label[:, : max(0, right - 200)].sum() > 100
+            and (is_full or width > 800)
+        )
+
+    screen.shows(is_laid_out, "the window with picture and panel")
+    screen.shows_an_answer()
+    screen.xdotool("key", "q")
     assert app.wait(PATIENCE_S) == 0
     assert app.communicate() == ("", "")
 
@@ -228,21 +256,24 @@ def test_window_fits_the_screen_with_picture_and_panel(screen, start):
 @pytest.mark.slow
 def test_window_keys_pause_save_show_help_and_quit(screen, start, tmp_path):
     app = start("--source", "test-pattern")
-    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
-    screen.xdotool(
-        "key", "Left", "Up", "shift"
-    )  # none of them may end the app: Left is 'Q' in 8 bits
+    screen.shows_an_answer()
+    # None of these may end the app: Left is 'Q' in 8 bits.
+    screen.xdotool("key", "Left", "Up", "shift")
     screen.xdotool("key", "space")
-    screen.wait_for(lambda _: is_still(screen))
-    paused = screen.pixels()
+    screen.shows(is_paused, "the pause")
+    paused = screen.pixels().copy()
+
+    def changed(pixels):
+        return (pixels != paused).any(axis=2).sum()
+
     screen.xdotool("key", "h")
-    screen.wait_for(lambda pixels: (pixels != paused).any(axis=2).sum() > 20_000)
+    screen.shows(lambda pixels: changed(pixels) > 20_000, "the list of keys")
     screen.xdotool("key", "Escape")  # only the list of keys goes away
-    screen.wait_for(lambda pixels: (pixels != paused).any(axis=2).sum() < 10_000)
+    screen.shows(lambda pixels: changed(pixels) < 10_000, "the picture without the list of keys")
     screen.xdotool("key", "s")
-    screen.wait_for(lambda _: list(tmp_path.glob("garmentlite-*.png")))
+    wait_until(lambda: list(tmp_path.glob("garmentlite-*.png")), "the snapshot")
     screen.xdotool("key", "space")
-    screen.wait_for(lambda _: not is_still(screen))
+    screen.shows(lambda pixels: not is_paused(pixels), "the end of the pause")
     assert app.poll() is None
     screen.xdotool("key", "Escape")
     assert app.wait(PATIENCE_S) == 0
@@ -252,10 +283,10 @@ def test_window_keys_pause_save_show_help_and_quit(screen, start, tmp_path):
         assert saved.size == (640 + 200, 480)
 
 
-def is_still(screen):
-    before = screen.pixels().copy()
-    time.sleep(0.5)
-    return (screen.pixels() == before).mean() > 0.999
+def is_paused(pixels):
+    """Looks for the box that says so in the middle of the picture, on the screen of 800x480."""
+    middle = pixels[230:250, 240:360]
+    return (middle == PAPER).all(axis=2).mean() > 0.5
 
 
 @pytest.mark.slow
@@ -263,13 +294,24 @@ def is_still(screen):
 def test_window_keeps_a_single_picture_unstretched_until_a_key(screen, start, tmp_path, size):
     Image.new("RGB", size, (255, 0, 0)).save(tmp_path / "red.png")
     app = start("--source", "red.png")
-    screen.wait_for(lambda pixels: red_rows_and_columns(pixels)[0] > 0)
-    time.sleep(3)  # longer than a picture of a folder stays
-    assert app.poll() is None
-    height, width = red_rows_and_columns(screen.pixels())
-    assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
-    if max(size) < 640:  # it is enlarged by a whole number
-        assert width % size[0] == height % size[1] == 0
+
+    def is_settled(pixels):
+        height, width = red_rows_and_columns(pixels)
+        is_whole = max(size) >= 640 or (height and width % size[0] == height % size[1] == 0)
+        is_full = pixels[[0, 0, -1, -1], [0, -1, 0, -1]].any(axis=1).all()
+        return height and is_full and is_whole and is_unstretched(pixels)
+
+    def is_unstretched(pixels):
+        height, width = red_rows_and_columns(pixels)
+        return width / height == pytest.approx(size[0] / size[1], rel=0.02)
+
+    screen.shows(is_settled, "the whole picture")  # a small one is enlarged by a whole number
+    stays_until = time.monotonic() + 3  # longer than a picture of a folder stays
+    while time.monotonic() < stays_until:
+        assert app.poll() is None
+        assert is_settled(screen.pixels())
+        time.sleep(0.1)
+    wait_until(lambda: screen.focused() == TITLE, "the focus of the window")
     screen.xdotool("key", "Right")
     assert app.wait(PATIENCE_S) == 0
 
@@ -277,18 +319,16 @@ def test_window_keeps_a_single_picture_unstretched_until_a_key(screen, start, tm
 @pytest.mark.slow
 def test_window_mouse_draws_the_guide_box(screen, start):
     app = start("--source", "test-pattern")
-    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
+    screen.shows_an_answer()
     screen.xdotool("key", "space")
-    screen.wait_for(lambda _: is_still(screen))
-    before = screen.pixels()
+    screen.shows(is_paused, "the pause")
+    before = screen.pixels()[97:104, 97:104].astype(int)
     screen.xdotool("key", "b")
     screen.xdotool("mousemove", "100", "100", "mousedown", "1", "mousemove", "150", "180")
     screen.xdotool("mousemove", "200", "220", "mouseup", "1")
     screen.xdotool("key", "space")
     # The corner of the new box is in a place where nothing was drawn before.
-    screen.wait_for(
-        lambda pixels: (pixels[97:104, 97:104].astype(int) - before[97:104, 97:104]).max() > 60
-    )
+    screen.shows(lambda pixels: (pixels[97:104, 97:104] - before).max() > 60, "the new box")
     screen.xdotool("key", "q")
     assert app.wait(PATIENCE_S) == 0
 
@@ -296,7 +336,7 @@ def test_window_mouse_draws_the_guide_box(screen, start):
 @pytest.mark.slow
 def test_window_that_is_closed_ends_the_app(screen, start):
     app = start("--source", "test-pattern")
-    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
+    screen.shows_an_answer()
     screen.xdotool("key", "alt+F4")
     assert app.wait(PATIENCE_S) == 0
     assert app.communicate() == ("", "")
@@ -305,7 +345,7 @@ def test_window_that_is_closed_ends_the_app(screen, start):
 @pytest.mark.slow
 def test_window_whose_display_ends_is_one_sentence_and_exit_2(screen, start):
     app = start("--source", "test-pattern")
-    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
+    screen.shows_an_answer()
     screen.server.kill()
     assert app.wait(PATIENCE_S) == 2
     output, complaints = app.communicate()
@@ -315,28 +355,32 @@ def test_window_whose_display_ends_is_one_sentence_and_exit_2(screen, start):
 
 
 @pytest.mark.slow
-def test_window_whose_display_ends_leaves_the_json_lines(screen, start):
-    app = start("--source", "test-pattern", "--json", "--max-frames", "60")
-    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
+def test_window_whose_display_ends_leaves_the_json_lines(screen, start, tmp_path):
+    written = tmp_path / "lines.jsonl"
+
+    def count():
+        return written.read_text().count("\n")
+
+    with written.open("w") as file:
+        app = start("--source", "test-pattern", "--json", stdout=file)
+    screen.shows_an_answer()
     screen.server.kill()
-    output, complaints = app.communicate(timeout=PATIENCE_S)
-    assert app.returncode == 0
-    assert len(output.splitlines()) == 60
-    assert "The window is gone" in complaints
-    assert complaints.count("\n") == 1
+    assert "The window is gone" in app.stderr.readline()
+    before = count()
+    wait_until(lambda: count() > before + 10, "more JSON lines")
+    app.send_signal(signal.SIGINT)
+    assert app.wait(PATIENCE_S) == 0
+    assert app.stderr.read() == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
 def test_window_closes_with_the_app(screen, start, way):
     app = start("--source", "test-pattern")
-    screen.wait_for(lambda pixels: named_pixels(pixels) > 500)
+    screen.shows_an_answer()
     (window,) = children_of(app)
     app.send_signal(way)
     app.wait(PATIENCE_S)
-    until = time.monotonic() + PATIENCE_S
-    while Path(f"/proc/{window}").exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: not Path(f"/proc/{window}").exists(), "the end of the window")
     if way == signal.SIGINT:
         assert app.communicate() == ("", "")

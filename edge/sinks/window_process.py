@@ -8,7 +8,9 @@ It reads pictures from standard input: a header of the format `HEADER` with a wa
 It writes events to standard output, one JSON list on each line:
 
     ["screen", width, height]       once, when the window is there; the size of the screen
-    ["view", width, height]         the size of the part of the window that shows the picture has changed
+    ["view", width, height]         the newest picture does not have the size of the part of the window that
+                                    shows it, which is this one; until a picture of this size comes, the
+                                    newest one is shown with its proportions kept
     ["key", code]                   a key was pressed; the code is that of `cv2.waitKeyEx`
     ["mouse", action, x, y]         see `display.MouseAction`; x and y are pixels of the shown picture
     ["closed"]                      the user has closed the window
@@ -24,6 +26,7 @@ import os
 import struct
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +36,7 @@ HEADER = struct.Struct("<BII")
 AS_IT_IS, RESIZED, FULL_SCREEN = 0, 1, 2  # ways to show a picture
 PRESSED, MOVED, RELEASED = 0, 1, 2  # what the left button of the mouse did
 OPENING_ROUNDS = 8  # number of times that events are handled before the window counts as open
+FULL_SCREEN_LOOKS = 0.5, 1.0, 2.0, 4.0, 8.0  # seconds after asking for the full screen
 WAIT_MS = 15  # longest time between two looks at the newest picture
 
 
@@ -86,8 +90,11 @@ class Window:
                 cv2.waitKeyEx(WAIT_MS)
         cv2.destroyWindow(first)
         self._screen_wh, self._is_managed = self._find_screen()
-        self._is_full = False
-        self._view_wh = self._size()
+        self._is_full, self._before = False, self._size()
+        self._looks_again: list[float] = []  # values of time.monotonic() for looks at a full screen
+        self._picture: np.ndarray | None = None
+        self._view_wh = self._size()  # the size for which the picture was shown
+        self._place = 0, 0, 1.0  # left, top and enlargement of the picture within the view
         cv2.setMouseCallback(title, self._on_mouse)
         say("screen", *self._screen_wh)
 
@@ -96,10 +103,12 @@ class Window:
         cv2 = self._cv2
         if (way == FULL_SCREEN) != self._is_full:
             self._is_full = way == FULL_SCREEN
+            if self._is_full:
+                self._before = self._size()
             if self._is_managed:
                 cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, float(self._is_full))
+                self._looks_again = [time.monotonic() + after for after in FULL_SCREEN_LOOKS]
             elif self._is_full:
-                self._before = self._size()
                 cv2.moveWindow(self._title, 0, 0)
                 cv2.resizeWindow(self._title, *self._screen_wh)
             else:
@@ -108,7 +117,8 @@ class Window:
             height, width = picture.shape[:2]
             cv2.resizeWindow(self._title, width, height)
             self._keep_on_screen(width, height)
-        cv2.imshow(self._title, picture)
+        self._picture = picture
+        self._present()
 
     def pump(self) -> bool:
         """Handles what the user did; returns False if the window is closed."""
@@ -117,11 +127,37 @@ class Window:
             return False
         if key != -1:
             say("key", key)
-        size = self._size()
-        if size != self._view_wh:
-            self._view_wh = size
-            say("view", *size)
+        self._insist_on_full_screen()
+        if self._picture is not None and self._size() != self._view_wh:
+            self._present()
         return True
+
+    def _insist_on_full_screen(self) -> None:
+        """Asks for the full screen again if the window has not grown.
+
+        If the window manager is still busy with the new window at the first time, the window on the screen
+        grows, but sometimes Qt does not notice, and paints only the old part of it.
+        """
+        cv2 = self._cv2
+        if not self._is_full or not self._looks_again or time.monotonic() < self._looks_again[0]:
+            return
+        del self._looks_again[0]
+        if self._size() == self._before != self._screen_wh:
+            cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, 0.0)
+            cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, 1.0)
+
+    def _present(self) -> None:
+        """Shows the picture in the window of its present size, and says the size if it is another one.
+
+        Window managers change the size when they like, and OpenCV would stretch the picture to it.
+        """
+        assert self._picture is not None
+        self._view_wh = self._size()
+        picture, left, top, factor = fitted(self._picture, self._view_wh, self._cv2)
+        self._place = left, top, factor
+        self._cv2.imshow(self._title, picture)
+        if picture is not self._picture:
+            say("view", *self._view_wh)
 
     def _size(self) -> tuple[int, int]:
         _, _, width, height = self._cv2.getWindowImageRect(self._title)
@@ -158,7 +194,29 @@ class Window:
         cv2 = self._cv2
         actions = {cv2.EVENT_LBUTTONDOWN: PRESSED, cv2.EVENT_LBUTTONUP: RELEASED}
         if event in actions or event == cv2.EVENT_MOUSEMOVE:
-            say("mouse", actions.get(event, MOVED), x, y)
+            left, top, factor = self._place
+            place = round((x - left) / factor), round((y - top) / factor)
+            say("mouse", actions.get(event, MOVED), *place)
+
+
+def fitted(
+    picture: np.ndarray, view_wh: tuple[int, int], cv2: Any
+) -> tuple[np.ndarray, int, int, float]:
+    """Enlarges or reduces a picture to a size, with black bars where its proportions are others.
+
+    Returns:
+        The picture, which is the given one if it has the size; its left and top in it; the enlargement.
+    """
+    height, width = picture.shape[:2]
+    view_width, view_height = (max(1, side) for side in view_wh)
+    if (width, height) == (view_width, view_height):
+        return picture, 0, 0, 1.0
+    factor = min(view_width / width, view_height / height)
+    inner = max(1, round(width * factor)), max(1, round(height * factor))
+    left, top = (view_width - inner[0]) // 2, (view_height - inner[1]) // 2
+    canvas = np.zeros((view_height, view_width, 3), np.uint8)
+    canvas[top : top + inner[1], left : left + inner[0]] = cv2.resize(picture, inner)
+    return canvas, left, top, factor
 
 
 def look_at_x11() -> tuple[tuple[int, int], bool]:
