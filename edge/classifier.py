@@ -9,13 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge import metadata as model_metadata
-from garmentlite.edge.errors import ModelError
+from garmentlite.edge.errors import ModelError, OptionError
 from garmentlite.edge.labels import is_reserved
-from garmentlite.edge.model_file import open_model_file, unusable
+from garmentlite.edge.model_file import ModelFile, open_model_file, unusable
+from garmentlite.edge.model_input import (
+    CONTRACT,
+    RANGES,
+    InputRange,
+    KnownBy,
+    ModelInput,
+    image_shape,
+    range_of,
+)
+from garmentlite.edge.model_labels import ModelLabels, distinct
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter
 from garmentlite.edge.shipped import find_file
+
+_WAY_OUT = "use a file that takes one image and gives one score for each class"
 
 
 @dataclass(frozen=True)
@@ -36,19 +48,20 @@ class Prediction:
 
 
 class Classifier:
-    """Classifies grey images of the size that the model takes. Build it once and call it for every image.
+    """Classifies images of the size that the model takes. Build it once and call it for every image.
 
-    The file's input stands for pixel / 255 with background 0. Types, scales and zero points are read from
-    the file, so float32, int8 and uint8 files are called in the same way.
+    Images are uint8, whatever numbers and types the file takes: its types, scales and zero points are read from
+    the file. The numbers that stand for the pixels are those of garmentlite's files, pixel / 255, or are found
+    out for a file that another program made.
 
     Attributes:
         path: The model file.
         name: Name of the model in its metadata; without metadata, the name of the file without suffix.
         labels: Class names in the order of the outputs.
+        labels_source: Where the class names come from, in words.
         metadata: The metadata inside the file; None for a file that another program made.
-        image_size: (height, width) of an input image in pixels.
         num_outputs: Number of classes.
-        input: Type, scale and zero point of the input tensor.
+        input: The size and the channels of an image, and the numbers that stand for its pixels.
         output: Type, scale and zero point of the output tensor.
         outputs_probabilities: Whether the network ends in a softmax.
         kernels: Which implementation of the operators runs.
@@ -60,6 +73,7 @@ class Classifier:
         path: str | Path,
         *,
         labels: Sequence[str] | None = None,
+        input_range: str | InputRange | None = None,
         num_threads: int = 1,
         kernels: Kernels = "default",
     ) -> None:
@@ -67,17 +81,22 @@ class Classifier:
 
         Args:
             path: A `.tflite` file, or the name of a shipped one such as "garment-net_int8.tflite".
-            labels: Class names, for a file without metadata; such a file gets numbered names otherwise.
+            labels: Class names; None to take those in the file, or numbered names if it has none.
+            input_range: The numbers that stand for the pixels in a file that another program made: "0..1",
+                "0..255" or "-1..1"; None to find them out. The files of garmentlite take "0..1" always.
             num_threads: Number of CPU threads of one inference.
             kernels: "default" (the implementation that a device uses) or another of `runtime.Kernels`.
 
         Raises:
-            ModelError: If the file cannot be read, is not a TFLite model, does not take one grey image, has
-                another number of outputs than there are labels, or calls a class "unknown" or "no garment".
+            ModelError: If the file cannot be read, is not a TFLite model, does not take one image or give one row
+                of scores, has another number of outputs than there are labels, or calls a class "unknown" or
+                "no garment".
+            OptionError: If no range has the given name, or none is given and it cannot be found out.
             MissingPartError: If the LiteRT runtime is not installed.
         """
         self.path = find_file(path)
         self.kernels = kernels
+        chosen = range_of(input_range) if isinstance(input_range, str) else input_range
         file = open_model_file(self.path)
         self.metadata, self.sha256 = file.metadata, file.sha256
         try:
@@ -85,11 +104,18 @@ class Classifier:
                 file.flatbuffer, num_threads=num_threads, kernels=kernels
             )
             self._read_signature()
+            self._settle_usage(file, chosen)
         except ModelError as error:
-            raise unusable(self.path, error) from error
-        self.labels = self._settle_labels(labels)
+            raise unusable(self.path, error, _WAY_OUT) from error
+        found = self._find_labels(file, labels)
+        self.labels = self._checked_labels(found.names)
+        self.labels_source = found.source
         self.name = self.metadata.name if self.metadata else self.path.stem
-        self.outputs_probabilities = self.metadata is None and self._ends_in_softmax()
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of an image in pixels."""
+        return self.input.image_size
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -109,7 +135,9 @@ class Classifier:
         """Computes the outputs in the type of the file.
 
         Args:
-            images_u8: uint8, shape (N, H, W) or (N, H, W, 1), with H and W of `image_size`.
+            images_u8: uint8, shape (N, H, W) or (N, H, W, 1) for grey images, or (N, H, W, 3) for RGB images if
+                the model takes them; H and W are those of `image_size`. A model for RGB images takes grey ones
+                too.
 
         Returns:
             Shape (N, C), dtype of the output tensor, a new array.
@@ -117,21 +145,34 @@ class Classifier:
         Raises:
             ValueError: If the dtype or the shape is wrong.
         """
-        if images_u8.dtype != np.uint8 or images_u8.shape[1:3] != self.image_size:
+        channels = images_u8.shape[3:]
+        if (
+            images_u8.dtype != np.uint8
+            or images_u8.shape[1:3] != self.image_size
+            or channels not in ((), (1,), (self.input.channels,))
+        ):
+            height, width = self.image_size
             raise ValueError(
-                f"images_u8 must be uint8 of shape (N, {self.image_size[0]}, {self.image_size[1]}), "
-                f"got {images_u8.dtype} of shape {images_u8.shape}"
+                f"images_u8 must be uint8 of shape (N, {height}, {width}) or (N, {height}, {width}, "
+                f"{self.input.channels}), got {images_u8.dtype} of shape {images_u8.shape}"
             )
-        # All 256 pixel values were quantized once, so that an image needs one look-up.
-        quantized = self._pixel_table[images_u8].reshape(len(images_u8), *self._input_shape)
+        if self.input.channels > 1 and channels != (self.input.channels,):
+            grey = images_u8.reshape(*images_u8.shape[:3], 1)
+            images_u8 = np.broadcast_to(grey, (*grey.shape[:3], self.input.channels))
+        return self._run(images_u8, self._pixel_table)
+
+    def _run(self, images_u8: np.ndarray, pixel_table: np.ndarray) -> np.ndarray:
+        """Computes raw outputs for images of all channels and a table of the numbers for the pixel values."""
         outputs = np.empty((len(images_u8), self.num_outputs), self.output.dtype)
         set_tensor, invoke = self._interpreter.set_tensor, self._interpreter.invoke
         get_tensor, input_index = self._interpreter.get_tensor, self._input_index
-        output_index = self._output_index
-        for row, image in enumerate(quantized):
-            set_tensor(input_index, image)
+        output_index, shape = self._output_index, self._input_shape
+        # A table of two axes has other numbers for each channel.
+        channels = () if pixel_table.ndim == 1 else (np.arange(pixel_table.shape[1]),)
+        for row, image_u8 in enumerate(images_u8):
+            set_tensor(input_index, pixel_table[(image_u8, *channels)].reshape(shape))
             invoke()
-            outputs[row] = get_tensor(output_index)[0]
+            outputs[row] = get_tensor(output_index).reshape(-1)
         return outputs
 
     def logits_from_raw(self, raw: np.ndarray) -> np.ndarray:
@@ -176,6 +217,7 @@ class Classifier:
         )
 
     def _read_signature(self) -> None:
+        """Reads the shapes and types of the input and the output."""
         try:
             inputs = self._interpreter.get_input_details()
             outputs = self._interpreter.get_output_details()
@@ -183,54 +225,87 @@ class Classifier:
             raise ModelError(f"a tensor's name is broken ({error})") from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
-                f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each"
+                f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each; object detectors "
+                "and other networks with several cannot be used"
             )
-        shape = tuple(int(size) for size in inputs[0]["shape"])
-        if len(shape) not in (3, 4) or shape[0] != 1 or shape[3:] not in ((), (1,)):
+        shape, signature, output_shape = (
+            tuple(int(size) for size in sizes)
+            for sizes in (inputs[0]["shape"], inputs[0]["shape_signature"], outputs[0]["shape"])
+        )
+        self._image_shape = image_shape(shape, signature)
+        if not output_shape or any(size != 1 for size in output_shape[:-1]):
             raise ModelError(
-                f"its input has shape {shape}, expected one grey image such as (1, 28, 28, 1)"
+                f"its output has shape {output_shape}, expected one row of scores such as (1, 10); object "
+                "detectors and segmentation networks cannot be used"
             )
-        output_shape = tuple(int(size) for size in outputs[0]["shape"])
-        if len(output_shape) != 2 or output_shape[0] != 1:
+        if output_shape[-1] < 2:
             raise ModelError(
-                f"its output has shape {output_shape}, expected one row such as (1, 10)"
+                "its output is a single number, expected a score for each of at least two classes"
             )
-        self.image_size: tuple[int, int] = (shape[1], shape[2])
-        self.num_outputs: int = output_shape[1]
-        self.input = _quantization_of(inputs[0])
+        self.num_outputs: int = output_shape[-1]
+        self._input_tensor = _quantization_of(inputs[0])
         self.output = _quantization_of(outputs[0])
         self._input_shape = shape
         self._input_index = inputs[0]["index"]
         self._output_index = outputs[0]["index"]
-        self._pixel_table = self.input.quantize(np.arange(256, dtype=np.float32) / np.float32(255))
 
-    def _ends_in_softmax(self) -> bool:
-        """Whether a file without metadata gives probabilities.
+    def _settle_usage(self, file: ModelFile, chosen: InputRange | None) -> None:
+        """Settles the numbers that stand for the pixels, and whether the file gives probabilities."""
+        input_range: InputRange | None = CONTRACT
+        known_by: KnownBy = "contract"
+        self.outputs_probabilities = False
+        if file.metadata is None:
+            # Imported here because the files of garmentlite do not need it.
+            from garmentlite.edge.foreign_classifier import find_out_usage
 
-        Logits are hardly ever non-negative with the sum 1, so the outputs for one image decide.
-        """
-        blank = np.zeros((1, *self.image_size), np.uint8)
-        outputs = self.output.dequantize(self.raw_outputs(blank))
-        tolerance = (
-            0.02 + self.num_outputs * self.output.scale / 2
-        )  # each output is half a step off
-        return bool(outputs.min() >= 0 and abs(float(outputs.sum()) - 1) < tolerance)
+            usage = find_out_usage(
+                file.flatbuffer, self._image_shape, self._input_tensor, chosen, self._real_outputs
+            )
+            input_range, known_by = usage.input_range, usage.known_by
+            self.outputs_probabilities = usage.gives_probabilities
+        if input_range is None:
+            raise OptionError(
+                f"{self.path} does not show which numbers stand for the pixels in its input, and its answers to "
+                f"drawn pictures do not decide it; say so with --input-range ({', '.join(RANGES)})."
+            )
+        height, width, channels = self._image_shape
+        self.input = ModelInput(
+            (height, width), channels, self._input_tensor, input_range, known_by
+        )
+        # All 256 pixel values are quantized once, so that an image needs one look-up.
+        self._pixel_table = self._input_tensor.quantize(input_range.table())
 
-    def _settle_labels(self, labels: Sequence[str] | None) -> list[str]:
-        settled = list(labels or (self.metadata.labels if self.metadata else ()))
-        settled = settled or [f"class {number}" for number in range(self.num_outputs)]
-        if len(settled) != self.num_outputs:
+    def _real_outputs(self, input_range: InputRange, images_u8: np.ndarray) -> np.ndarray:
+        """Computes outputs as real numbers for images of all channels, if pixels stand for this range."""
+        table = self._input_tensor.quantize(input_range.table())
+        return self.output.dequantize(self._run(images_u8, table))
+
+    def _find_labels(self, file: ModelFile, given: Sequence[str] | None) -> ModelLabels:
+        if given:
+            return ModelLabels(tuple(given), "given")
+        if file.metadata:
+            return ModelLabels(tuple(file.metadata.labels), "metadata of garmentlite in the file")
+        from garmentlite.edge.foreign_classifier import labels_of_file
+
+        numbered = tuple(f"class {number}" for number in range(self.num_outputs))
+        try:
+            return labels_of_file(file.flatbuffer) or ModelLabels(numbered, "none in the file")
+        except ModelError as error:
+            raise unusable(self.path, error, "give the class names with --labels") from error
+
+    def _checked_labels(self, names: Sequence[str]) -> list[str]:
+        if len(names) != self.num_outputs:
             raise ModelError(
-                f"{self.path} has {self.num_outputs} outputs but there are {len(settled)} labels; "
+                f"{self.path} has {self.num_outputs} outputs but there are {len(names)} labels; "
                 "give one label for each output, in their order."
             )
-        for label in settled:
+        for label in names:
             if is_reserved(label):
                 raise ModelError(
                     f"{self.path} has a class called '{label}', but this name is reserved for an answer; "
-                    "give the class another name."
+                    "give the class another name with --labels."
                 )
-        return settled
+        return distinct(names)
 
 
 def _quantization_of(details: dict) -> Quantization:

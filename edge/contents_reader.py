@@ -52,6 +52,7 @@ _LISTS_IN_OPTIONS = {
 _REFUSED = frozenset(
     ("CUSTOM", "DELEGATE", "IF", "WHILE", "CALL", "CALL_ONCE", "PLACEHOLDER_FOR_GREATER_OP_CODES")
 )
+_DETECTION = "TFLite_Detection_PostProcess"  # the last operator of TensorFlow's object detectors
 # Types of tensors by their number. Texts, complex numbers and resource handles are not supported here.
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
@@ -134,6 +135,28 @@ def read_contents(flatbuffer: bytes) -> Contents:
             f"its activations take {contents.arena_bytes >> 20} MiB, more than {LARGEST_ARENA >> 20}"
         )
     return contents
+
+
+def read_record(flatbuffer: bytes, name: str) -> bytes | None:
+    """Reads the bytes that a converter or another program stored in a model under a name.
+
+    Args:
+        flatbuffer: A TFLite model.
+        name: Such as "TFLITE_METADATA".
+
+    Returns:
+        The bytes; None if there is no such record.
+
+    Raises:
+        ModelError: If the file is damaged. The message is a part of a sentence.
+    """
+    model = Flatbuffer(flatbuffer).root()
+    buffers = model.tables(_MODEL_BUFFERS)
+    for record in model.tables(_MODEL_METADATA):
+        number = record.integer(_RECORD_BUFFER, "u4")
+        if record.text(_RECORD_NAME) == name and number < len(buffers):
+            return buffers[number].numbers(_BUFFER_DATA, "u1").tobytes()
+    return None
 
 
 def _tensor_of(stored: Table, buffer_sizes: Sequence[int]) -> Tensor:
@@ -222,13 +245,26 @@ def _numbers_of(
 
 
 def _operator_name(code: Table) -> str:
-    code.text(_CODE_CUSTOM)
+    custom = code.text(_CODE_CUSTOM)
     # Old files have only the first field, a byte. In new files it is a placeholder if the number is larger.
     number = max(code.integer(_CODE_DEPRECATED, "i1"), code.integer(_CODE_BUILTIN, "i4"))
     name = builtin_operator(number)
+    if name == "CUSTOM":
+        raise ModelError(_why_not_custom(custom))
     if name in _REFUSED:
         raise ModelError(f"it holds the operator {name}, which is not run here")
     return name
+
+
+def _why_not_custom(name: str) -> str:
+    if name.startswith("Flex"):
+        return (
+            f"it holds the operator {name!r:.60}, which only TensorFlow itself can run; convert it with the "
+            "operators of TFLite alone (TFLITE_BUILTINS)"
+        )
+    if name == _DETECTION:
+        return f"it is an object detector (it holds {name}), and only image classifiers can be used"
+    return f"it holds the operator {name!r:.60}, which TFLite does not define"
 
 
 def _require_sound_options(operator: Table, count: int) -> None:

@@ -23,6 +23,8 @@ from garmentlite.edge.zip_entries import open_archive, read_entry
 FORMAT_VERSION = 2
 PLAIN, MIRRORED = "plain", "mirrored"  # the views that a device can ask a network about
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
+# A `metadata.json` with neither of these fields is another program's, such as that of Ultralytics.
+_OWN_FIELDS = {"format_version", "flatbuffer_sha256"}
 _LARGEST_ENTRY = 1 << 20  # bytes; a card is a few kB, more is a broken or hostile file
 # How the zip begins: version 2.0 of the format, no flags, deflated, the fixed date, as `attach` writes it.
 _FIRST_ENTRY = b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00\x21\x00"
@@ -123,6 +125,8 @@ def split(content: bytes) -> tuple[bytes, Metadata | None]:
         flatbuffer = content[: min(entry.header_offset for entry in entries.values())]
         try:
             document = parse(read_entry(archive, entries["metadata.json"], _LARGEST_ENTRY))
+            if not document.fields.keys() & _OWN_FIELDS:
+                return content, None
             version = document.integer("format_version", 1, 1 << 31)
             if version > FORMAT_VERSION:
                 raise ModelError(
