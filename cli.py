@@ -155,7 +155,28 @@ LabelsOption = Annotated[
     Path | None,
     typer.Option(
         "--labels",
-        help="Read the class names from this text file, one on each line, for a model without metadata.",
+        help="Read the class names from this text file, one on each line, in place of those in the model "
+        "file.",
+    ),
+]
+InputRangeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--input-range",
+        metavar="RANGE",
+        help="The numbers that stand for the pixels 0 to 255 in a model that another program made: 0..1, "
+        "0..255 or -1..1. By default this is found out, or asked for. Models of garmentlite always take "
+        "0..1.",
+    ),
+]
+PrepareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prepare",
+        metavar="WAY",
+        help="How a picture becomes the input of the model: garment (the garment is cut out, as for "
+        "Fashion-MNIST), resize (the whole picture) or centre-crop (its middle). The default is garment "
+        "for models of grey 28x28 images and centre-crop for others.",
     ),
 ]
 SegmentOption = Annotated[
@@ -628,7 +649,7 @@ def convert(
     from garmentlite.convert.report import conversion_text
 
     request = pipeline.Request(wanted, not ptq, epochs, seed, io or "int8", allow_float)
-    known = _read_labels(labels) if labels else None
+    known = _read_labels(labels)
     inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
     job = pipeline.prepare(
         source, request, inputs, folder=output, name=name, force=force, c_array=c_array
@@ -681,6 +702,7 @@ def verify(
         ),
     ] = None,
     segment: SegmentOption = DEFAULT_SEGMENTER,
+    prepare: PrepareOption = None,
     kernels: Annotated[
         bool,
         typer.Option(
@@ -720,6 +742,7 @@ def verify(
         ),
     ] = None,
     labels: LabelsOption = None,
+    input_range: InputRangeOption = None,
     data_dir: DataDir = None,
     force: Force = False,
 ) -> None:
@@ -735,18 +758,21 @@ def verify(
         raise OptionError(
             "--photos takes the place of the test images; leave out --limit and --data-dir."
         )
-    images = check.ImageSource(data_dir, limit, photos, _segmenter(segment) if photos else None)
-    known = _read_labels(labels) if labels else None
+    if prepare and not photos:
+        raise OptionError("--prepare belongs to --photos; give both.")
+    segmenter = _segmenter(segment) if photos else None
+    images = check.ImageSource(data_dir, limit, photos, segmenter, prepare)
     if candidate is None:
-        _verify_one_file(reference, known, images, save_reference, against, as_json, force)
+        opened = _open_model(reference, labels, input_range)
+        _verify_one_file(opened, images, save_reference, against, as_json, force)
         return
     for path in (report / "verify.html" if report else None, junit):
         if path:
             _refuse_to_overwrite(path, force)
     asked = tuple(classes) if classes else None
     request = check.Request(
-        reference, candidate, images, Criteria(margin, alpha, asked, min_support), known,
-        kernels=kernels, layers=layers, corruptions=corruptions,
+        reference, candidate, images, Criteria(margin, alpha, asked, min_support),
+        _read_labels(labels), input_range, kernels=kernels, layers=layers, corruptions=corruptions,
     )  # fmt: skip
     with _progress() as show:
         outcome, images_u8 = check.run(request, say=_say, on_progress=show)
@@ -802,22 +828,25 @@ def classify(
     ],
     model: ModelOption = None,
     labels: LabelsOption = None,
+    input_range: InputRangeOption = None,
+    prepare: PrepareOption = None,
     segment: SegmentOption = DEFAULT_SEGMENTER,
     top_k: TopK = 3,
     as_json: AsJson = False,
     save_inputs: Annotated[
         Path | None,
         typer.Option(
-            help="Save the 28x28 image that the network was given for each picture to this folder."
+            help="Save the image that the network was given for each picture to this folder."
         ),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Name the garment in each picture."""
+    """Name the garment in each picture, or what it shows if the model names other things."""
     from garmentlite.edge.batch import Tally, recognize_files
     from garmentlite.edge.recognizer import Recognizer
 
-    recognizer = Recognizer(_open_model(model, labels), segment)
+    classifier = _open_model(model, labels, input_range)
+    recognizer = Recognizer(classifier, segment, prepare=prepare)
     tally = Tally()
     for answer in recognize_files(
         paths, recognizer, save_inputs=save_inputs, force=force, note=_say
@@ -1008,7 +1037,7 @@ def webcam(
             is_mirrored=mirror,
             allow_static=allow_static,
             model=model,
-            labels=_read_labels(labels) if labels else None,
+            labels=_read_labels(labels),
             segmenter=segment,
             box=parse_box(box),
             has_window=not headless,
@@ -1034,6 +1063,8 @@ def card(
     model: Annotated[
         Path | None, typer.Argument(help="A .tflite file; by default the best shipped one.")
     ] = None,
+    labels: LabelsOption = None,
+    input_range: InputRangeOption = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -1044,7 +1075,9 @@ def card(
     from garmentlite.convert.card import read_card
     from garmentlite.edge.shipped import default_model
 
-    found = read_card(model or default_model(), data_dir)
+    found = read_card(
+        model or default_model(), data_dir, labels=_read_labels(labels), input_range=input_range
+    )
     for warning in found.warnings:
         _say(f"Warning: {warning}")
     typer.echo(_as_json(found.as_document()) if as_json else found.as_text())
@@ -1219,12 +1252,20 @@ def _load_data(data_dir: Path | None) -> "FashionMnist":
     return load(data_dir, _say)
 
 
-def _open_model(path: Path | None, labels_file: Path | None) -> "Classifier":
+def _open_model(
+    path: Path | None, labels_file: Path | None = None, input_range: str | None = None
+) -> "Classifier":
+    """Opens a model; says so if its input range is known only by its answers to drawn pictures."""
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.shipped import default_model
 
-    labels = _read_labels(labels_file) if labels_file else None
-    return Classifier(path or default_model(), labels=labels)
+    classifier = Classifier(
+        path or default_model(), labels=_read_labels(labels_file), input_range=input_range
+    )
+    doubt = classifier.model_input.doubt(str(classifier.path))
+    if doubt:
+        _say(f"Note: {doubt}")
+    return classifier
 
 
 def _page_address(text: str | None, allowed_hosts: list[str] | None) -> "Address | None":
@@ -1302,8 +1343,7 @@ def _require_verify_options(
 
 
 def _verify_one_file(
-    model: Path,
-    labels: list[str] | None,
+    classifier: "Classifier",
     source: "ImageSource",
     save_reference: Path | None,
     against: Path | None,
@@ -1312,13 +1352,11 @@ def _verify_one_file(
 ) -> None:
     """Stores the outputs of one file, or compares them with stored ones."""
     from garmentlite.convert.verify import check, stored_outputs
-    from garmentlite.edge.classifier import Classifier
 
     if save_reference:
         _refuse_to_overwrite(save_reference, force)
-    classifier = Classifier(model, labels=labels)
     with _progress() as show:
-        images = check.load_images(source, classifier.labels, say=_say, on_progress=show)
+        images = check.load_images(source, classifier, say=_say, on_progress=show)
         asked = (classifier, images.images_u8, images.y_true)
         on_progress = partial(show, "Comparing")
         if save_reference:
@@ -1354,27 +1392,14 @@ def _print_parity(outcome: "ParityReport", as_json: bool) -> None:
 def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
     from garmentlite.convert.c_array import write_files
 
-    source, header = write_files(_open_model(model, None), folder, name, force=force)
+    source, header = write_files(_open_model(model), folder, name, force=force)
     typer.echo(f"For TFLite Micro: {source} and {header}")
 
 
-def _read_labels(path: Path) -> list[str]:
-    from garmentlite.edge.documents import is_one_line
-    from garmentlite.edge.files import read_bytes
+def _read_labels(path: Path | None) -> list[str] | None:
+    from garmentlite.edge.model_labels import read_label_file
 
-    try:
-        text = read_bytes(path, 1 << 20).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise OptionError(
-            f"--labels {path} cannot be read ({reason}); name a text file with one label on each line."
-        ) from error
-    labels = [line.strip() for line in text.split("\n") if line.strip()]
-    if not labels:
-        raise OptionError(f"--labels {path} is empty; write one label on each line.")
-    if not all(is_one_line(label) for label in labels):
-        raise OptionError(f"--labels {path} holds control characters; write plain text into it.")
-    return labels
+    return read_label_file(path) if path else None
 
 
 def _segmenter(name: str) -> "Segmenter":

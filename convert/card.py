@@ -11,17 +11,66 @@ from pathlib import Path
 from typing import Any
 
 from garmentlite.convert.range_images import RangeImagesCheck, check_alone, check_manifest
+from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import Contents, Tensor
 from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.metadata import Metadata
 from garmentlite.edge.model_file import read_model_file, unusable
+from garmentlite.edge.model_input import ModelInput
+from garmentlite.edge.preparer import PrepareWay, usual_way
 from garmentlite.edge.shipped import find_file
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import data
 
 _LONGEST_LIST = 12  # entries shown of a list; some lists of indices have thousands
+
+
+@dataclass(frozen=True)
+class AsClassifier:
+    """How a model file is used as an image classifier.
+
+    Attributes:
+        model_input: What it takes.
+        gives_probabilities: Whether it ends in a softmax.
+        labels: Class names in the order of the outputs.
+        labels_source: Where the class names come from.
+        way: How pictures become its input.
+    """
+
+    model_input: ModelInput
+    gives_probabilities: bool
+    labels: tuple[str, ...]
+    labels_source: str
+    way: PrepareWay
+
+    def as_document(self) -> dict[str, Any]:
+        """Makes a JSON document of it."""
+        return {
+            "input": self.model_input.as_document(),
+            "outputs": self._outputs,
+            "labels": list(self.labels),
+            "labels_source": self.labels_source,
+            "prepare": self.way,
+        }
+
+    def as_text(self) -> str:
+        """Writes it for a terminal."""
+        return _section(
+            "as an image classifier",
+            {
+                "input": self.model_input.in_words(),
+                "pictures": f"prepared with {self.way}",
+                "outputs": f"{len(self.labels):,} {self._outputs}",
+                "labels": list(self.labels),
+                "labels from": self.labels_source,
+            },
+        )
+
+    @property
+    def _outputs(self) -> str:
+        return "probabilities" if self.gives_probabilities else "logits"
 
 
 @dataclass(frozen=True)
@@ -38,6 +87,8 @@ class Card:
         damage: What is wrong with a damaged model, a part of a sentence; empty otherwise.
         metadata: The metadata in the file; None if it has none.
         range_images: The check of the images that set the quantization ranges; None if none are recorded.
+        classifier: How it is used as an image classifier; None if it cannot be used as one.
+        refusal: Why it cannot be used as one, a sentence; empty if it can, or is damaged or changed.
     """
 
     path: Path
@@ -49,6 +100,8 @@ class Card:
     damage: str
     metadata: Metadata | None
     range_images: RangeImagesCheck | None
+    classifier: AsClassifier | None
+    refusal: str
 
     @property
     def unchanged(self) -> bool | None:
@@ -92,12 +145,18 @@ class Card:
             "warnings": self.warnings,
             "contents": self.contents.as_document() if self.contents else None,
             "calibration_check": self.range_images.as_document() if self.range_images else None,
+            "classifier": self.classifier.as_document() if self.classifier else None,
+            "not_a_classifier": self.refusal or None,
         }
 
     def as_text(self) -> str:
         """Writes the card for a terminal."""
         contents = _text_of_contents(self.contents) if self.contents else f"damaged: {self.damage}"
         blocks = [self._head(), contents]
+        if self.classifier:
+            blocks.append(self.classifier.as_text())
+        elif self.refusal:
+            blocks.append(_section("as an image classifier", {"not used": self.refusal}))
         if self.metadata:
             blocks += _text_of_metadata(self.metadata, self.range_images)
         text = "\n\n".join(blocks)
@@ -108,7 +167,7 @@ class Card:
         behind = self.size - self.flatbuffer_size
         lines = [f"{self.path.name}: {self.size:,} bytes, SHA-256 {self.sha256}"]
         if not self.metadata:
-            lines.append("no metadata of garmentlite: labels, preparation and origin are not known")
+            lines.append("no metadata of garmentlite: preparation and origin are not known")
             return "\n".join(lines)
         state = "unchanged since it was made" if self.unchanged else "CHANGED after it was made"
         lines.append(
@@ -117,17 +176,27 @@ class Card:
         return "\n".join(lines)
 
 
-def read_card(path: Path, data_dir: Path | None = None) -> Card:
-    """Reads a model file of any origin; nothing in it is run.
+def read_card(
+    path: Path,
+    data_dir: Path | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    input_range: str | None = None,
+) -> Card:
+    """Reads a model file of any origin. It is run only if it passes the checks of `edge.model_file`.
 
     Args:
         path: A `.tflite` file, or the name of a shipped one.
         data_dir: Folder of Fashion-MNIST, with which the images that set the quantization ranges are
             compared; None to look where it usually is. Nothing is downloaded.
+        labels: Class names in place of those in the file.
+        input_range: The numbers that stand for the pixels in a file of another program; None to find them
+            out.
 
     Raises:
         ModelError: If the file cannot be read, is not a model, or is a shipped one that is not installed.
         DataError: If `data_dir` does not hold the data set.
+        OptionError: If no range has the given name.
     """
     path = find_file(path)
     file = read_model_file(path, "name a .tflite file")
@@ -140,6 +209,14 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
             raise unusable(path, error, "name a .tflite file") from error
         damage = str(error)
     manifest = metadata.quantization.get("calibration") if metadata else None
+    classifier, refusal = None, ""
+    if contents and file.is_unchanged is not False:
+        try:
+            classifier = _as_classifier(Classifier(path, labels=labels, input_range=input_range))
+        except ModelError as error:
+            if labels or input_range:
+                raise
+            refusal = str(error)
     return Card(
         path=path,
         size=file.size,
@@ -150,6 +227,18 @@ def read_card(path: Path, data_dir: Path | None = None) -> Card:
         damage=damage,
         metadata=metadata,
         range_images=_check_range_images(manifest, data_dir) if manifest else None,
+        classifier=classifier,
+        refusal=refusal,
+    )
+
+
+def _as_classifier(opened: Classifier) -> AsClassifier:
+    return AsClassifier(
+        model_input=opened.model_input,
+        gives_probabilities=opened.outputs_probabilities,
+        labels=tuple(opened.labels),
+        labels_source=opened.labels_source,
+        way=usual_way(opened.model_input),
     )
 
 

@@ -87,7 +87,13 @@ def copies_of(classifiers: Sequence[Classifier], count: int) -> list[list[Classi
     while len(workers) < count:
         try:
             copies = [
-                Classifier(one.path, labels=one.labels, kernels=one.kernels) for one in classifiers
+                Classifier(
+                    one.path,
+                    labels=one.labels,
+                    input_range=one.model_input.range,
+                    kernels=one.kernels,
+                )
+                for one in classifiers
             ]
         except ModelError:
             break
@@ -106,7 +112,7 @@ def raw_outputs(
 
     Args:
         classifiers: K classifiers; one that is named twice runs once.
-        images_u8: uint8, shape (N, H, W) or (N, H, W, 1), of the size of all of them; N at least 1.
+        images_u8: uint8, shape (N, H, W) or (N, H, W, channels), of the size of all of them; N at least 1.
         on_progress: Called with the number of images done and their total.
 
     Returns:

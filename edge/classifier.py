@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from garmentlite.edge import metadata as model_metadata
-from garmentlite.edge.errors import ModelError, OptionError
+from garmentlite.edge.errors import ModelError
 from garmentlite.edge.labels import is_reserved
 from garmentlite.edge.model_file import ModelFile, open_model_file, unusable
 from garmentlite.edge.model_input import (
@@ -50,9 +50,10 @@ class Prediction:
 class Classifier:
     """Classifies images of the size that the model takes. Build it once and call it for every image.
 
-    Images are uint8, whatever numbers and types the file takes: its types, scales and zero points are read from
-    the file. The numbers that stand for the pixels are those of garmentlite's files, pixel / 255, or are found
-    out for a file that another program made.
+    Images are uint8, whatever numbers and types the file takes: its types, scales and zero points are read
+        from
+    the file. The numbers that stand for the pixels are those of garmentlite's files, pixel / 255, or are
+    found out for a file that another program made.
 
     Attributes:
         path: The model file.
@@ -61,7 +62,8 @@ class Classifier:
         labels_source: Where the class names come from, in words.
         metadata: The metadata inside the file; None for a file that another program made.
         num_outputs: Number of classes.
-        input: The size and the channels of an image, and the numbers that stand for its pixels.
+        model_input: The size and the channels of an image, and the numbers that stand for its pixels.
+        input: Type, scale and zero point of the input tensor.
         output: Type, scale and zero point of the output tensor.
         outputs_probabilities: Whether the network ends in a softmax.
         kernels: Which implementation of the operators runs.
@@ -88,10 +90,10 @@ class Classifier:
             kernels: "default" (the implementation that a device uses) or another of `runtime.Kernels`.
 
         Raises:
-            ModelError: If the file cannot be read, is not a TFLite model, does not take one image or give one row
-                of scores, has another number of outputs than there are labels, or calls a class "unknown" or
-                "no garment".
-            OptionError: If no range has the given name, or none is given and it cannot be found out.
+            ModelError: If the file cannot be read, is not a TFLite model, does not take one image or give
+                one row of scores, has another number of outputs than there are labels, or calls a class
+                "unknown" or "no garment"; or if no range is given and it cannot be found out.
+            OptionError: If no range has the given name.
             MissingPartError: If the LiteRT runtime is not installed.
         """
         self.path = find_file(path)
@@ -104,9 +106,9 @@ class Classifier:
                 file.flatbuffer, num_threads=num_threads, kernels=kernels
             )
             self._read_signature()
-            self._settle_usage(file, chosen)
         except ModelError as error:
             raise unusable(self.path, error, _WAY_OUT) from error
+        self._use(file, chosen)
         found = self._find_labels(file, labels)
         self.labels = self._checked_labels(found.names)
         self.labels_source = found.source
@@ -115,7 +117,7 @@ class Classifier:
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) of an image in pixels."""
-        return self.input.image_size
+        return self.model_input.image_size
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -135,9 +137,9 @@ class Classifier:
         """Computes the outputs in the type of the file.
 
         Args:
-            images_u8: uint8, shape (N, H, W) or (N, H, W, 1) for grey images, or (N, H, W, 3) for RGB images if
-                the model takes them; H and W are those of `image_size`. A model for RGB images takes grey ones
-                too.
+            images_u8: uint8, shape (N, H, W) or (N, H, W, 1) for grey images, or (N, H, W, 3) for RGB
+                images if the model takes them; H and W are those of `image_size`. A model for RGB images
+                takes grey ones too.
 
         Returns:
             Shape (N, C), dtype of the output tensor, a new array.
@@ -149,16 +151,16 @@ class Classifier:
         if (
             images_u8.dtype != np.uint8
             or images_u8.shape[1:3] != self.image_size
-            or channels not in ((), (1,), (self.input.channels,))
+            or channels not in ((), (1,), (self.model_input.channels,))
         ):
             height, width = self.image_size
             raise ValueError(
                 f"images_u8 must be uint8 of shape (N, {height}, {width}) or (N, {height}, {width}, "
-                f"{self.input.channels}), got {images_u8.dtype} of shape {images_u8.shape}"
+                f"{self.model_input.channels}), got {images_u8.dtype} of shape {images_u8.shape}"
             )
-        if self.input.channels > 1 and channels != (self.input.channels,):
+        if self.model_input.channels > 1 and channels != (self.model_input.channels,):
             grey = images_u8.reshape(*images_u8.shape[:3], 1)
-            images_u8 = np.broadcast_to(grey, (*grey.shape[:3], self.input.channels))
+            images_u8 = np.broadcast_to(grey, (*grey.shape[:3], self.model_input.channels))
         return self._run(images_u8, self._pixel_table)
 
     def _run(self, images_u8: np.ndarray, pixel_table: np.ndarray) -> np.ndarray:
@@ -225,8 +227,8 @@ class Classifier:
             raise ModelError(f"a tensor's name is broken ({error})") from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
-                f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each; object detectors "
-                "and other networks with several cannot be used"
+                f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each; object "
+                "detectors and other networks with several cannot be used"
             )
         shape, signature, output_shape = (
             tuple(int(size) for size in sizes)
@@ -243,13 +245,13 @@ class Classifier:
                 "its output is a single number, expected a score for each of at least two classes"
             )
         self.num_outputs: int = output_shape[-1]
-        self._input_tensor = _quantization_of(inputs[0])
+        self.input = _quantization_of(inputs[0])
         self.output = _quantization_of(outputs[0])
         self._input_shape = shape
         self._input_index = inputs[0]["index"]
         self._output_index = outputs[0]["index"]
 
-    def _settle_usage(self, file: ModelFile, chosen: InputRange | None) -> None:
+    def _use(self, file: ModelFile, chosen: InputRange | None) -> None:
         """Settles the numbers that stand for the pixels, and whether the file gives probabilities."""
         input_range: InputRange | None = CONTRACT
         known_by: KnownBy = "contract"
@@ -258,26 +260,27 @@ class Classifier:
             # Imported here because the files of garmentlite do not need it.
             from garmentlite.edge.foreign_classifier import find_out_usage
 
-            usage = find_out_usage(
-                file.flatbuffer, self._image_shape, self._input_tensor, chosen, self._real_outputs
-            )
+            try:
+                usage = find_out_usage(
+                    file.flatbuffer, self._image_shape, self.input, chosen, self._real_outputs
+                )
+            except ModelError as error:
+                raise unusable(self.path, error, _WAY_OUT) from error
             input_range, known_by = usage.input_range, usage.known_by
             self.outputs_probabilities = usage.gives_probabilities
         if input_range is None:
-            raise OptionError(
-                f"{self.path} does not show which numbers stand for the pixels in its input, and its answers to "
-                f"drawn pictures do not decide it; say so with --input-range ({', '.join(RANGES)})."
+            raise ModelError(
+                f"{self.path} does not show which numbers stand for the pixels in its input, and its answers "
+                f"to drawn pictures do not decide it; say so with --input-range ({', '.join(RANGES)})."
             )
         height, width, channels = self._image_shape
-        self.input = ModelInput(
-            (height, width), channels, self._input_tensor, input_range, known_by
-        )
+        self.model_input = ModelInput((height, width), channels, self.input, input_range, known_by)
         # All 256 pixel values are quantized once, so that an image needs one look-up.
-        self._pixel_table = self._input_tensor.quantize(input_range.table())
+        self._pixel_table = self.input.quantize(input_range.table())
 
     def _real_outputs(self, input_range: InputRange, images_u8: np.ndarray) -> np.ndarray:
         """Computes outputs as real numbers for images of all channels, if pixels stand for this range."""
-        table = self._input_tensor.quantize(input_range.table())
+        table = self.input.quantize(input_range.table())
         return self.output.dequantize(self._run(images_u8, table))
 
     def _find_labels(self, file: ModelFile, given: Sequence[str] | None) -> ModelLabels:

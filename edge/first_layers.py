@@ -12,8 +12,8 @@ import numpy as np
 from garmentlite.edge.model_input import RANGES, InputRange
 from garmentlite.edge.runtime import operator_name, unpack
 
-# Ranges to which networks scale their input. The last is the mean of ImageNet's channels, (0 - 0.449) / 0.226 to
-# (1 - 0.449) / 0.226, with the mean and the standard deviation that torchvision's models use.
+# Ranges to which networks scale their input. The last is the mean of ImageNet's channels, (0 - 0.449) / 0.226
+# to (1 - 0.449) / 0.226, with the mean and the standard deviation that torchvision's models use.
 _USUAL_INSIDE = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5), (-1.99, 2.44))
 _TOLERANCE = 0.1  # share of the range; constants such as 1/256 and 127 are close to the usual ones
 
@@ -34,7 +34,8 @@ def range_of_first_layers(flatbuffer: bytes) -> InputRange | None:
     for candidate in RANGES.values():
         low, high = (factor * end + offset for end in candidate.ends)
         if any(
-            max(abs(low - usual_low), abs(high - usual_high)) <= _TOLERANCE * (usual_high - usual_low)
+            max(abs(low - usual_low), abs(high - usual_high))
+            <= _TOLERANCE * (usual_high - usual_low)
             for usual_low, usual_high in _USUAL_INSIDE
         ):
             found.append(candidate)
@@ -42,7 +43,7 @@ def range_of_first_layers(flatbuffer: bytes) -> InputRange | None:
 
 
 def _scaling_of(model: Any) -> tuple[float, float]:
-    """Computes what the first layers do to the input: number * factor + offset, the mean over the channels."""
+    """Computes factor and offset by which the first layers scale the input, each the mean of the channels."""
     graph = model.subgraphs[0]
     factor, offset = np.ones(1), np.zeros(1)
     tensor = int(graph.inputs[0])

@@ -107,8 +107,8 @@ def _gives_probabilities(contents: Contents, shape: tuple[int, int, int], run: R
             tensor = step.inputs[0]
     if name == "LOGISTIC":
         raise ModelError(
-            "it ends in a sigmoid, which judges each class alone, and only classifiers that choose one class (with "
-            "a softmax) can be used"
+            "it ends in a sigmoid, which judges each class alone, and only classifiers that choose one "
+            "class (with a softmax) can be used"
         )
     if name not in _LAST_OF_A_SOFTMAX:
         return name == "SOFTMAX"
@@ -127,4 +127,6 @@ def _stated_by_integers(contents: Contents, tensor: Quantization) -> InputRange 
     if len(readers) != 1 or readers[0].name != "QUANTIZE":
         return None
     inside = readers[0].outputs[0]
-    return stated_range(Quantization(np.dtype(inside.dtype), inside.scales[0], inside.zero_points[0]))
+    return stated_range(
+        Quantization(np.dtype(inside.dtype), inside.scales[0], inside.zero_points[0])
+    )

@@ -1,4 +1,4 @@
-"""What an image classifier takes: the size and the channels of its image, and which numbers stand for the pixels.
+"""What an image classifier takes: the size of its image, and which numbers stand for the pixels.
 
 A file of garmentlite takes pixel / 255. Other programs make files that take 0 to 255, -1 to 1 or other
 ranges, and no error shows when a file gets the wrong one: its answers are wrong.
@@ -60,7 +60,7 @@ class InputRange:
     def table(self) -> np.ndarray:
         """Computes the number for each pixel value: float32, shape (256,), or (256, C) if channels differ."""
         pixels = np.arange(256, dtype=np.float32)
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         numbers = (pixels[:, np.newaxis] - mean) / std
         return numbers[:, 0] if numbers.shape[1] == 1 else numbers
 
@@ -91,11 +91,35 @@ class ModelInput:
     range: InputRange
     known_by: KnownBy
 
+    def numbers(self, images_u8: np.ndarray) -> np.ndarray:
+        """Computes the numbers that stand for images, float32, shape (N, H, W, channels).
+
+        Args:
+            images_u8: uint8, shape (N, H, W) or (N, H, W, 1) for grey images, or (N, H, W, channels).
+        """
+        images_u8 = images_u8.reshape(*images_u8.shape[:3], -1)
+        images_u8 = np.broadcast_to(images_u8, (*images_u8.shape[:3], self.channels))
+        table = self.range.table()
+        return table[images_u8] if table.ndim == 1 else table[images_u8, np.arange(self.channels)]
+
+    def doubt(self, file: str) -> str | None:
+        """Writes a sentence about a range that the file does not state; None if it states its range.
+
+        Args:
+            file: Name of the model file.
+        """
+        if self.known_by != "drawn pictures":
+            return None
+        return (
+            f"{file} takes {self.range.name} for the pixels 0..255, which was found out with drawn "
+            "pictures; if this is wrong, give --input-range."
+        )
+
     def in_words(self) -> str:
         """Describes the input on one line."""
         return (
-            f"{size_in_words(self.image_size)} {'grey' if self.channels == 1 else 'RGB'}, {self.tensor.dtype}, "
-            f"pixels 0..255 become {self.range.name} ({_IN_WORDS[self.known_by]})"
+            f"{size_in_words(self.image_size)} {'grey' if self.channels == 1 else 'RGB'}, "
+            f"{self.tensor.dtype}, pixels 0..255 become {self.range.name} ({_IN_WORDS[self.known_by]})"
         )
 
     def as_document(self) -> dict[str, Any]:
@@ -126,8 +150,8 @@ def range_of(name: str) -> InputRange:
 def stated_range(tensor: Quantization) -> InputRange | None:
     """Finds the range that the scale and zero point of an integer input state.
 
-    Images that were used for the quantization may not have had all values, so each end may be off by a quarter
-    of the range.
+    Images that were used for the quantization may not have had all values, so each end may be off by a
+    quarter of the range.
 
     Returns:
         One of `RANGES`; None if the tensor states another range, is float, or is int16, whose range is always
@@ -175,8 +199,8 @@ def image_shape(shape: tuple[int, ...], signature: tuple[int, ...]) -> tuple[int
     height, width = shape[1:3]
     if not 1 <= min(height, width) <= max(height, width) <= MAX_INPUT_SIDE:
         raise ModelError(
-            f"its input {sizes} is an image of {width} x {height} pixels, expected at most {MAX_INPUT_SIDE} x "
-            f"{MAX_INPUT_SIDE}"
+            f"its input {sizes} is an image of {width} x {height} pixels, expected at most "
+            f"{MAX_INPUT_SIDE} x {MAX_INPUT_SIDE}"
         )
     return height, width, shape[3] if len(shape) == 4 else 1
 

@@ -1,8 +1,8 @@
 """The class names of a model that another program made: from a text file, or from the zip in the model file.
 
-Text files have one label on each line, in the order of the outputs. Teachable Machine writes the number of the
-class before each label ("0 Shirt"). TFLite Metadata and Ultralytics append a zip archive to the model file:
-TFLite Metadata puts a text file into it, Ultralytics a `metadata.json` with the names.
+Text files have one label on each line, in the order of the outputs. Teachable Machine writes the number of
+the class before each label ("0 Shirt"). TFLite Metadata and Ultralytics append a zip archive to the model
+file: TFLite Metadata puts a text file into it, Ultralytics a `metadata.json` with the names.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def labels_in(file: bytes, recorded: str | None = None) -> ModelLabels | None:
             content = read_entry(archive, entries[name], LARGEST_BYTES)
             labels = _labels_of_text(content) if text else _labels_of_ultralytics(content)
         except READ_ERRORS as error:
-            raise ModelError(
-                f"the labels in its {name!r:.60} cannot be read ({error})"
-            ) from error
+            raise ModelError(f"the labels in its {name!r:.60} cannot be read ({error})") from error
     return ModelLabels(tuple(labels), f"{name} in the file") if labels else None
 
 
@@ -119,7 +117,7 @@ def _labels_of_text(content: bytes) -> list[str]:
 
 
 def _without_numbers(lines: list[str]) -> list[str]:
-    """Removes the numbers before the labels and sorts by them, if every line has one and they count from 0."""
+    """Removes numbers before the labels and sorts by them, if they count from 0 over all lines."""
     parts = [_NUMBERED.fullmatch(line) for line in lines]
     numbered = {int(part[1]): part[2] for part in parts if part}
     if sorted(numbered) != list(range(len(lines))):

@@ -91,11 +91,12 @@ class Picture:
         return cls(rgb, None if alpha is None else halved(alpha, least_side), (height, width))
 
     @classmethod
-    def from_image(cls, image: Image) -> Picture:
+    def from_image(cls, image: Image, least_side: int = LEAST_SIDE) -> Picture:
         """Makes a picture of a Pillow image in any mode, upright and reduced if it is large.
 
         Args:
             image: It is not changed.
+            least_side: See `read_picture`.
 
         Raises:
             PictureError: If the image is too small or too large, or its file turns out to be damaged.
@@ -107,7 +108,7 @@ class Picture:
             warnings.simplefilter("ignore")  # about odd metadata, which does not matter here
             _check_size(name, image.size)
             upright = ImageOps.exif_transpose(image)
-            return _to_picture(upright, upright.size, LEAST_SIDE)
+            return _to_picture(upright, upright.size, least_side)
 
 
 def read_picture(path: str | Path | IO[bytes], least_side: int = LEAST_SIDE) -> Picture:

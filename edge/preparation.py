@@ -23,12 +23,14 @@ from garmentlite.edge.segmenters.interface import AlternativeSegmenter, Segmente
 from garmentlite.edge.segmenters.masks import WORKING_SIDE, components, levels_of
 
 # How the garment is told from the background: a segmenter finds it in a "photo", the picture's own
-# transparency shows it, or the picture already has the form of the training images.
-Form = Literal["photo", "transparent", "fashion-mnist"]
+# transparency shows it, or the picture already has the form of the training images. For a model of other
+# images, the whole picture or its middle is taken (`edge/whole_picture.py`).
+Form = Literal["photo", "transparent", "fashion-mnist", "resize", "centre-crop"]
 
 # The version is raised when the images change so much that models should be trained anew. Models and stored
 # tiles name it.
 PREPARATION = {"name": "fashion-mnist-paper", "version": 2}
+WHOLE_PICTURE = {"name": "whole-picture", "version": 1}
 TILE = 28  # pixels, both sides
 # Height and width in pixels of the thumbnails that the paper reduced by skipping rows and columns.
 THUMBNAIL_HW = (73, 51)
@@ -73,12 +75,15 @@ class Prepared:
     """A picture brought to the form of the training images.
 
     Attributes:
-        image_u8: uint8, shape (28, 28), a light garment on 0; None if no garment was found.
+        image_u8: uint8, shape (28, 28), a light garment on 0; None if no garment was found. For a whole
+            picture, shape (H, W) or (H, W, 3) of the model's input.
         mask: bool, shape (H, W) of `Picture.shape`, True on the garment; None if no mask was needed.
-        box: The smallest box around the garment in pixels of the mask; None if no garment was found.
+        box: The smallest box around the garment in pixels of the mask, or the part of a whole picture that
+            was taken; None if no garment was found.
         reason: Why no garment was found; None if one was found.
-        form: "photo" (a segmenter found the garment), "transparent" (the picture's transparency shows it)
-            or "fashion-mnist" (the picture has the form of the training images and passed unchanged).
+        form: "photo" (a segmenter found the garment), "transparent" (the picture's transparency shows it),
+            "fashion-mnist" (the picture has the form of the training images and passed unchanged), "resize" or
+            "centre-crop" (all of the picture or its middle was taken, without looking for a garment).
         segmenter: Name of the segmenter; None if it was not needed.
         latency_ms: Milliseconds of the stages "segment" and "prepare".
     """
@@ -91,11 +96,16 @@ class Prepared:
     segmenter: str | None
     latency_ms: dict[str, float]
 
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """Name and version of the preparation."""
+        return WHOLE_PICTURE if self.form in ("resize", "centre-crop") else PREPARATION
+
     def preparation_document(self) -> dict[str, Any]:
         """Makes the JSON object "preparation" that the command line prints with each answer."""
         return {
-            "preparation": PREPARATION["name"],
-            "version": PREPARATION["version"],
+            "preparation": self.preparation["name"],
+            "version": self.preparation["version"],
             "form": self.form,
             "segmenter": self.segmenter,
             "found": self.image_u8 is not None,

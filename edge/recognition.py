@@ -13,6 +13,7 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.labels import NO_GARMENT, UNKNOWN
 from garmentlite.edge.metadata import MIRRORED
 from garmentlite.edge.preparation import Prepared, preparations
+from garmentlite.edge.whole_picture import WholeWay, prepare_whole
 
 if TYPE_CHECKING:
     from garmentlite.edge.pictures import Picture
@@ -216,6 +217,32 @@ def recognize(picture: Picture, classifier: Classifier, segmenter: Segmenter) ->
             latency_ms[stage] += ms
     label, confidence = name_of(probabilities, classifier)
     return _recognition(prepared, label, confidence, probabilities, classifier, latency_ms)
+
+
+def recognize_whole(picture: Picture, classifier: Classifier, way: WholeWay) -> Recognition:
+    """Names what a whole picture shows, without looking for a garment.
+
+    Args:
+        picture: A picture.
+        classifier: The model, of any image classifier.
+        way: Which part of the picture the model sees.
+
+    Returns:
+        The answer, with the time of each stage.
+
+    Raises:
+        ModelError: If the network computes outputs that are not finite.
+    """
+    prepared = prepare_whole(picture, way, classifier.model_input)
+    assert prepared.image_u8 is not None
+    start = time.perf_counter()
+    probabilities = answer_to(prepared.image_u8, classifier)
+    infer_ms = (time.perf_counter() - start) * 1000
+    label, confidence = name_of(probabilities, classifier)
+    return _recognition(
+        prepared, label, confidence, probabilities, classifier,
+        {**prepared.latency_ms, "infer": infer_ms},
+    )  # fmt: skip
 
 
 def _recognition(

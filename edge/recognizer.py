@@ -1,4 +1,4 @@
-"""The recognizer: a model and a segmenter, built once and asked about any number of pictures."""
+"""The recognizer: a model and a preparation, built once and asked about any number of pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.opencv import use_one_thread
 from garmentlite.edge.pictures import Picture, is_too_small, read_picture, too_small
-from garmentlite.edge.recognition import Recognition, recognize
+from garmentlite.edge.preparer import make_preparer
+from garmentlite.edge.recognition import Recognition, recognize, recognize_whole
 from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, make_segmenter
 from garmentlite.edge.shipped import default_model
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Recognizer:
-    """Names the garment in a picture.
+    """Names the garment in a picture, or what the picture shows if the model names other things.
 
     Building one reads the model and sets OpenCV to one thread in this process, see `edge/opencv.py`. One
     recognizer must not be used by two threads at the same time.
@@ -33,6 +34,7 @@ class Recognizer:
     Attributes:
         classifier: The model.
         segmenter: Separates the garment from the background.
+        preparer: How a picture becomes the input of the model.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Recognizer:
         model: str | Path | Classifier | None = None,
         segmenter: str | Segmenter = DEFAULT_SEGMENTER,
         num_threads: int = 1,
+        *,
+        prepare: str | None = None,
     ) -> None:
         """Reads the model and makes the segmenter.
 
@@ -50,16 +54,20 @@ class Recognizer:
                 `edge/segmenters/registry.py`), or an object that segments.
             num_threads: Number of CPU threads in which the model computes. It has no effect on a classifier
                 that is built already.
+            prepare: How a picture becomes the input of the model: "garment" (cut out and brought to the
+                form of Fashion-MNIST), "resize" (the whole picture) or "centre-crop" (its middle). None
+                takes "garment" for a model of grey 28x28 images and "centre-crop" for others.
 
         Raises:
             ModelError: If the model cannot be used.
-            OptionError: If no segmenter has this name.
+            OptionError: If no segmenter or preparation has this name, or "garment" does not fit the model.
             MissingPartError: If the LiteRT runtime is not installed.
         """
         if not isinstance(model, Classifier):
             model = Classifier(model or default_model(), num_threads=num_threads)
         self.classifier = model
         self.segmenter = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
+        self.preparer = make_preparer(prepare, model.model_input, self.segmenter)
         use_one_thread()
 
     def recognize(self, picture: np.ndarray | str | Path | Image | Picture) -> Recognition:
@@ -82,22 +90,28 @@ class Recognizer:
             TypeError: If `picture` has another type.
         """
         if isinstance(picture, np.ndarray):
-            picture = _from_frame(picture)
+            picture = _from_frame(picture, self.preparer.least_side)
         if isinstance(picture, Picture):
-            return recognize(picture, self.classifier, self.segmenter)
+            return self._answer(picture)
         start = time.perf_counter()
-        read = _read(picture)
+        read = _read(picture, self.preparer.least_side)
         read_ms = (time.perf_counter() - start) * 1000
-        recognition = recognize(read, self.classifier, self.segmenter)
+        recognition = self._answer(read)
         return replace(recognition, latency_ms={**recognition.latency_ms, "read": read_ms})
 
+    def _answer(self, picture: Picture) -> Recognition:
+        way = self.preparer.way
+        if way == "garment":
+            return recognize(picture, self.classifier, self.segmenter)
+        return recognize_whole(picture, self.classifier, way)
 
-def _from_frame(frame_bgr: np.ndarray) -> Picture:
+
+def _from_frame(frame_bgr: np.ndarray, least_side: int) -> Picture:
     if frame_bgr.dtype == np.uint8 and frame_bgr.ndim == 3 and frame_bgr.shape[2] == 3:
         height, width = frame_bgr.shape[:2]
         if is_too_small(width, height):
             raise PictureError(too_small("The frame", width, height))
-        return Picture.from_bgr(frame_bgr)
+        return Picture.from_bgr(frame_bgr, least_side=least_side)
     way_out = "read it with cv2.imread, or pass the path of its file"
     if frame_bgr.dtype != np.uint8:
         way_out = "convert its values to the range 0 to 255 and its type with astype(numpy.uint8)"
@@ -114,9 +128,9 @@ def _from_frame(frame_bgr: np.ndarray) -> Picture:
     )
 
 
-def _read(picture: str | Path | Image) -> Picture:
+def _read(picture: str | Path | Image, least_side: int) -> Picture:
     if isinstance(picture, str | os.PathLike):
-        return read_picture(picture)
+        return read_picture(picture, least_side)
     from PIL.Image import Image as PillowImage
 
     if not isinstance(picture, PillowImage):
@@ -124,4 +138,4 @@ def _read(picture: str | Path | Image) -> Picture:
             "picture must be a NumPy array, the path of a file, a Pillow image or a Picture, got "
             f"{type(picture).__name__}"
         )
-    return Picture.from_image(picture)
+    return Picture.from_image(picture, least_side)

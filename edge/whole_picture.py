@@ -7,68 +7,18 @@ classifiers were trained on photographs that were only cropped and reduced.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
-from garmentlite.edge.errors import OptionError
-from garmentlite.edge.model_input import ModelInput, size_in_words
+from garmentlite.edge.model_input import ModelInput
 from garmentlite.edge.pictures import Picture
-from garmentlite.edge.preparation import TILE, Box, Prepared, prepare
-from garmentlite.edge.segmenters.interface import Segmenter
+from garmentlite.edge.preparation import Box, Prepared
 
-# How a picture becomes the input of a model: the garment cut out, the whole picture reduced (which changes its
-# proportions), or the largest part in the middle with the proportions of the input.
-PrepareWay = Literal["garment", "resize", "centre-crop"]
-PREPARE_WAYS: tuple[PrepareWay, ...] = ("garment", "resize", "centre-crop")
+WholeWay = Literal["resize", "centre-crop"]
 
 
-def prepare_way(asked: str | None, model_input: ModelInput) -> PrepareWay:
-    """Chooses how pictures become the input of a model.
-
-    Args:
-        asked: What the user asked for; None for "garment" if the model takes grey images of 28x28 pixels, and for
-            "centre-crop" otherwise.
-        model_input: The input of the model.
-
-    Raises:
-        OptionError: If there is no such way, or "garment" is asked for another size than 28x28.
-    """
-    is_tile = model_input.image_size == (TILE, TILE)
-    if asked is None:
-        return "garment" if is_tile and model_input.channels == 1 else "centre-crop"
-    for way in PREPARE_WAYS:
-        if way == asked:
-            break
-    else:
-        raise OptionError(f"--prepare {asked} is not a way; choose one of {', '.join(PREPARE_WAYS)}.")
-    if way == "garment" and not is_tile:
-        raise OptionError(
-            f"--prepare garment makes images of {TILE}x{TILE} pixels, but the model takes "
-            f"{size_in_words(model_input.image_size)}; choose resize or centre-crop."
-        )
-    return way
-
-
-def preparer(
-    way: PrepareWay, model_input: ModelInput, segmenter: Segmenter
-) -> Callable[[Picture], Prepared]:
-    """Returns the function that makes the input of a model from a picture.
-
-    Args:
-        way: How.
-        model_input: The input of the model.
-        segmenter: Separates a garment from its background, for the way "garment".
-    """
-    if way == "garment":
-        return lambda picture: prepare(picture, segmenter)
-    return lambda picture: prepare_whole(picture, way, model_input)
-
-
-def prepare_whole(
-    picture: Picture, way: Literal["resize", "centre-crop"], model_input: ModelInput
-) -> Prepared:
+def prepare_whole(picture: Picture, way: WholeWay, model_input: ModelInput) -> Prepared:
     """Makes the input of a model from a whole picture, or from the part in its middle.
 
     What is transparent becomes white. Pillow computes the same bytes on every machine.
@@ -99,7 +49,7 @@ def prepare_whole(
         reason=None,
         form=way,
         segmenter=None,
-        latency_ms={"segment": 0.0, "prepare": (time.perf_counter() - start) * 1000},
+        latency_ms={"prepare": (time.perf_counter() - start) * 1000},
     )
 
 

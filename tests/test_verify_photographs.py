@@ -15,7 +15,10 @@ from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import attach
+from garmentlite.edge.model_input import CONTRACT, ModelInput
 from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.preparer import make_preparer
+from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.recognition import recognize
 from garmentlite.edge.segmenters.registry import make_segmenter
 
@@ -54,6 +57,13 @@ def segmenter():
 
 
 @pytest.fixture
+def preparer(segmenter):
+    """Cuts out garments for models of grey 28x28 images."""
+    tile = Quantization(np.dtype(np.float32), 0.0, 0)
+    return make_preparer("garment", ModelInput((28, 28), 1, tile, CONTRACT, "contract"), segmenter)
+
+
+@pytest.fixture
 def models(dense_model, metadata_of, scenes, segmenter, tmp_path):
     """A float32 and an int8 file that know the shop's classes, and their metadata."""
     from garmentlite.edge.pictures import Picture
@@ -78,10 +88,10 @@ def models(dense_model, metadata_of, scenes, segmenter, tmp_path):
 # --- reading and preparing
 
 
-def test_load_photographs_of_a_folder_takes_the_class_from_the_subfolder(folder, segmenter):
+def test_load_photographs_of_a_folder_takes_the_class_from_the_subfolder(folder, preparer):
     warnings, seen = [], []
     photographs = load_photographs(
-        folder, LABELS, segmenter, warn=warnings.append,
+        folder, LABELS, preparer, warn=warnings.append,
         on_progress=lambda done, of: seen.append((done, of)),
     )  # fmt: skip
     assert photographs.images_u8.shape == (3 * COUNT, 28, 28)
@@ -100,9 +110,9 @@ def test_load_photographs_of_a_folder_takes_the_class_from_the_subfolder(folder,
 
 
 def test_load_photographs_gives_the_image_that_the_device_gives_the_network(
-    folder, segmenter, models
+    folder, preparer, segmenter, models
 ):
-    photographs = load_photographs(folder, LABELS, segmenter)
+    photographs = load_photographs(folder, LABELS, preparer)
     for image_u8, name in zip(photographs.images_u8, photographs.files, strict=True):
         seen = recognize(read_picture(folder / name), models[1], segmenter)
         np.testing.assert_array_equal(image_u8, seen.image_u8)
@@ -115,11 +125,11 @@ def write_table(folder, head, name="labels.csv", encoding="utf-8"):
 
 
 @pytest.mark.parametrize("head", ["file,label", "image,label", "path,label"])
-def test_load_photographs_of_a_table_is_that_of_the_folders(folder, segmenter, head):
-    expected = load_photographs(folder, LABELS, segmenter)
+def test_load_photographs_of_a_table_is_that_of_the_folders(folder, preparer, head):
+    expected = load_photographs(folder, LABELS, preparer)
     table = write_table(folder, head, encoding="utf-8-sig")
     for source in (table, folder):  # a folder with labels.csv is read by it
-        photographs = load_photographs(source, LABELS, segmenter)
+        photographs = load_photographs(source, LABELS, preparer)
         assert sorted(photographs.files) == sorted(expected.files)
         assert photographs.facts.pictures == 3 * COUNT
         order, theirs = np.argsort(photographs.files), np.argsort(expected.files)
@@ -127,21 +137,21 @@ def test_load_photographs_of_a_table_is_that_of_the_folders(folder, segmenter, h
         np.testing.assert_array_equal(photographs.y_true[order], expected.y_true[theirs])
 
 
-def test_load_photographs_of_a_missing_file_in_a_table_counts_it(folder, segmenter):
+def test_load_photographs_of_a_missing_file_in_a_table_counts_it(folder, preparer):
     table = write_table(folder, "file,label")
     with table.open("a") as file:
         file.write("\nnone.png,Hose")
     warnings = []
-    photographs = load_photographs(table, LABELS, segmenter, warn=warnings.append)
+    photographs = load_photographs(table, LABELS, preparer, warn=warnings.append)
     assert [one.file for one in photographs.facts.unreadable] == ["none.png"]
     assert "There is no picture" in warnings[0]
 
 
-def test_load_photographs_of_folders_named_by_hand_finds_their_class(tmp_path, scenes, segmenter):
+def test_load_photographs_of_folders_named_by_hand_finds_their_class(tmp_path, scenes, preparer):
     for name in ("t-shirt-top", "ANKLE_BOOT", "Bag"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.fromarray(scenes["Tasche"][0]).save(tmp_path / "photos" / name / "0.png")
-    photographs = load_photographs(tmp_path / "photos", FASHION_MNIST_LABELS, segmenter)
+    photographs = load_photographs(tmp_path / "photos", FASHION_MNIST_LABELS, preparer)
     found = [FASHION_MNIST_LABELS[class_id] for class_id in photographs.y_true]
     assert sorted(found) == ["Ankle boot", "Bag", "T-shirt/top"]
 
@@ -149,10 +159,10 @@ def test_load_photographs_of_folders_named_by_hand_finds_their_class(tmp_path, s
 # --- what cannot be used
 
 
-def test_load_photographs_of_an_unknown_class_proposes_the_nearest(folder, segmenter):
+def test_load_photographs_of_an_unknown_class_proposes_the_nearest(folder, preparer):
     (folder / "Kleid").rename(folder / "Kleidd")
     with pytest.raises(DataError, match=r"names the class 'Kleidd'.*did you mean 'Kleid'"):
-        load_photographs(folder, LABELS, segmenter)
+        load_photographs(folder, LABELS, preparer)
 
 
 @pytest.mark.parametrize(
@@ -166,33 +176,33 @@ def test_load_photographs_of_an_unknown_class_proposes_the_nearest(folder, segme
         pytest.param(b"file,label\n\xff\xfe,Hose\n", "cannot be read as a table", id="not-utf-8"),
     ],
 )  # fmt: skip
-def test_load_photographs_of_a_broken_table_is_one_sentence(tmp_path, segmenter, content, message):
+def test_load_photographs_of_a_broken_table_is_one_sentence(tmp_path, preparer, content, message):
     table = tmp_path / "truth.csv"
     table.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        load_photographs(table, LABELS, segmenter)
+        load_photographs(table, LABELS, preparer)
 
 
-def test_load_photographs_of_nothing_says_what_is_expected(tmp_path, segmenter):
+def test_load_photographs_of_nothing_says_what_is_expected(tmp_path, preparer):
     with pytest.raises(DataError, match="There is no folder or table"):
-        load_photographs(tmp_path / "none", LABELS, segmenter)
+        load_photographs(tmp_path / "none", LABELS, preparer)
     with pytest.raises(DataError, match=r"neither subfolders nor a labels\.csv"):
-        load_photographs(tmp_path, LABELS, segmenter)
+        load_photographs(tmp_path, LABELS, preparer)
     (tmp_path / "Hose").mkdir()
     with pytest.raises(DataError, match=r"There is no picture in .*Hose.*remove that subfolder"):
-        load_photographs(tmp_path, LABELS, segmenter)
+        load_photographs(tmp_path, LABELS, preparer)
     Image.fromarray(np.full((80, 60, 3), 190, np.uint8)).save(tmp_path / "Hose" / "wall.png")
     with pytest.raises(DataError, match="No garment was found in any of the 1 photographs of"):
-        load_photographs(tmp_path, LABELS, segmenter)
+        load_photographs(tmp_path, LABELS, preparer)
 
 
 # --- in the report
 
 
 def test_report_on_photographs_says_what_was_left_out_and_names_the_files(
-    folder, segmenter, models, dense_model, metadata_of, tmp_path
+    folder, preparer, models, dense_model, metadata_of, tmp_path
 ):
-    photographs = load_photographs(folder, LABELS, segmenter)
+    photographs = load_photographs(folder, LABELS, preparer)
     images, y_true = photographs.images_u8, photographs.y_true
     report = verify(*models, images, y_true, Criteria(MARGIN), photographs=photographs)
     assert report.passed

@@ -246,8 +246,8 @@ def to_html(
 
     Args:
         report: The result of `verify`.
-        images_u8: The images it was made on, uint8, shape (N, H, W) or (N, H, W, 1); the changed ones
-            are shown. None leaves their pictures out.
+        images_u8: The images it was made on, uint8, shape (N, H, W) or (N, H, W, channels); the changed
+            ones are shown. None leaves their pictures out.
         title: Heading of the page.
 
     Returns:
@@ -414,7 +414,10 @@ def _changed_figure(change: ChangedImage, image_u8: np.ndarray, scale: int) -> t
         ),
         "<br>",
     )
-    return html.picture(image_u8, alt=f"{change.label}, image {change.index}", scale=scale), caption
+    alt = f"{change.label}, image {change.index}"
+    if image_u8.ndim == 3 and image_u8.shape[2] == 3:
+        return html.photograph(image_u8, alt=alt), caption
+    return html.picture(image_u8, alt=alt, scale=scale), caption
 
 
 def _provenance_section(report: ParityReport) -> Html:
@@ -522,9 +525,10 @@ def _kernels_sentence(comparison: OutputComparison) -> str:
 
 
 def _photographs_sentence(facts: PhotographFacts) -> str:
+    cut_out = f"segmentation {facts.segmenter}" if facts.segmenter else facts.way
     sentence = (
         f"The images were made from {facts.pictures:,} photographs ({facts.source}; preparation "
-        f"{facts.preparation}, segmentation {facts.segmenter})."
+        f"{facts.preparation}, {cut_out})."
     )
     if facts.no_garment:
         by_label = Counter(one.label for one in facts.no_garment)
@@ -533,7 +537,7 @@ def _photographs_sentence(facts: PhotographFacts) -> str:
             f" No garment was found in {len(facts.no_garment):,} of them ({listed}): no model is asked about "
             "these, and they are not judged."
         )
-    else:
+    elif facts.way == "garment":
         sentence += " A garment was found in each."
     if facts.unreadable:
         sentence += f" {len(facts.unreadable):,} could not be read."

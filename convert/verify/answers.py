@@ -7,6 +7,7 @@ import numpy as np
 from garmentlite.convert.verify.measurements import Answers
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.model_input import size_in_words
 from garmentlite.edge.probabilities import softmax
 
 
@@ -30,11 +31,11 @@ def answers_of(classifier: Classifier, raw: np.ndarray) -> Answers:
 
 
 def require_same_contract(reference: Classifier, candidate: Classifier) -> None:
-    """Raises ModelError unless both files take images of one size and have the same labels in one order."""
-    if reference.image_size != candidate.image_size:
+    """Raises ModelError unless both files take images of one form and have the same labels in one order."""
+    if _form(reference) != _form(candidate):
         raise ModelError(
-            f"{reference.path} takes images of {_size(reference)} and {candidate.path} of "
-            f"{_size(candidate)}; compare two files of the same network."
+            f"{reference.path} takes {_form(reference)} images and {candidate.path} takes {_form(candidate)} "
+            "images; compare two files of the same network."
         )
     if reference.labels == candidate.labels:
         return
@@ -50,11 +51,15 @@ def require_same_contract(reference: Classifier, candidate: Classifier) -> None:
 
 
 def require_fitting_data(classifier: Classifier, images_u8: np.ndarray, y_true: np.ndarray) -> None:
-    """Raises DataError unless the images are of the model's size and each has a class number."""
-    if images_u8.dtype != np.uint8 or images_u8.shape[1:3] != classifier.image_size:
+    """Raises DataError unless the images are of the model's form and each has a class number."""
+    if (
+        images_u8.dtype != np.uint8
+        or images_u8.shape[1:3] != classifier.image_size
+        or images_u8.shape[3:] not in ((), (1,), (classifier.model_input.channels,))
+    ):
         raise DataError(
-            f"{classifier.path} takes uint8 images of {_size(classifier)}, these are {images_u8.dtype} of "
-            f"shape {images_u8.shape[1:]}; give images of the model's size."
+            f"{classifier.path} takes {_form(classifier)} images as uint8, these are {images_u8.dtype} of "
+            f"shape {images_u8.shape[1:]}; give images of the model's size, or photographs with --photos."
         )
     if y_true.shape != images_u8.shape[:1] or not len(y_true):
         raise DataError(
@@ -88,6 +93,6 @@ def require_same_order(reference: Answers, candidate: Answers, named: Classifier
         )
 
 
-def _size(classifier: Classifier) -> str:
-    height, width = classifier.image_size
-    return f"{height}x{width}"
+def _form(classifier: Classifier) -> str:
+    taken = classifier.model_input
+    return f"{size_in_words(taken.image_size)} {'grey' if taken.channels == 1 else 'RGB'}"

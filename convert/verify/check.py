@@ -36,6 +36,8 @@ from garmentlite.convert.verify.provenance import (
 )
 from garmentlite.edge.all_cores import OnProgress, raw_outputs
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import OptionError
+from garmentlite.edge.preparer import make_preparer
 from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.train import data
 
@@ -66,7 +68,7 @@ def verify(
     Args:
         reference: The model that is taken as right, usually the float32 file: a path or a classifier.
         candidate: The model that is checked, usually the int8 file, with any input and output types.
-        images_u8: uint8, shape (N, H, W) or (N, H, W, 1), H and W those of both models.
+        images_u8: uint8, shape (N, H, W) or (N, H, W, channels), H, W and channels those of both models.
         y_true: True class numbers, integer, shape (N,).
         criteria: Margin, error rate and the classes to judge; None for all classes at alpha 0.05.
         margin: Largest loss of recall that is accepted, in (0, 1); it is used if no criteria are given.
@@ -84,7 +86,8 @@ def verify(
         The report with its provenance.
 
     Raises:
-        OptionError: If the margin is out of its range, or a name in the criteria is not a label.
+        OptionError: If the margin is out of its range, a name in the criteria is not a label, or
+            corruptions are asked for with models of RGB images.
         ModelError: If a file cannot be read, the models do not fit each other (other labels, another order
             of labels, another input size), outputs are not finite, or layers cannot be matched.
         DataError: If the images do not fit the models, or are too few for the margin.
@@ -93,11 +96,21 @@ def verify(
     criteria = criteria or Criteria(margin)
     require_same_contract(reference, candidate)
     require_fitting_data(reference, images_u8, y_true)
+    if corruptions and reference.model_input.channels > 1:
+        raise OptionError(
+            "--corruptions is made for grey images on a dark background, and "
+            f"{reference.path} takes RGB images; leave it out."
+        )
     criteria.require_resolvable(y_true, reference.labels)
 
     models = [reference, candidate]
     if compare_kernels:
-        models.append(Classifier(candidate.path, labels=candidate.labels, kernels="reference"))
+        models.append(
+            Classifier(
+                candidate.path, labels=candidate.labels, input_range=candidate.model_input.range,
+                kernels="reference",
+            )
+        )  # fmt: skip
     raw_reference, raw_candidate, *raw_slow = raw_outputs(
         models, images_u8, _stage("Comparing", on_progress)
     )
@@ -152,12 +165,15 @@ class ImageSource:
         limit: How many of the first test images are used; None for all.
         photos: Folder or table of photographs in place of the test images.
         segmenter: Separates the garment from its background in the photographs.
+        prepare: How the photographs become the input of the models, see `edge.preparer`; None for what
+            suits them.
     """
 
     data_dir: Path | None = None
     limit: int | None = None
     photos: Path | None = None
     segmenter: Segmenter | None = None
+    prepare: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +185,8 @@ class Request:
         candidate: The file that is checked.
         images: The images to compare on.
         criteria: Margin, error rate and the classes to judge.
-        labels: Class names for files that carry none.
+        labels: Class names in place of those in the files.
+        input_range: The numbers that stand for the pixels in files of other programs; None to find them out.
         kernels: Whether to compare the candidate on the reference kernels too.
         layers: Whether to measure the error of each layer.
         corruptions: Whether to compare on corrupted images.
@@ -180,6 +197,7 @@ class Request:
     images: ImageSource = field(default_factory=ImageSource)
     criteria: Criteria = field(default_factory=Criteria)
     labels: Sequence[str] | None = None
+    input_range: str | None = None
     kernels: bool = False
     layers: bool = False
     corruptions: bool = False
@@ -190,7 +208,7 @@ class LabelledImages:
     """Images with their true classes.
 
     Attributes:
-        images_u8: uint8, shape (N, H, W).
+        images_u8: uint8, shape (N, H, W) or (N, H, W, 3).
         y_true: Class numbers, integer, shape (N,).
         photographs: The photographs that they were made from; None for images of a data set.
     """
@@ -209,11 +227,13 @@ def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityRepo
         on_progress: Called with (stage, done, total).
 
     Returns:
-        The report, and the images it was made on, uint8, shape (N, H, W).
+        The report, and the images it was made on, uint8, shape (N, H, W) or (N, H, W, 3).
     """
-    reference = Classifier(request.reference, labels=request.labels)
-    candidate = Classifier(request.candidate, labels=request.labels)
-    found = load_images(request.images, reference.labels, say=say, on_progress=on_progress)
+    reference, candidate = (
+        Classifier(path, labels=request.labels, input_range=request.input_range)
+        for path in (request.reference, request.candidate)
+    )
+    found = load_images(request.images, reference, say=say, on_progress=on_progress)
     report = verify(
         reference,
         candidate,
@@ -231,21 +251,21 @@ def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityRepo
 
 
 def load_images(
-    source: ImageSource, labels: Sequence[str], *, say: Say, on_progress: OnStage
+    source: ImageSource, classifier: Classifier, *, say: Say, on_progress: OnStage
 ) -> LabelledImages:
     """Loads the images of a source.
 
     Args:
         source: Which images.
-        labels: The labels of the models, in the order of their numbers.
+        classifier: A model that takes them.
         say: Called with a sentence about the data set, and for each photograph that cannot be read.
         on_progress: Called with (stage, done, total).
     """
     if source.photos and source.segmenter:
         photographs = load_photographs(
             source.photos,
-            labels,
-            source.segmenter,
+            classifier.labels,
+            make_preparer(source.prepare, classifier.model_input, source.segmenter),
             warn=lambda sentence: say(f"Error: {sentence}"),
             on_progress=_stage("Preparing photographs", on_progress),
         )
@@ -329,4 +349,18 @@ def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance)
             "One file ends in a softmax and the other does not, so their logits are known only up to a "
             "constant and the logit offset is not judged."
         )
-    return tuple(notes)
+    return (*notes, *_notes_on_ranges(reference, candidate))
+
+
+def _notes_on_ranges(reference: Classifier, candidate: Classifier) -> list[str]:
+    """Writes a sentence on each input range that is not stated by the file itself, and on two that differ."""
+    doubts = [one.model_input.doubt(one.path.name) for one in (reference, candidate)]
+    notes = [doubt for doubt in doubts if doubt]
+    before, after = (one.model_input.range for one in (reference, candidate))
+    if before != after:
+        notes.append(
+            f"{reference.path.name} takes {before.name} for the pixels 0..255 and {candidate.path.name} "
+            f"takes {after.name}. If they come from one network, the candidate was quantized with images "
+            "of the wrong range."
+        )
+    return notes

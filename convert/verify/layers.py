@@ -24,6 +24,7 @@ import numpy as np
 from garmentlite.edge.all_cores import OnProgress, num_workers, share_out
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
+from garmentlite.edge.model_input import ModelInput
 from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter, operator_name, pack, unpack
 
@@ -110,8 +111,8 @@ def compare_layers(
     Args:
         reference: Usually the float32 file.
         candidate: Usually the int8 file, of the same network. Any types.
-        images_u8: uint8, shape (N, H, W) or (N, H, W, 1); at most `LAYER_IMAGES` of them, evenly chosen,
-            are run.
+        images_u8: uint8, shape (N, H, W) or (N, H, W, channels); at most `LAYER_IMAGES` of them, evenly
+            chosen, are run.
         on_progress: Called with the number of images done and their total.
 
     Returns:
@@ -198,11 +199,13 @@ class _Pair:
     """Two files, reference first.
 
     Attributes:
+        inputs: The inputs of both files.
         layers: Their layers paired, in the candidate's order.
         whole: The bytes of both files.
         cut: The bytes of both files cut into single layers, see `_cut_apart`.
     """
 
+    inputs: tuple[ModelInput, ModelInput]
     layers: tuple[tuple[_Layer, _Layer], ...]
     whole: tuple[bytes, bytes]
     cut: tuple[bytes, bytes]
@@ -224,6 +227,7 @@ def _match(reference: Classifier, candidate: Classifier) -> _Pair:
         if layer in waiting[layer.key]:
             raise ModelError(_unmatched(layer, reference, candidate))
     return _Pair(
+        inputs=(reference.model_input, candidate.model_input),
         layers=tuple(pairs),
         whole=(before.flatbuffer, after.flatbuffer),
         cut=(
@@ -380,17 +384,19 @@ class _Runner:
 
     def __init__(self, pair: _Pair) -> None:
         self.layers = pair.layers
+        self.inputs = pair.inputs
         self.whole = [_Interpreter(flatbuffer) for flatbuffer in pair.whole]
         self.cut = [_Interpreter(flatbuffer) for flatbuffer in pair.cut]
 
     def measure(self, images_u8: np.ndarray) -> list[_Sums]:
         sums = [_Sums() for _ in self.layers]
-        for image in images_u8:
-            self._measure_one(image.astype(np.float32) / 255, sums)
+        for images in zip(*(one.numbers(images_u8) for one in self.inputs), strict=True):
+            self._measure_one(images, sums)
         return sums
 
-    def _measure_one(self, image: np.ndarray, sums: list[_Sums]) -> None:
-        for whole in self.whole:
+    def _measure_one(self, images: tuple[np.ndarray, ...], sums: list[_Sums]) -> None:
+        """Adds what both files compute for one image, given as the numbers that each file takes."""
+        for whole, image in zip(self.whole, images, strict=True):
             whole.give(0, image)
             whole.run()
         reference, candidate = self.whole

@@ -1,6 +1,6 @@
 """Prepares labelled photographs for the parity check, as the device prepares them.
 
-Both models get the same 28x28 images. A photograph in which no garment is found is left out and counted: the
+Both models get the same images. A photograph in which no garment is found is left out and counted: the
 device does not ask a model about it, so there is nothing to compare.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +16,9 @@ from garmentlite.edge.all_cores import OnProgress
 from garmentlite.edge.errors import DataError, PictureError
 from garmentlite.edge.labels import nearest
 from garmentlite.edge.pictures import read_picture
-from garmentlite.edge.preparation import PREPARATION, prepare
+from garmentlite.edge.preparer import Preparer
 from garmentlite.train import collection, labelling
 from garmentlite.train.collection import LabelledPhoto
-
-if TYPE_CHECKING:
-    from garmentlite.edge.segmenters.interface import Segmenter
 
 
 @dataclass(frozen=True)
@@ -46,16 +42,18 @@ class PhotographFacts:
 
     Attributes:
         source: Name of the folder or table.
-        segmenter: How the garments were cut out.
+        segmenter: How the garments were cut out; None if the whole pictures were taken.
         preparation: Name and version of the preparation.
+        way: How pictures became images: "garment", "resize" or "centre-crop".
         pictures: Number of all photographs.
         no_garment: Those in which no garment was found.
         unreadable: Those that could not be read as pictures.
     """
 
     source: str
-    segmenter: str
+    segmenter: str | None
     preparation: str
+    way: str
     pictures: int
     no_garment: tuple[LeftOut, ...]
     unreadable: tuple[LeftOut, ...]
@@ -63,10 +61,10 @@ class PhotographFacts:
 
 @dataclass(frozen=True)
 class Photographs:
-    """Photographs brought to the form of the training images.
+    """Photographs brought to the input of the models.
 
     Attributes:
-        images_u8: uint8, shape (N, 28, 28).
+        images_u8: uint8, shape (N, H, W), or (N, H, W, 3) for models of RGB images.
         y_true: Class numbers, int64, shape (N,).
         files: The photograph of each image, N paths below the folder.
         facts: The facts for the report.
@@ -81,7 +79,7 @@ class Photographs:
 def load_photographs(
     source: Path,
     labels: Sequence[str],
-    segmenter: Segmenter,
+    preparer: Preparer,
     *,
     warn: Callable[[str], None] = lambda sentence: None,
     on_progress: OnProgress | None = None,
@@ -93,7 +91,7 @@ def load_photographs(
         labels: The labels of the models, in the order of their numbers. The name of a subfolder, or a label
             in the table, may differ in upper and lower case and in the characters between words
             ("t-shirt-top").
-        segmenter: Separates the garment from its background.
+        preparer: Makes the images.
         warn: Called with a sentence for each file that cannot be read as a picture.
         on_progress: Called with the number of photographs done and their total.
 
@@ -115,7 +113,7 @@ def load_photographs(
     for number, (photo, class_id) in enumerate(named, start=1):
         name = photo.name
         try:
-            prepared = prepare(read_picture(photo.path), segmenter)
+            prepared = preparer.prepare(read_picture(photo.path, preparer.least_side))
         except PictureError as error:
             warn(str(error))
             unreadable.append(LeftOut(name, labels[class_id], str(error)))
@@ -136,8 +134,9 @@ def load_photographs(
         )
     facts = PhotographFacts(
         source=source.name,
-        segmenter=segmenter.name,
-        preparation=f"{PREPARATION['name']} {PREPARATION['version']}",
+        segmenter=preparer.segmenter.name if preparer.way == "garment" else None,
+        preparation=f"{preparer.preparation['name']} {preparer.preparation['version']}",
+        way=preparer.way,
         pictures=len(named),
         no_garment=tuple(no_garment),
         unreadable=tuple(unreadable),
