@@ -900,6 +900,7 @@ def webcam(
     ] = False,
     model: ModelOption = None,
     labels: LabelsOption = None,
+    input_range: InputRangeOption = None,
     segment: SegmentOption = DEFAULT_SEGMENTER,
     headless: Annotated[
         bool, typer.Option("--headless", help="Print JSON lines instead of opening a window.")
@@ -1038,6 +1039,7 @@ def webcam(
             allow_static=allow_static,
             model=model,
             labels=_read_labels(labels),
+            input_range=input_range,
             segmenter=segment,
             box=parse_box(box),
             has_window=not headless,
@@ -1312,7 +1314,7 @@ def _webcam_values(ctx: typer.Context, options: list[str]) -> dict[str, Any]:
     if values["record"]:
         RecordingRequest(values["record"], values["record_minutes"], values["record_mb"])
     if values["model"]:
-        _open_model(values["model"], values["labels"])
+        _open_model(values["model"], values["labels"], values["input_range"])
     return values
 
 

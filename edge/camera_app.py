@@ -51,7 +51,8 @@ class CameraRequest:
         is_mirrored: Whether left and right of each frame are swapped, after it was turned.
         allow_static: Whether a camera may repeat one frame without being taken for a frozen one.
         model: A .tflite file; None for the default model.
-        labels: Class names for a model without metadata; None to take the model's own.
+        labels: Class names in place of the model's own; None to take those.
+        input_range: The numbers that stand for pixels in a model of another program; None to find them out.
         segmenter: Name of the segmenter.
         box: Where a garment is expected.
         has_window: Whether the answers are shown in a window. If none can be opened, they are printed.
@@ -77,6 +78,7 @@ class CameraRequest:
     allow_static: bool = False
     model: Path | None = None
     labels: list[str] | None = None
+    input_range: str | None = None
     segmenter: str = DEFAULT_SEGMENTER
     box: GuideBox = DEFAULT_BOX
     has_window: bool = True
@@ -150,7 +152,7 @@ def run_camera_app(
     swap = (
         ModelSwap(
             request.watch_model, recognizer.classifier, stream.change_model, say,
-            labels=request.labels, collected=collected, compare=compare,
+            labels=request.labels, input_range=request.input_range, collected=collected, compare=compare,
         )
         if request.watch_model
         else None
@@ -165,27 +167,27 @@ def run_camera_app(
 
 
 def _recognizer(request: CameraRequest, say: Callable[[str], None]) -> Recognizer:
-    return Recognizer(_first_classifier(request, say), request.segmenter)
+    return Recognizer(_first_classifier(request, say), request.segmenter, prepare="garment")
 
 
 def _picture_recognizer(request: CameraRequest, swap: ModelSwap | None) -> Recognizer:
     """Makes a recognizer of the model in use for a picture that is sent to the page."""
     classifier = swap.for_pictures if swap else _chosen_classifier(request)
-    return Recognizer(classifier, request.segmenter)
+    return Recognizer(classifier, request.segmenter, prepare="garment")
 
 
 def _first_classifier(request: CameraRequest, say: Callable[[str], None]) -> Classifier:
     """Opens the watched model; while it is missing or cannot be used, the other one."""
     if request.watch_model and request.watch_model.exists():
         try:
-            return open_for_garments(request.watch_model, request.labels)
+            return open_for_garments(request.watch_model, request.labels, request.input_range)
         except ModelError as error:
             say(f"Error: {error} Another model is used until the file has changed.")
     return _chosen_classifier(request)
 
 
 def _chosen_classifier(request: CameraRequest) -> Classifier:
-    return Classifier(request.model or default_model(), labels=request.labels)
+    return open_for_garments(request.model or default_model(), request.labels, request.input_range)
 
 
 def _faces(

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from garmentlite.edge.classifier import Classifier
+from garmentlite.edge.errors import ModelError
 from garmentlite.edge.fixed_camera import FixedCamera
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.labels import NO_GARMENT
 from garmentlite.edge.pictures import MAX_SIDE, Picture
+from garmentlite.edge.preparation import TILE
 from garmentlite.edge.recognition import Recognition, recognize
 from garmentlite.edge.recognizer import Recognizer
 
@@ -32,7 +34,15 @@ class CameraRecognizer:
         Args:
             recognizer: Provides the model and the segmenter.
             box: Where the garment is expected.
+
+        Raises:
+            ModelError: If the recognizer does not look for garments, because its model takes other images.
         """
+        if recognizer.preparer.way != "garment":
+            raise ModelError(
+                f"{recognizer.classifier.path} is not asked about garments, and a camera needs a model of "
+                f"garments; choose one that takes {TILE}x{TILE} images."
+            )
         self._classifier = recognizer.classifier
         self._camera = FixedCamera(recognizer.segmenter, box)
         self._last: Recognition | None = None

@@ -57,6 +57,7 @@ class ModelSwap:
         say: Callable[[str], None],
         *,
         labels: Sequence[str] | None = None,
+        input_range: str | None = None,
         collected: CollectedPictures | None = None,
         compare: Compare | None = None,
     ) -> None:
@@ -67,7 +68,9 @@ class ModelSwap:
             in_use: The classifier that the app begins with, from this file or another one.
             take: Called with a classifier that the app uses from its next frame on, from another thread.
             say: Called with a sentence about a new model, from another thread.
-            labels: Class names for files without metadata.
+            labels: Class names in place of those in the files.
+            input_range: The numbers that stand for the pixels in files of other programs; None to find them
+                out.
             collected: Held-out pictures on which the models are compared; None to compare on none.
             compare: Compares two models; None to compare none.
 
@@ -77,11 +80,11 @@ class ModelSwap:
         self._path = path
         self._take = take
         self._say = say
-        self._labels = labels
+        self._labels, self._input_range = labels, input_range
         self._collected = collected
         self._compare = compare
         self._content = _read(in_use.path)
-        self._for_pictures = Classifier(in_use.path, labels=labels)
+        self._for_pictures = Classifier(in_use.path, labels=labels, input_range=input_range)
         before = self._previous_path
         self._previous = _read(before) if before.exists() else None
         self._state = ModelInUse(
@@ -161,7 +164,7 @@ class ModelSwap:
 
     def _opened(self, checksum: str) -> Classifier:
         """Opens the watched file."""
-        classifier = open_for_garments(self._path, self._labels)
+        classifier = open_for_garments(self._path, self._labels, self._input_range)
         if classifier.sha256 != checksum:
             raise ModelError(f"{self._path} changed while it was read; copy it again.")
         return classifier
@@ -172,7 +175,7 @@ class ModelSwap:
             return None
         old_path = self._previous_path
         write_bytes(old_path, self._content)
-        old = Classifier(old_path, labels=self._labels)
+        old = Classifier(old_path, labels=self._labels, input_range=self._input_range)
         return self._compare(old, new, *self._collected.held_out_tiles(old.labels))
 
     def _use(
@@ -195,17 +198,20 @@ class ModelSwap:
         return self._path.with_name(f"{self._path.stem}.previous.tflite")
 
 
-def open_for_garments(path: Path, labels: Sequence[str] | None = None) -> Classifier:
+def open_for_garments(
+    path: Path, labels: Sequence[str] | None = None, input_range: str | None = None
+) -> Classifier:
     """Opens a model and lets it answer once, so that its first frame takes no longer than the others.
 
     Args:
         path: A `.tflite` file.
-        labels: Class names for a file without metadata.
+        labels: Class names in place of those in the file.
+        input_range: See `Classifier`.
 
     Raises:
         ModelError: If it cannot be used, or does not take images of 28x28 pixels.
     """
-    classifier = Classifier(path, labels=labels)
+    classifier = Classifier(path, labels=labels, input_range=input_range)
     if classifier.image_size != (TILE, TILE):
         height, width = classifier.image_size
         raise ModelError(

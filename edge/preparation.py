@@ -82,8 +82,8 @@ class Prepared:
             was taken; None if no garment was found.
         reason: Why no garment was found; None if one was found.
         form: "photo" (a segmenter found the garment), "transparent" (the picture's transparency shows it),
-            "fashion-mnist" (the picture has the form of the training images and passed unchanged), "resize" or
-            "centre-crop" (all of the picture or its middle was taken, without looking for a garment).
+            "fashion-mnist" (the picture has the form of the training images and passed unchanged), "resize"
+            or "centre-crop" (all of the picture or its middle was taken, without looking for a garment).
         segmenter: Name of the segmenter; None if it was not needed.
         latency_ms: Milliseconds of the stages "segment" and "prepare".
     """

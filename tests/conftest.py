@@ -426,7 +426,7 @@ def make_classifier(tmp_path, patterns, dense_model, metadata_of):
         fields = {"labels": list(patterns.labels)} | (card or {})
         whole = flatbuffer if card is None else attach(flatbuffer, metadata_of(**fields))
         path.write_bytes(whole)
-        return Classifier(path, labels=labels)
+        return Classifier(path, labels=labels, input_range="0..1")
 
     return make
 

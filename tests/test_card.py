@@ -23,6 +23,7 @@ CARD_FIELDS = {
     "name", "labels", "preparation", "temperature", "unknown_threshold", "reference_sha256",
     "flatbuffer_sha256", "training", "quantization", "measured", "views", "format_version",
     "file", "flatbuffer", "unchanged", "warnings", "contents", "calibration_check",
+    "classifier", "not_a_classifier",
 }  # fmt: skip
 
 

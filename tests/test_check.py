@@ -189,7 +189,7 @@ def test_verify_of_outputs_that_are_not_finite_names_the_file(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda x, y: (x[:, :4], y), "takes uint8 images of 6x6", id="size"),
+        pytest.param(lambda x, y: (x[:, :4], y), "takes 6x6 grey images as uint8", id="size"),
         pytest.param(lambda x, y: (x.astype(np.float32), y), "these are float32", id="dtype"),
         pytest.param(lambda x, y: (x, y[:-1]), "1200 images and 1199 labels", id="labels-missing"),
         pytest.param(lambda x, y: (x[:0], y[:0]), "0 images", id="empty"),

@@ -257,7 +257,9 @@ def test_classifier_of_a_file_that_is_no_model_is_one_sentence(tmp_path, content
 
 def test_classifier_of_four_channels_is_refused(write):
     kernel = np.ones((4, SIDE * SIDE * 4))
-    with pytest.raises(ModelError, match=r"input has shape \(1, 6, 6, 4\), expected one grey or RGB"):
+    with pytest.raises(
+        ModelError, match=r"input has shape \(1, 6, 6, 4\), expected one grey or RGB"
+    ):
         Classifier(write(new_kernel=kernel, channels=4))
 
 

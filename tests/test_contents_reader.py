@@ -114,12 +114,32 @@ def test_read_contents_of_a_constant_of_another_size_is_refused(sound_model):
         read_contents(pack(model))
 
 
-@pytest.mark.parametrize("code", [32, 118, 119])
-def test_read_contents_of_custom_operators_and_control_flow_is_refused(sound_model, code):
+@pytest.mark.parametrize("code", [118, 119])
+def test_read_contents_of_control_flow_is_refused(sound_model, code):
     model = sound_model()
     model.operatorCodes[0].builtinCode = code
     model.operatorCodes[0].deprecatedBuiltinCode = code
     with pytest.raises(ModelError, match="which is not run here"):
+        read_contents(pack(model))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "FlexErf",
+            "which only TensorFlow itself can run; convert it with the operators of TFLite",
+        ),
+        ("TFLite_Detection_PostProcess", "it is an object detector"),
+        ("MyOwn", "which TFLite does not define"),
+    ],
+)
+def test_read_contents_of_custom_operators_says_what_they_are(sound_model, name, message):
+    model = sound_model()
+    code = model.operatorCodes[0]
+    code.builtinCode = code.deprecatedBuiltinCode = 32
+    code.customCode = name
+    with pytest.raises(ModelError, match=message):
         read_contents(pack(model))
 
 

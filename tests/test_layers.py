@@ -123,7 +123,7 @@ def dense(tmp_path, dense_model):
         name = "-".join([io, *map(str, options)])
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(dense_model(kernel, bias, io=io, **options))
-        return Classifier(path, kernels="reference")
+        return Classifier(path, input_range="0..1", kernels="reference")
 
     return write
 

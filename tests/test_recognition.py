@@ -41,7 +41,7 @@ def make(tmp_path, dense_model, metadata_of):
         flatbuffer = dense_model(np.full((4, 784), 1e-9), np.array(logits), io="float32")
         path = tmp_path / "fixed.tflite"
         path.write_bytes(attach(flatbuffer, metadata_of(**fields)) if fields else flatbuffer)
-        return Classifier(path, labels=None if fields else LABELS)
+        return Classifier(path, labels=None if fields else LABELS, input_range="0..1")
 
     return build
 
