@@ -841,7 +841,10 @@ def classify(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Name the garment in each picture, or what it shows if the model names other things."""
+    """Name the garment in each picture.
+
+    A model of other things than garments names what the picture shows.
+    """
     from garmentlite.edge.batch import Tally, recognize_files
     from garmentlite.edge.recognizer import Recognizer
 

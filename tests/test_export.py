@@ -134,7 +134,7 @@ def test_to_int8_with_another_border_gives_the_same_answers(every_format, made_d
     for one in ("int8", io):
         path = tmp_path / f"{one}.tflite"
         path.write_bytes(every_format[f"int8, {one}"])
-        classifier = Classifier(path)
+        classifier = Classifier(path, input_range="0..1")
         assert classifier.input.dtype == classifier.output.dtype == np.dtype(one)
         logits[one] = classifier.logits(made_data.x_test)
     # The same integers inside, shifted or scaled at the border: a float32 rounding of at most 2**-24 apart.
@@ -151,7 +151,7 @@ def test_to_int8_with_a_uint8_border_shifts_both_zero_points_by_128(every_format
 def test_to_int16x8_answers_nearly_as_the_network(every_format, trained, x, tmp_path, made_data):
     path = tmp_path / "int16x8.tflite"
     path.write_bytes(every_format["int16x8"])
-    logits = Classifier(path).logits(made_data.x_train[:200])
+    logits = Classifier(path, input_range="0..1").logits(made_data.x_train[:200])
     expected = np.asarray(trained(x, training=False))
     # Weights have 8 bits: a relative error of up to 1/254 each, of either sign.
     assert np.abs(logits - expected).max() < np.abs(expected).max() / 50

@@ -119,7 +119,7 @@ def test_every_way_takes_pixels_over_255_however_many_were_tried_before(
     for flatbuffer in ways:
         path = tmp_path / "way.tflite"
         path.write_bytes(flatbuffer)
-        classifier = Classifier(path)
+        classifier = Classifier(path, input_range="0..1")
         assert (classifier.input.scale, classifier.input.zero_point) == (
             pytest.approx(1 / 255), -128,
         )  # fmt: skip
@@ -142,7 +142,9 @@ def test_mean_shift_finds_a_bias_that_is_off(
     )
     path = tmp_path / "spoilt.tflite"
     path.write_bytes(spoilt)
-    step = Classifier(path).output.scale  # a mean over 900 images is known far better than that
+    step = Classifier(
+        path, input_range="0..1"
+    ).output.scale  # a mean over 900 images is known far better than that
     np.testing.assert_allclose(added, [0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0], atol=step / 2)
 
 
@@ -159,7 +161,7 @@ def test_bias_correction_brings_every_mean_to_nearly_0(
         )
     path = tmp_path / "corrected.tflite"
     path.write_bytes(flatbuffer)
-    step = Classifier(path).output.scale
+    step = Classifier(path, input_range="0..1").output.scale
     shift = int8.mean_shift(flatbuffer, keras2.build_twin(operations), parts[0], 0)
     # What is left is the rounding of the correction itself: a part of a step, over many images.
     assert np.abs(shift).max() < step / 4
@@ -194,7 +196,7 @@ def test_range_cut_without_epochs_has_the_output_range_that_decides(
     )
     path = tmp_path / "cut.tflite"
     path.write_bytes(flatbuffer)
-    output = Classifier(path).output
+    output = Classifier(path, input_range="0..1").output
     low, high = int8.output_range(float_logits[0])
     low = min(low, 0)
     assert output.scale == pytest.approx((high - low) / 255, rel=1e-3)
