@@ -269,14 +269,24 @@ class Classifier:
             input_range, known_by = usage.input_range, usage.known_by
             self.outputs_probabilities = usage.gives_probabilities
         if input_range is None:
-            raise ModelError(
-                f"{self.path} does not show which numbers stand for the pixels in its input, and its answers "
-                f"to drawn pictures do not decide it; say so with --input-range ({', '.join(RANGES)})."
-            )
+            raise ModelError(self._why_no_range())
         height, width, channels = self._image_shape
         self.model_input = ModelInput((height, width), channels, self.input, input_range, known_by)
         # All 256 pixel values are quantized once, so that an image needs one look-up.
         self._pixel_table = self.input.quantize(input_range.table())
+
+    def _why_no_range(self) -> str:
+        ask = f"say what it was trained with by --input-range ({', '.join(RANGES)})"
+        if self.input.is_float:
+            return (
+                f"{self.path} does not show which numbers stand for the pixels in its input, and its answers "
+                f"to drawn pictures do not decide it; {ask}."
+            )
+        low, high = self.input.ends
+        return (
+            f"{self.path} states the range {low:.3g}..{high:.3g} for its input, which is none of the usual "
+            f"ones; {ask}, and quantize it again with images of all classes if it loses some."
+        )
 
     def _real_outputs(self, input_range: InputRange, images_u8: np.ndarray) -> np.ndarray:
         """Computes outputs as real numbers for images of all channels, if pixels stand for this range."""

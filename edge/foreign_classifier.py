@@ -76,6 +76,8 @@ def find_out_usage(
     recorded = read_tflite_metadata(file).input_range
     if recorded and len(recorded.mean) in (1, shape[2]):
         return Usage(recorded, "metadata", gives_probabilities)
+    if tensor.dtype in (np.int8, np.uint8):
+        return Usage(None, "quantization", gives_probabilities)
     seen = range_of_first_layers(file)
     if seen:
         return Usage(seen, "first layers", gives_probabilities)

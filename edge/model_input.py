@@ -159,8 +159,7 @@ def stated_range(tensor: Quantization) -> InputRange | None:
     """
     if tensor.dtype not in (np.int8, np.uint8):
         return None
-    limits = np.iinfo(tensor.dtype)
-    low, high = ((end - tensor.zero_point) * tensor.scale for end in (limits.min, limits.max))
+    low, high = tensor.ends
     for known in RANGES.values():
         known_low, known_high = known.ends
         tolerance = (known_high - known_low) / 4

@@ -32,6 +32,13 @@ class Quantization:
         """Whether the tensor holds real numbers, which are not quantized."""
         return np.issubdtype(self.dtype, np.floating)
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest real number that an integer tensor represents."""
+        limits = np.iinfo(self.dtype)
+        low, high = ((end - self.zero_point) * self.scale for end in (limits.min, limits.max))
+        return low, high
+
     def quantize(self, real: np.ndarray) -> np.ndarray:
         """Converts real numbers of any shape to `dtype`, rounded half to even and saturated."""
         if self.is_float:

@@ -99,7 +99,7 @@ def test_classifier_of_a_float_file_that_nothing_decides_asks_for_the_range(writ
 
     with pytest.raises(
         ModelError,
-        match=r"do not decide it; say so with --input-range \(0\.\.1, 0\.\.255, -1\.\.1\)",
+        match=r"do not decide it; say what it was trained with by --input-range \(0\.\.1, 0",
     ):
         Classifier(write(forget))
 

@@ -360,7 +360,7 @@ def _notes_on_ranges(reference: Classifier, candidate: Classifier) -> list[str]:
     if before != after:
         notes.append(
             f"{reference.path.name} takes {before.name} for the pixels 0..255 and {candidate.path.name} "
-            f"takes {after.name}. If they come from one network, the candidate was quantized with images "
-            "of the wrong range."
+            f"takes {after.name}. Unless one of them scales its input itself, the candidate was quantized "
+            "with images of the wrong range."
         )
     return notes

@@ -454,9 +454,6 @@ class _Interpreter:
         quantization = self._quantizations[number]
         if quantization.is_float:
             return 0
-        limits = np.iinfo(quantization.dtype)
-        lowest, highest = (
-            (end - quantization.zero_point) * quantization.scale for end in (limits.min, limits.max)
-        )
+        lowest, highest = quantization.ends
         half = quantization.scale / 2
         return int(np.count_nonzero((values < lowest - half) | (values > highest + half)))
