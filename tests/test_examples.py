@@ -301,6 +301,7 @@ def broker_port(tmp_path):
         process = subprocess.Popen(["mosquitto", "-c", settings], stderr=subprocess.PIPE)
         if any(b"running" in line for line in process.stderr):
             break
+        process.communicate()
     yield port
     process.terminate()
     process.communicate()

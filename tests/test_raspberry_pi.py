@@ -304,7 +304,7 @@ def test_outputs_of_the_default_model_differ_by_one_step_at_most(comparison):
 
 @pytest.fixture(scope="session")
 def c_program(pi, material):
-    """The C program of examples/, built here for the Pi and for the library that is installed on it."""
+    """The words that start the C program of examples/, which is built here for the Pi and its library."""
     compiler = "aarch64-linux-gnu-gcc"
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed (apt install gcc-aarch64-linux-gnu)")
@@ -313,11 +313,19 @@ def c_program(pi, material):
     )
     program = material / f"classify-{pi.root.parent.name}"
     subprocess.run(
-        [compiler, "-std=c99", "-O2", ROOT / "examples/c/classify.c", library,
-         f"-Wl,-rpath,/{library.parent.relative_to(pi.root)}", "-lm", "-o", program],
+        [
+            compiler,
+            "-std=c99",
+            "-O2",
+            ROOT / "examples/c/classify.c",
+            library,
+            "-lm",
+            "-o",
+            program,
+        ],
         check=True,
-    )  # fmt: skip
-    return program
+    )
+    return ("env", f"LD_LIBRARY_PATH=/{library.parent.relative_to(pi.root)}", program)
 
 
 @needs_a_pi
@@ -333,7 +341,7 @@ def test_c_program_prints_the_logits_of_this_machine(c_program, core, pi, arm64_
     for path, image_u8 in zip(paths, images_u8, strict=True):
         Image.fromarray(image_u8).save(path)
     core = arm64_system.NATIVE if arm64_system.is_arm64() else core
-    printed = pi.run(core, *map(str, (c_program, ROOT / EQUAL_MODEL, labels, *paths))).stdout
+    printed = pi.run(core, *map(str, (*c_program, ROOT / EQUAL_MODEL, labels, *paths))).stdout
     rows = [line.split("\t") for line in printed.splitlines()]
     np.testing.assert_array_equal(
         np.array([row[2:] for row in rows], np.float32), classifier.logits(images_u8)

@@ -112,7 +112,7 @@ int main(int argc, char** argv) {
   static char labels[MAX_CLASSES][MAX_LABEL];
   size_t num_classes = read_labels(argv[2], labels);
 
-  /* LiteRT would also load its library for GPUs, which ends the program on a Raspberry Pi 4. */
+  /* Without this, LiteRT also loads its library for GPUs, whose instructions a Raspberry Pi 4 does not have. */
   const LiteRtEnvOption cpu_alone = {kLiteRtEnvOptionTagAutoRegisterAccelerators,
                                      {kLiteRtAnyTypeInt, kLiteRtHwAcceleratorCpu}};
   LiteRtEnvironment environment;
