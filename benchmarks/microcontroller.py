@@ -64,7 +64,7 @@ def differences(ours: np.ndarray, theirs: np.ndarray) -> str:
     """States the largest difference in steps and the number of other answers."""
     steps = int(np.abs(ours - theirs).max())
     changed = int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
-    return f"{steps} steps, {changed} answers"
+    return f"{steps} / {changed}"
 
 
 def left(board: Board, flash_bytes: int, arena_bytes: int) -> str:
@@ -80,14 +80,12 @@ def main() -> None:
     parser.add_argument(
         "models", type=Path, nargs="*", help="Model files; all shipped ones by default."
     )
-    parser.add_argument("--limit", type=int, default=10_000, help="Number of test images.")
+    parser.add_argument("--limit", type=int, default=1_000, help="Number of test images.")
     parser.add_argument("--data-dir", type=Path, help="Folder of Fashion-MNIST.")
     arguments = parser.parse_args()
     images = data.load(arguments.data_dir).x_test[: arguments.limit]
     sizes: dict[str, tuple[int, Arena]] = {}
-    print(
-        "| model | flash | arena | activations alone | from the reference kernels | from XNNPACK |"
-    )
+    print("| model | flash | arena | activations alone | reference kernels | XNNPACK |")
     print("|---|---|---|---|---|---|")
     for path in arguments.models or sorted(MODELS.glob("*_int8.tflite")):
         flatbuffer, _ = split(path.read_bytes())
