@@ -28,12 +28,12 @@ LOOK_S = 1.0  # between two looks at the file; one that is still being written c
 
 @dataclass(frozen=True)
 class ModelInUse:
-    """Which model answers, and how it differs from the one before.
+    """Which model answers, and how it differs from the previous one.
 
     Attributes:
         name: Name of the model.
         sha256: Checksum of its file.
-        comparison: How it differs from the model before; None if the two were not compared.
+        comparison: How it differs from the previous model; None if the two were not compared.
         has_previous: Whether there is a model to go back to.
     """
 
@@ -119,15 +119,15 @@ class ModelSwap:
         self._thread.join()
 
     def step_back(self) -> ModelInUse:
-        """Goes back to the model before, also in the file; a second call returns to the newer one.
+        """Goes back to the previous model, also in the file; a second call returns to the newer one.
 
         Raises:
-            ModelError: If there is no model before.
+            ModelError: If there is no previous model.
             OutputError: If the files cannot be written.
         """
         with self._lock:
             if self._previous is None:
-                raise ModelError("There is no model before this one to go back to.")
+                raise ModelError("There is no previous model to go back to.")
             previous = self._previous
             write_bytes(self._path, previous)
             checksum = sha256(previous)

@@ -34,7 +34,7 @@ def test_panel_without_a_model_before_does_not_go_back(serve, swap):
     status, _, body = serve(features=[model_panel(swap)]).ask(
         "/model/back", method="POST", body="{}"
     )
-    assert (status, body) == (409, b"There is no model before this one to go back to.\n")
+    assert (status, body) == (409, b"There is no previous model to go back to.\n")
 
 
 def test_panel_goes_back_to_the_model_before(serve, tmp_path):

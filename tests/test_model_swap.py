@@ -138,7 +138,7 @@ def test_swap_of_a_file_with_the_same_content_does_nothing(path, watched):
 def test_step_back_returns_to_the_old_model_and_a_second_one_to_the_new(path, watched):
     swap, taken, said = watched()
     with swap:
-        with pytest.raises(ModelError, match="no model before"):
+        with pytest.raises(ModelError, match="no previous model"):
             swap.step_back()
         shutil.copy(NEW, path)
         wait_until(lambda: said, "the new model")

@@ -189,6 +189,34 @@ def test_each_control_of_the_page_works_by_keyboard_and_has_a_name(app):
     visit(app, "desk", steps)
 
 
+def test_change_that_is_refused_is_shown_to_everybody(app):
+    refusal = "document.querySelector('#refusal')"
+
+    async def steps(tab):
+        await tab.run("window.asked = window.fetch")
+        wrong = "JSON.stringify({ paused: 'perhaps' })"
+        await tab.run(f"window.fetch = (path, what) => asked(path, {{ ...what, body: {wrong} }})")
+        await tab.click("#pause")
+        await tab.until(f"{refusal}.textContent.includes('paused must be true or false')")
+        assert await tab.run(f"{refusal}.getBoundingClientRect().height > 10")
+        await tab.run("window.fetch = () => Promise.reject(new TypeError())")
+        await tab.click("#pause")
+        await tab.until(f"{refusal}.textContent.includes('The app does not answer')")
+        await tab.run("window.fetch = asked")
+        for is_on in ("true", "false"):
+            await tab.click("#mirror")
+            await tab.until(f"document.querySelector('#mirror').ariaPressed === '{is_on}'")
+        await tab.until(f"{refusal}.textContent === ''")
+
+    async def take():
+        async with Browser() as browser:
+            tab = await browser.tab()
+            await open_page(tab, app, "phone")
+            await steps(tab)
+
+    asyncio.run(take())
+
+
 def test_focus_can_be_seen(app):
     async def steps(tab):
         while await tab.focused() != "pause":

@@ -14,7 +14,7 @@ from waiting import wait_until
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.page.features import Feature
-from garmentlite.edge.page.handlers import LARGEST_REQUEST, MOST_VIEWERS, PageHandler
+from garmentlite.edge.page.handlers import EVENTS_BUFFER, LARGEST_REQUEST, MOST_VIEWERS, PageHandler
 
 
 @pytest.fixture
@@ -253,6 +253,25 @@ def test_five_viewers_and_one_that_never_reads(serve, make_sighting):
             thread.join()
         for viewer in viewers:
             viewer.close()
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux tells how long bytes have waited"
+)
+def test_reader_of_events_that_never_reads_is_cut_off_although_its_buffer_has_room(
+    serve, make_sighting
+):
+    """What waits for it fits into the server's own buffer, and nothing more comes."""
+    page = serve(patience=0.5)
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)  # the system makes it a little larger
+        stuck.connect(("127.0.0.1", page.port))
+        stuck.sendall(b"GET /events?live=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        sent = 0
+        while sent < EVENTS_BUFFER // 2:
+            page.server.verdicts.take(make_sighting("Coat", 0.8))
+            sent += len(page.ask("/verdict")[2])
+        wait_until(lambda: is_cut_off(stuck), "the cut")
 
 
 def is_cut_off(connection):

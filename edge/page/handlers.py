@@ -60,7 +60,7 @@ class Page:
         pictures: Live pictures.
         features: Panels that other parts of the app have added.
         files: Content type and content of each fixed URL.
-        patience: Seconds after which a viewer that does not read is cut off.
+        patience: Seconds after which a viewer is cut off that does not take the bytes that wait for it.
         viewers: Connections without end that are open.
     """
 
@@ -250,7 +250,11 @@ class EndlessHandler(PageHandler):
 
     async def get(self) -> None:
         """Sends until the viewer is gone."""
-        self.own_end().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
+        own_end = self.own_end()
+        own_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux ends a connection with bytes that wait for so long
+            patience_ms = round(1000 * self.page.patience)
+            own_end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
         self.page.viewers += 1
         try:
             await self.send_all()

@@ -1,4 +1,4 @@
-"""The panel that says which model answers, whether it is better than the one before, and can go back."""
+"""The panel that says which model answers and whether it is better, and that goes back to the previous one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class ModelHandler(PageHandler):
         self.swap = swap
 
     def get(self) -> None:
-        """Sends the model and the comparison with the one before."""
+        """Sends the model and the comparison with the previous one."""
         self.send_json(_document(self.swap.state))
 
 
 class BackHandler(ModelHandler):
-    """Goes back to the model before."""
+    """Goes back to the previous model."""
 
     def get(self) -> None:
         """Refuses, since only `post` changes something."""

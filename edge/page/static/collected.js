@@ -31,7 +31,7 @@ export function mount(section, page) {
         const sentence = await action();
         if (sentence) message.textContent = sentence;
       } catch (error) {
-        message.textContent = error.message || "The app does not answer; try again.";
+        message.textContent = error.message;
       }
       await refresh();
     });

@@ -1,4 +1,4 @@
-// Which model answers, whether it is better than the one before, and the way back.
+// Which model answers, whether it is better than the previous one, and the way back.
 
 const REFRESH_MS = 5000;
 
@@ -9,7 +9,7 @@ export function mount(section, page) {
   const verdict = make("p", "empty");
   verdict.setAttribute("role", "status");
   const table = make("table", "recalls");
-  const back = make("button", "", "Go back to the model before");
+  const back = make("button", "", "Go back to the previous model");
   back.id = "model-back";
   back.type = "button";
   back.addEventListener("click", async () => {
@@ -25,7 +25,7 @@ export function mount(section, page) {
     name.textContent = `${state.name} (${state.sha256.slice(0, 12)})`;
     back.disabled = !state.has_previous;
     const comparison = state.comparison;
-    verdict.textContent = comparison?.obstacle || (comparison ? `Compared with the model before: ${comparison.verdict}` : "");
+    verdict.textContent = comparison?.obstacle || (comparison ? `Compared with the previous model: ${comparison.verdict}` : "");
     const rows = (comparison?.classes ?? []).filter((row) => row.support > 0);
     table.hidden = rows.length === 0;
     const head = make("tr", "", ...["Class", "Pictures", "Before", "Now", ""].map((text) => make("th", "", text)));

@@ -46,8 +46,9 @@ function showSettings(now) {
 async function change(changes) {
   try {
     showSettings(await post("/controls", changes));
+    byId("refusal").textContent = "";
   } catch (error) {
-    say(error.message);
+    byId("refusal").textContent = error.message;
   }
 }
 

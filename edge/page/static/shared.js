@@ -17,12 +17,14 @@ export function make(name, className = "", ...children) {
 /** Writes a share in [0, 1] as a percentage. */
 export const percent = (share) => `${Math.round(100 * share)}%`;
 
-/** Sends a JSON document and returns the answer; throws an Error with the server's sentence. */
+/** Sends a JSON document and returns the answer; throws an Error with a sentence for the user. */
 export async function post(path, document) {
   const answer = await fetch(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(document),
+  }).catch(() => {
+    throw new Error("The app does not answer; try again.");
   });
   if (!answer.ok) throw new Error((await answer.text()).trim());
   return answer.json();
