@@ -6,8 +6,10 @@ when all was done, 1 when a check failed, and 2 when something could not be done
 
 # Without "from __future__ import annotations": typer would evaluate the text of every annotation twice, which
 # takes a tenth of the time of 'cli --help'.
+import gc
 import sys
 
+gc.disable()  # what is imported stays; to look for garbage in it takes a fifth of the time of 'cli --help'
 try:
     import json
     from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ try:
         OptionError,
     )
     from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, SEGMENTERS
+    from garmentlite.edge.standard_streams import write_line
     from garmentlite.edge.version import __version__
 except ModuleNotFoundError as missing:
     if __name__ != "__main__":
@@ -40,10 +43,14 @@ except ModuleNotFoundError as missing:
 except KeyboardInterrupt:
     sys.stderr.write("Interrupted.\n")
     sys.exit(2)
+finally:
+    gc.freeze()
+    gc.enable()
 
 if TYPE_CHECKING:
     from garmentlite.convert.verify.check import ImageSource
     from garmentlite.convert.verify.parity_report import ParityReport
+    from garmentlite.edge.camera_app import CameraRequest
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.collected import CollectRequest
     from garmentlite.edge.page.address import Address
@@ -65,9 +72,7 @@ class _SentenceGroup(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
-            result = super().invoke(ctx)
-            standard_streams.finish_output()
-            return result
+            return super().invoke(ctx)
         except (GarmentliteError, KeyboardInterrupt, OSError) as error:
             if ctx.params.get("debug"):
                 import traceback
@@ -210,7 +215,7 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"garmentlite {__version__}")
+        write_line(f"garmentlite {__version__}")
         raise typer.Exit
 
 
@@ -222,7 +227,7 @@ def data(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     from garmentlite.train.data import inspect
 
     report = inspect(_load_data(data_dir))
-    typer.echo(json.dumps(asdict(report), indent=2) if as_json else report.as_text())
+    write_line(json.dumps(asdict(report), indent=2) if as_json else report.as_text())
 
 
 _DATA, _NETWORK, _SCHEDULE = "Data", "Network", "Schedule"
@@ -470,7 +475,7 @@ def train(
         outcome = session.run(request, say=_say, on_progress=show)
     if not outcome.is_finished:
         raise typer.Exit(COULD_NOT)
-    typer.echo(outcome.text)
+    write_line(outcome.text)
 
 
 @app.command()
@@ -503,7 +508,7 @@ def rebalance(
         command=_command_line(),
         say=_say,
     )
-    typer.echo(outcome.text)
+    write_line(outcome.text)
 
 
 @app.command()
@@ -540,7 +545,7 @@ def compare(
             document = write_comparison(
                 comparison, output, data_dir=data_dir, force=force, say=_say, on_progress=show
             )
-    typer.echo(_as_json(document) if as_json else comparison.as_text())
+    write_line(_as_json(document) if as_json else comparison.as_text())
 
 
 @app.command()
@@ -657,10 +662,10 @@ def convert(
     _start_backend("tf_keras", "tensorflow_model_optimization")
     with _progress() as show:
         done = pipeline.run(job, on_progress=show, say=_say)
-    typer.echo(conversion_text.to_text(done))
+    write_line(conversion_text.to_text(done))
     if c_array:
         _write_c_array(done.paths["int8"], job.folder, done.paths["int8"].stem, force=True)
-    typer.echo(conversion_text.next_step(job, done))
+    write_line(conversion_text.next_step(job, done))
 
 
 @app.command()
@@ -817,7 +822,7 @@ def plan(
             show("Planning", done, len(shares))
             plans.append(planning.plan(margin, alpha, share))
     document = [one.as_document() for one in plans]
-    typer.echo(_as_json(document) if as_json else plan_text.to_text(plans))
+    write_line(_as_json(document) if as_json else plan_text.to_text(plans))
 
 
 @app.command()
@@ -859,9 +864,9 @@ def classify(
             _say(f"Error: {answer.result}")
         elif as_json:
             document = {"path": str(answer.path), **answer.result.as_document(top_k)}
-            typer.echo(json.dumps(document, ensure_ascii=False))
+            write_line(json.dumps(document, ensure_ascii=False))
         else:
-            typer.echo(printable(f"{answer.path}: {answer.result.in_words(top_k)}"))
+            write_line(printable(f"{answer.path}: {answer.result.in_words(top_k)}"))
     if tally.pictures > 1:
         _say(tally.in_words())
     if tally.unreadable:
@@ -870,6 +875,7 @@ def classify(
 
 @app.command(cls=_WebcamCommand)
 def webcam(
+    ctx: typer.Context,
     source: Annotated[
         str,
         typer.Option(
@@ -1020,45 +1026,15 @@ def webcam(
 
     with ended_by_signals():
         if list_cameras:
-            typer.echo(_camera_list())
+            write_line(_camera_list())
             return
         from garmentlite.convert.verify.improvement import compare_models
-        from garmentlite.edge.broker_address import parse_broker
-        from garmentlite.edge.camera_app import CameraRequest, run_camera_app
-        from garmentlite.edge.guide_box import parse_box
+        from garmentlite.edge.camera_app import run_camera_app
         from garmentlite.edge.redaction import hide_in_process_list
-        from garmentlite.edge.sinks.log_file import LogRequest
-        from garmentlite.edge.sinks.recording import RecordingRequest
-        from garmentlite.edge.sources.interface import parse_resolution
 
         for url in (source, mqtt):
             hide_in_process_list(url or "")
-        request = CameraRequest(
-            source=source,
-            resolution_wh=parse_resolution(resolution),
-            fps=fps,
-            rotation=int(rotate),
-            is_mirrored=mirror,
-            allow_static=allow_static,
-            model=model,
-            labels=_read_labels(labels),
-            input_range=input_range,
-            segmenter=segment,
-            box=parse_box(box),
-            has_window=not headless,
-            prints_json=headless or as_json,
-            serve=_page_address(serve, allow_host),
-            allowed_hosts=tuple(allow_host or ()),
-            only_changes=only_changes,
-            record=RecordingRequest(record, record_minutes, record_mb) if record else None,
-            log=LogRequest(log, log_mb, log_files) if log else None,
-            top_k=top_k,
-            broker=parse_broker(mqtt) if mqtt else None,
-            collect=_collect_request(collect, collect_frames, collect_mb, collect_days),
-            watch_model=watch_model,
-            max_frames=max_frames,
-        )
-        outcome = run_camera_app(request, _say, compare_models)
+        outcome = run_camera_app(_camera_request(ctx.params), _say, compare_models)
     if not outcome.is_complete:
         raise typer.Exit(COULD_NOT)
 
@@ -1085,7 +1061,7 @@ def card(
     )
     for warning in found.warnings:
         _say(f"Warning: {warning}")
-    typer.echo(_as_json(found.as_document()) if as_json else found.as_text())
+    write_line(_as_json(found.as_document()) if as_json else found.as_text())
     if found.warnings:
         raise typer.Exit(CHECK_FAILED)
 
@@ -1102,9 +1078,9 @@ def doctor(as_json: AsJson = False) -> None:
     for named in examine():
         findings.append(named)
         if not as_json:
-            typer.echo(printable(named.as_line()))
+            write_line(printable(named.as_line()))
     if as_json:
-        typer.echo(_as_json([named.as_document() for named in findings]))
+        write_line(_as_json([named.as_document() for named in findings]))
     if not all(named.finding.passed for named in findings):
         raise typer.Exit(CHECK_FAILED)
 
@@ -1134,17 +1110,19 @@ def service_install(
     from garmentlite.edge.service import installation
 
     plan = installation.plan_installation(
-        options or [], for_user=user, outputs=_output_folders(_webcam_values(ctx, options or []))
+        options or [],
+        for_user=user,
+        outputs=_service_request(ctx, options or []).output_folders,
     )
     if dry_run:
-        typer.echo(f"# {plan.path}\n{plan.text}", nl=False)
+        write_line(f"# {plan.path}\n{plan.text.rstrip()}")
         return
     installation.install(plan, for_user=user)
-    typer.echo(f"The service runs as {plan.account.pw_name}; its unit is {plan.path}.")
+    write_line(f"The service runs as {plan.account.pw_name}; its unit is {plan.path}.")
     if plan.token:
-        typer.echo(f"The token of the page, if it is open to the network, is in {plan.token}.")
+        write_line(f"The token of the page, if it is open to the network, is in {plan.token}.")
     if user:
-        typer.echo("To start it without a login, run 'loginctl enable-linger' once.")
+        write_line("To start it without a login, run 'loginctl enable-linger' once.")
 
 
 @service_app.command("status")
@@ -1161,7 +1139,7 @@ def service_remove(user: OwnService = False) -> None:
     """Stop the service and delete its unit."""
     from garmentlite.edge.service import installation
 
-    typer.echo(f"The service is stopped; {installation.remove(for_user=user)} is deleted.")
+    write_line(f"The service is stopped; {installation.remove(for_user=user)} is deleted.")
 
 
 @app.command()
@@ -1185,7 +1163,7 @@ def draw(
     from garmentlite.edge.drawn_folder import draw_folder
 
     drawn = draw_folder(output, count, seed, force=force)
-    typer.echo(f"{drawn} pictures drawn in {output}.")
+    write_line(f"{drawn} pictures drawn in {output}.")
 
 
 @app.command()
@@ -1229,7 +1207,7 @@ def report(
             run, found, pictures, segmenter, criteria=criteria, on_progress=show, warn=_say
         )
     write_text(path, run_report.to_html(results))
-    typer.echo(f"Report: {path}")
+    write_line(f"Report: {path}")
 
 
 def main() -> None:
@@ -1288,48 +1266,73 @@ def _page_address(text: str | None, allowed_hosts: list[str] | None) -> "Address
     return None if text is None else parse_address(text)
 
 
-def _collect_request(
-    folder: Path | None, with_frames: bool, megabytes: int, days: float
-) -> "CollectRequest | None":
-    from garmentlite.edge.collected import CollectRequest, Limits
-
-    if folder is None:
-        if with_frames:
-            raise OptionError("--collect-frames belongs to --collect; name a folder with it.")
-        return None
-    return CollectRequest(folder, Limits(megabytes << 20, days * 86_400), with_frames)
-
-
-def _webcam_values(ctx: typer.Context, options: list[str]) -> dict[str, Any]:
-    """Parses options of `cli webcam`; refuses values with which the app would end as soon as it starts."""
+def _camera_request(values: dict[str, Any]) -> "CameraRequest":
+    """Makes the request of the options of `cli webcam`, by the names of its parameters."""
     from garmentlite.edge.broker_address import parse_broker
+    from garmentlite.edge.camera_app import CameraRequest
     from garmentlite.edge.guide_box import parse_box
+    from garmentlite.edge.sinks.log_file import LogRequest
     from garmentlite.edge.sinks.recording import RecordingRequest
     from garmentlite.edge.sources.interface import parse_resolution
 
+    record, log = values["record"], values["log"]
+    recording = (record, values["record_minutes"], values["record_mb"])
+    return CameraRequest(
+        source=values["source"],
+        resolution_wh=parse_resolution(values["resolution"]),
+        fps=values["fps"],
+        rotation=int(values["rotate"]),
+        is_mirrored=values["mirror"],
+        allow_static=values["allow_static"],
+        model=values["model"],
+        labels=_read_labels(values["labels"]),
+        input_range=values["input_range"],
+        segmenter=values["segment"],
+        box=parse_box(values["box"]),
+        has_window=not values["headless"],
+        prints_json=values["headless"] or values["as_json"],
+        serve=_page_address(values["serve"], values["allow_host"]),
+        allowed_hosts=tuple(values["allow_host"] or ()),
+        only_changes=values["only_changes"],
+        record=RecordingRequest(*recording) if record else None,
+        log=LogRequest(log, values["log_mb"], values["log_files"]) if log else None,
+        top_k=values["top_k"],
+        broker=parse_broker(values["mqtt"]) if values["mqtt"] else None,
+        collect=_collect_request(values),
+        watch_model=values["watch_model"],
+        max_frames=values["max_frames"],
+    )
+
+
+def _collect_request(values: dict[str, Any]) -> "CollectRequest | None":
+    from garmentlite.edge.collected import CollectRequest, Limits
+
+    if values["collect"] is None:
+        if values["collect_frames"]:
+            raise OptionError("--collect-frames belongs to --collect; name a folder with it.")
+        return None
+    limits = Limits(values["collect_mb"] << 20, values["collect_days"] * 86_400)
+    return CollectRequest(values["collect"], limits, values["collect_frames"])
+
+
+def _service_request(ctx: typer.Context, options: list[str]) -> "CameraRequest":
+    """Makes the request of options of `cli webcam`, if a service can run with them for ever."""
     command = ctx.find_root().command.commands["webcam"]  # type: ignore[attr-defined]
     values: dict[str, Any] = command.make_context("cli webcam", list(options)).params
-    parse_resolution(values["resolution"])
-    parse_box(values["box"])
-    _page_address(values["serve"], values["allow_host"])
-    if values["mqtt"]:
-        parse_broker(values["mqtt"])
-    if values["record"]:
-        RecordingRequest(values["record"], values["record_minutes"], values["record_mb"])
-    if values["model"]:
-        _open_model(values["model"], values["labels"], values["input_range"])
-    return values
-
-
-def _output_folders(values: dict[str, Any]) -> list[Path]:
-    """Returns the folders that options of `cli webcam` let the app write to, as absolute paths."""
-    read = ("model", "labels")
-    paths = [
-        value.absolute()
-        for name, value in values.items()
-        if isinstance(value, Path) and name not in read
-    ]
-    return [path.parent if path.suffix else path for path in paths]
+    if values["list_cameras"]:
+        raise OptionError("A service cannot show a list; run 'cli webcam --list' without it.")
+    if values["source"] == "-":
+        raise OptionError(
+            "A service has no standard input for --source -; name a camera, its URL or a file."
+        )
+    if values["max_frames"] is not None:
+        raise OptionError(
+            "systemd would start the service again after each --max-frames; leave that option out."
+        )
+    request = _camera_request(values)
+    if request.model:
+        _open_model(request.model, values["labels"], values["input_range"])
+    return request
 
 
 def _require_verify_options(
@@ -1366,10 +1369,10 @@ def _verify_one_file(
         on_progress = partial(show, "Comparing")
         if save_reference:
             stored_outputs.save_outputs(*asked, save_reference, on_progress=on_progress)
-            typer.echo(f"Outputs of {len(images.y_true):,} images stored in {save_reference}.")
+            write_line(f"Outputs of {len(images.y_true):,} images stored in {save_reference}.")
         elif against:
             compared = stored_outputs.compare_with_stored(*asked, against, on_progress=on_progress)
-            typer.echo(_as_json(compared.as_document()) if as_json else compared.sentence)
+            write_line(_as_json(compared.as_document()) if as_json else compared.sentence)
             raise typer.Exit(0 if compared.passed else CHECK_FAILED)
 
 
@@ -1391,14 +1394,14 @@ def _write_verify_reports(
 def _print_parity(outcome: "ParityReport", as_json: bool) -> None:
     from garmentlite.convert.report.verify_report import to_text
 
-    typer.echo(_as_json(outcome.as_document()) if as_json else to_text(outcome))
+    write_line(_as_json(outcome.as_document()) if as_json else to_text(outcome))
 
 
 def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
     from garmentlite.convert.c_array import write_files
 
     source, header = write_files(_open_model(model), folder, name, force=force)
-    typer.echo(f"For TFLite Micro: {source} and {header}")
+    write_line(f"For TFLite Micro: {source} and {header}")
 
 
 def _read_labels(path: Path | None) -> list[str] | None:

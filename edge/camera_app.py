@@ -94,6 +94,13 @@ class CameraRequest:
     watch_model: Path | None = None
     max_frames: int | None = None
 
+    @property
+    def output_folders(self) -> tuple[Path, ...]:
+        """The folders that the app writes to, as absolute paths."""
+        files = (self.record and self.record.path, self.log and self.log.path, self.watch_model)
+        folders = [path.absolute().parent for path in files if path]
+        return (*folders, *([self.collect.folder.absolute()] if self.collect else []))
+
 
 @dataclass(frozen=True)
 class CameraOutcome:

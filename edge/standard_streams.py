@@ -42,16 +42,18 @@ def prepare() -> None:
         )
 
 
-def finish_output() -> None:
-    """Writes what is still buffered.
+def write_line(text: str) -> None:
+    """Writes a line of results at once.
 
     Raises:
         OutputError: If it cannot be written (full disk).
+        BrokenPipeError: If the reader, such as `| head`, has closed the pipe.
     """
     try:
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `| head`, closed the pipe, which is no error
-        discard_output()
+    except BrokenPipeError:
+        raise
     except OSError as error:
         discard_output()
         raise OutputError(

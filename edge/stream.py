@@ -220,15 +220,16 @@ def run(
     max_frames: int | None = None,
     say: Callable[[str], None] = warnings.warn,
 ) -> int:
-    """Sends answers to sinks until the stream ends, a sink wants no more, or the limit is reached.
+    """Sends answers to sinks until the stream ends or is stopped, or no sink wants more.
 
     The stream and the sinks are always closed, even after an exception such as KeyboardInterrupt. A sink that
-    fails is closed alone, and the others go on. A sink that wants no more stops the stream's controls.
+    fails or wants no more is closed alone, and the others go on. When none wants more, the stream's controls
+    are stopped.
 
     Args:
         stream: Opened here.
         sinks: Opened here after the stream, at least one. Each of them gets each answer.
-        max_frames: Largest number of frames to answer, at least 1; None for no limit.
+        max_frames: Largest number of frames to answer, at least 1, after which it ends; None for no limit.
         say: Called with one sentence for each sink that fails while others go on.
 
     Returns:
@@ -248,7 +249,7 @@ def run(
                 wants_more = faces.show_state(event)
             if not wants_more:
                 stream.controls.change(is_stopped=True)
-            if not wants_more or answered == max_frames:
+            if stream.controls.settings.is_stopped or answered == max_frames:
                 break
     return answered
 

@@ -97,6 +97,9 @@ class HttpServer(Server):
             )
             client.sendall(challenge)
             return
+        if "/video/one.jpg" in request:
+            client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(1))
+            return
         client.sendall(
             b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
         )
@@ -273,6 +276,14 @@ def test_network_camera_that_cannot_be_opened_says_why_without_its_password(
     assert expected in str(raised.value)
     assert "secret" not in str(raised.value)
     assert "user" not in str(raised.value).replace("user name", "")
+
+
+def test_address_of_a_single_picture_is_refused(http_server):
+    with (
+        pytest.raises(SourceError, match="sends a single picture and no stream; give the address"),
+        open_source(f"{http_server.url}/one.jpg"),
+    ):
+        pass
 
 
 @pytest.mark.slow

@@ -56,13 +56,14 @@ def segments(folder, suffix=".avi"):
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4", ".webm"])
-def test_recording_of_each_format_can_be_read(tmp_path, suffix):
+def test_recording_of_each_format_can_be_read_and_prints_nothing(tmp_path, suffix, capfd):
     request = RecordingRequest(tmp_path / f"new/app{suffix}")
     with RecordingSink(request) as sink:
         try:
             assert all(sink.show(sighting_at(n / 10, level=100)) for n in range(10))
         except OutputError as error:
             pytest.skip(f"this OpenCV has no such encoder: {error}")
+    assert capfd.readouterr() == ("", "")
     (segment,) = segments(tmp_path / "new", suffix)
     frames, rate = read_video(segment)
     assert (len(frames), rate) == (10, 10)
@@ -131,7 +132,7 @@ def test_recording_whose_folder_was_deleted_ends_with_a_sentence(tmp_path, monke
     with RecordingSink(RecordingRequest(tmp_path / "videos/app.avi")) as sink:
         sink.show(sighting_at(0.0))
         shutil.rmtree(tmp_path / "videos")
-        with pytest.raises(OutputError, match="its folder cannot be used"):
+        with pytest.raises(OutputError, match="it cannot be found any more"):
             sink.show(sighting_at(0.1))
 
 
@@ -143,8 +144,8 @@ def test_recording_with_an_unknown_suffix_names_the_known_ones():
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
-from garmentlite.edge.sinks import recording
-recording.STALLED_S = recording.CHECK_S = 0.5
+if sys.argv.pop(1) == "unknown":
+    resource.getrlimit = lambda what: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 from garmentlite.cli import main
 main()
 """
@@ -152,9 +153,13 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
-def test_webcam_goes_on_without_a_recording_that_cannot_grow(tmp_path):
-    """The limit of the size of files stands for every error of writing that OpenCV keeps to itself."""
-    arguments = ["webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("known", "the largest size that the system allows"), ("unknown", "does not grow any more")],
+)
+def test_webcam_goes_on_without_a_recording_that_cannot_grow(tmp_path, limit, expected):
+    """A limit that is unknown stands for every error of writing that OpenCV keeps to itself."""
+    arguments = [limit, "webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
     arguments += ["--record", "app.avi", "--max-frames", "150"]
     app = subprocess.run(
         [sys.executable, "-c", LIMITED, *arguments],
@@ -162,9 +167,29 @@ def test_webcam_goes_on_without_a_recording_that_cannot_grow(tmp_path):
     )  # fmt: skip
     assert app.returncode == 0, app.stderr
     assert len(app.stdout.splitlines()) == 150
-    assert "does not grow any more" in app.stderr
+    assert expected in app.stderr
     assert len([line for line in app.stderr.splitlines() if line.startswith("Error")]) == 1
     assert read_video(segments(tmp_path)[0])[0]  # what was written can be read
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipes")
+@pytest.mark.parametrize("records", [True, False])
+def test_webcam_whose_reader_has_gone_away_goes_on_for_its_other_faces(tmp_path, records):
+    arguments = ["webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
+    arguments += ["--record", "app.avi", "--max-frames", "100"] if records else []
+    app = subprocess.Popen(
+        [sys.executable, ROOT / "cli.py", *arguments],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    app.stdout.readline()
+    app.stdout.close()
+    assert app.wait(120) == 0
+    assert app.stderr.read() == ""
+    app.stderr.close()
+    if records:
+        (segment,) = segments(tmp_path)
+        assert len(read_video(segment)[0]) > 20  # 100 frames of the pattern take 6 seconds
 
 
 @pytest.mark.slow
@@ -197,6 +222,21 @@ def test_log_appends_lines_and_keeps_older_files(tmp_path):
     ]
     assert times == list(np.arange(80.0)[-len(times) :])  # the newest ones, none missing
     assert len(times) > 15
+
+
+@pytest.mark.parametrize("way", ["deleted", "renamed", "folder deleted"])
+def test_log_that_is_taken_away_is_made_anew(tmp_path, way):
+    path = tmp_path / "logs" / "app.jsonl"
+    with LogSink(LogRequest(path)) as sink:
+        sink.show(sighting_at(1.0))
+        if way == "deleted":
+            path.unlink()
+        elif way == "renamed":
+            path.rename(tmp_path / "old.jsonl")
+        else:
+            shutil.rmtree(path.parent)
+        sink.show(sighting_at(2.0))
+    assert [json.loads(line)["time"] for line in path.read_text().splitlines()] == [2.0]
 
 
 def test_log_on_a_full_disk_is_one_sentence_and_leaves_no_half_line(tmp_path):

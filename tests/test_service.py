@@ -136,6 +136,32 @@ def test_value_with_which_the_app_would_end_at_once_is_refused(run, systemctl, o
     assert named in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--list"], "run 'cli webcam --list'"),
+        (["--source", "-"], "name a camera"),
+        (["--max-frames", "5"], "leave that option out"),
+    ],
+)
+def test_option_that_makes_no_sense_for_a_service_is_refused(run, systemctl, options, words):
+    refused = run("service", "install", "--dry-run", "--", *options, expect=2)
+    assert words in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_service_may_write_to_the_folders_of_its_outputs(run, systemctl):
+    options = ["--record", "videos/app.avi", "--log", "logs/app.jsonl", "--collect", "kept",
+               "--watch-model", "models/new.tflite"]  # fmt: skip
+    (line,) = [
+        one
+        for one in run("service", "install", "--dry-run", "--", *options).stdout.splitlines()
+        if one.startswith("ReadWritePaths=")
+    ]
+    for name in ("videos", "logs", "kept", "models"):
+        assert f'"{Path.cwd() / name}"' in line
+
+
 def test_password_is_refused_since_everybody_can_read_a_unit(run, systemctl):
     refused = run(
         "service", "install", "--dry-run", "--", "--mqtt", "mqtt://me:secret@broker", expect=2

@@ -5,6 +5,7 @@ import pytest
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.errors import OutputError
 from garmentlite.edge.sinks.side_by_side import SideBySide
+from garmentlite.edge.sinks.watchdog import WatchdogSink
 
 
 class CountingSink:
@@ -76,8 +77,23 @@ def test_sink_that_cannot_be_opened_raises_and_closes_the_others():
     assert said == []
 
 
-def test_sink_that_wants_no_more_ends_the_stream_after_all_were_shown():
-    first, second = CountingSink(enough=1), CountingSink()
-    with SideBySide([first, second], print) as faces:
+def test_sink_that_wants_no_more_is_closed_without_a_word_and_the_others_go_on():
+    first, second = CountingSink(enough=1), CountingSink(enough=3)
+    with SideBySide([first, second], pytest.fail) as faces:
+        assert faces.show(None)
+        assert first.events == ["opened", "closed"]
+        assert faces.show_state(None)
+        assert not faces.show(None)  # nobody is left
+    assert (first.count, second.count) == (1, 3)
+
+
+def test_watchdog_alone_does_not_keep_the_app_running(tmp_path):
+    watchdog = WatchdogSink(str(tmp_path / "notify"), 30.0)
+    with SideBySide([CountingSink(enough=1), watchdog], pytest.fail) as faces:
         assert not faces.show(None)
-    assert second.count == 1
+    failing = CountingSink(fails_at=1)
+    with (
+        SideBySide([failing, watchdog], pytest.fail) as faces,
+        pytest.raises(OutputError, match="disk is full"),
+    ):
+        faces.show(None)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from garmentlite import cli
 
@@ -43,11 +44,15 @@ def test_closed_output_is_a_sentence(shipped_int8):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_output_on_a_full_disk_is_a_sentence(shipped_int8):
-    ended = shell("> /dev/full", "card", shipped_int8)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("Error: No space left on device")
-    assert ended.stderr.count("\n") == 1
+def test_output_on_a_full_disk_is_a_sentence_that_names_it(shipped_int8, tmp_path):
+    picture = tmp_path / "tile.png"
+    Image.new("L", (28, 28), 90).save(picture)
+    for command in (["card", shipped_int8], ["doctor"], ["classify", picture], ["--version"]):
+        ended = shell("> /dev/full", *command)
+        assert ended.returncode == 2
+        sentence = "Error: Standard output cannot be written (No space left on device);"
+        assert ended.stderr.startswith(sentence)
+        assert ended.stderr.count("\n") == 1
     assert shell("2> /dev/full", "card", "none.tflite").returncode == 2
 
 

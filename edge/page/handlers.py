@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler
 
 from garmentlite.edge.controls import Controls
 from garmentlite.edge.documents import DocumentError
@@ -37,7 +37,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 COOKIE_DAYS = 365
-LARGEST_REQUEST = 64 << 10  # bytes of a body; pictures have a limit of their own
+LARGEST_REQUEST = 64 << 10  # bytes of a body or a header; pictures have a limit of their own
 HEARTBEAT_SECONDS = (
     5.0  # how often a silent connection is written to, so that a lost one is noticed
 )
@@ -96,6 +96,16 @@ class PageHandler(RequestHandler):
             if refusal.status == 401:
                 self.set_header("WWW-Authenticate", "Bearer")
             self.refuse(refusal.status, refusal.sentence)
+        elif self._header_size() > LARGEST_REQUEST:
+            self.refuse(
+                431,
+                f"The header of the request is larger than {LARGEST_REQUEST >> 10} kB; make its address or "
+                "its fields shorter.",
+            )
+
+    def _header_size(self) -> int:
+        fields = self.request.headers.get_all()
+        return len(self.request.uri or "") + sum(len(name) + len(value) for name, value in fields)
 
     def own_end(self) -> socket.socket:
         """Returns the socket of the connection; raises `StreamClosedError` if it is closed."""
@@ -110,8 +120,8 @@ class PageHandler(RequestHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Prints the traceback of an exception, unless somebody has only gone away."""
-        if not isinstance(value, StreamClosedError):
+        """Prints the traceback of an exception that is not the visitor's doing."""
+        if not isinstance(value, StreamClosedError | HTTPError):
             super().log_exception(typ, value, tb)
 
     def refuse(self, status: int, sentence: str) -> None:
@@ -131,7 +141,8 @@ class PageHandler(RequestHandler):
             404: "There is no such address; docs/camera.md lists them.",
             405: "This address does not answer to this method; docs/camera.md lists them.",
         }
-        self.refuse(status_code, sentences.get(status_code, "The request cannot be answered."))
+        unreadable = "The request cannot be answered; docs/camera.md tells what each address takes."
+        self.refuse(status_code, sentences.get(status_code, unreadable))
 
     @property
     def connection(self) -> HTTP1Connection:
@@ -252,7 +263,9 @@ class EndlessHandler(PageHandler):
         """Sends until the viewer is gone."""
         own_end = self.own_end()
         own_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux ends a connection with bytes that wait for so long
+        if hasattr(
+            socket, "TCP_USER_TIMEOUT"
+        ):  # Linux ends a connection with bytes that wait for so long
             patience_ms = round(1000 * self.page.patience)
             own_end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
         self.page.viewers += 1

@@ -1,4 +1,4 @@
-"""The panel that says which model answers and whether it is better, and that goes back to the previous one."""
+"""The panel that says which model answers and whether it is better, and that brings the previous one back."""
 
 from __future__ import annotations
 

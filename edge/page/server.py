@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 
 from garmentlite.edge.controls import Controls
@@ -38,6 +39,18 @@ from garmentlite.edge.recognizer import Recognizer
 PATIENCE_SECONDS = 2.5
 IDLE_SECONDS = 60.0  # an open connection without a request is closed after this time
 BODY_SECONDS = 60.0  # longest time for sending a body
+# Bytes of a header that are read at all. A smaller one that is too large is refused with a sentence; after
+# more bytes the connection is closed.
+LARGEST_HEADER = 512 << 10
+# How tornado refuses what it cannot read, and what is sent in its place.
+_BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+_UNREADABLE = (
+    f"The request cannot be read; send HTTP/1.1, and a body below {LARGEST_REQUEST >> 10} kB.\n"
+)
+_REFUSAL = (
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    f"Content-Length: {len(_UNREADABLE)}\r\nConnection: close\r\n\r\n{_UNREADABLE}"
+).encode()
 STATIC = Path(__file__).parent / "static"
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -115,12 +128,12 @@ class PageServer:
             files=self._files,
             patience=self._patience,
         )
-        server = HTTPServer(
+        server = _SentenceServer(
             _application(page, uploads),
             idle_connection_timeout=IDLE_SECONDS,
             body_timeout=BODY_SECONDS,
             max_body_size=LARGEST_REQUEST,
-            max_header_size=LARGEST_REQUEST,
+            max_header_size=LARGEST_HEADER,
         )
         server.add_sockets(self._sockets)
         self._is_ready.set()
@@ -131,6 +144,20 @@ class PageServer:
             await server.close_all_connections()
             uploads.close()
             executor.shutdown(cancel_futures=True)
+
+
+class _SentenceServer(HTTPServer):
+    """A server whose every refusal is a sentence."""
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """Serves a connection."""
+        write = stream.write
+
+        def write_with_sentence(data: bytes | memoryview) -> Any:
+            return write(_REFUSAL if data == _BARE_REFUSAL else data)
+
+        stream.write = write_with_sentence  # type: ignore[method-assign]
+        super().handle_stream(stream, address)
 
 
 def _application(page: Page, uploads: Uploads) -> Application:

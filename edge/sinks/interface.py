@@ -39,7 +39,8 @@ class Sink(Protocol):
     """A place where answers go. A `with` block holds it open.
 
     Each method may raise an error of `edge.errors`. Raised while the sink is opened, it ends the app. Raised
-    later, it ends this sink alone, unless there is no other.
+    later, it ends this sink alone, unless there is no other. A sink with which a user ends the whole app,
+    such as a window, stops the `Controls` of the stream.
     """
 
     def __enter__(self) -> Self: ...
@@ -47,11 +48,11 @@ class Sink(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def show(self, sighting: Sighting) -> bool:
-        """Takes the answer to one frame; returns False to end the stream."""
+        """Takes the answer to one frame; returns False if the sink wants no more."""
         ...
 
     def show_state(self, camera: CameraState) -> bool:
-        """Takes the state of a camera whose frames are not answered; returns False to end the stream.
+        """Takes the state of a camera whose frames are not answered; returns False if the sink wants no more.
 
         It is called when the state changes, and about ten times a second for as long as no frame is answered.
         """

@@ -81,6 +81,7 @@ class RotatingFile:
             raise _cannot_write(path, error) from error
         status = os.fstat(self._handle)
         self._size = status.st_size
+        self._identity = status.st_dev, status.st_ino
         self._is_regular = stat.S_ISREG(status.st_mode)  # a device or a pipe is never renamed
 
     def close(self) -> None:
@@ -92,10 +93,15 @@ class RotatingFile:
     def write(self, text: str) -> None:
         """Writes whole lines at once; of a line that does not fit on the disk nothing is left.
 
+        If somebody has deleted or renamed the file, it is made anew.
+
         Raises:
             OutputError: If they cannot be written.
         """
         content = text.encode(errors="backslashreplace")
+        if self._is_regular and not self._is_in_place():
+            self.close()
+            self.open()
         try:
             if self._is_regular and 0 < self._size > self._request.largest_mb * 1e6 - len(content):
                 self._rotate()
@@ -111,6 +117,14 @@ class RotatingFile:
 
     def flush(self) -> None:
         """Does nothing, since `write` gives every line to the system at once."""
+
+    def _is_in_place(self) -> bool:
+        """Whether the path still leads to the open file."""
+        try:
+            status = os.stat(self._request.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
 
     def _rotate(self) -> None:
         path = self._request.path

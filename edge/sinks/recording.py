@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +16,7 @@ import numpy as np
 from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.errors import OptionError, OutputError
 from garmentlite.edge.files import require_writable
+from garmentlite.edge.native_log import held_back
 from garmentlite.edge.opencv import load_silent_opencv
 from garmentlite.edge.overlay import Layout, annotate, layout_around, layout_within
 from garmentlite.edge.sinks.interface import Sighting
@@ -23,8 +26,11 @@ CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".webm": "VP80"}
 LIVE_RATE = 10.0  # frames a second in the recording of a camera; enough to see what was answered
 RATES = (1.0, 30.0)  # smallest and largest number of frames a second in the recording of a file
 LONGEST_GAP_S = 1.0  # a longer gap between two frames, such as a lost camera, is left out
-CHECK_S = 1.0  # time between two looks at the sizes of the files
-STALLED_S = 10.0  # OpenCV does not report errors; a file that does not grow for so long tells one
+CHECK_S = 0.5  # time between two looks at the files
+# OpenCV does not report errors. A file that does not grow for so long tells one, or, where the size of frames
+# is known from those before, one that lacks so many bytes. FFmpeg writes blocks of 256 kB.
+STALLED_S = 20.0
+STALLED_BYTES = 2 * 256 * 1024
 FREE_MB = (
     50  # the recording stops when less is free on the disk, so that the disk never becomes full
 )
@@ -118,7 +124,10 @@ class RecordingSink:
         self._segment = self._new_name()
         cv2 = load_silent_opencv()
         codec = cv2.VideoWriter_fourcc(*CODECS[self._segment.suffix.lower()])
-        self._writer = cv2.VideoWriter(str(self._segment), codec, self._rate, size_wh)
+        with (
+            held_back()
+        ):  # OpenCV's FFmpeg prints a line about the codec of WebM, which it then uses
+            self._writer = cv2.VideoWriter(str(self._segment), codec, self._rate, size_wh)
         if not self._writer.isOpened():
             raise OutputError(
                 f"{self._segment} cannot be written; name another place, or .avi if this OpenCV has no "
@@ -126,7 +135,7 @@ class RecordingSink:
             )
         self._written = 0
         self._start_time = sighting.frame.time
-        self._size, self._grown_at = 0, time.monotonic()
+        self._size, self._grown_at, self._written_then = 0, time.monotonic(), 0
         self._checked_at = -math.inf
 
     def _draw(self, sighting: Sighting) -> np.ndarray:
@@ -152,7 +161,7 @@ class RecordingSink:
         )
 
     def _check(self) -> None:
-        """Looks at the disk once a second: is there room, does the file grow, is the quota kept."""
+        """Looks at the disk: is there room, can the file be written and does it grow, is the quota kept."""
         now = time.monotonic()
         if now - self._checked_at < CHECK_S:
             return
@@ -160,25 +169,39 @@ class RecordingSink:
         assert self._segment is not None
         try:
             free_mb = shutil.disk_usage(self._segment.parent).free / _MB
+            size = self._segment.stat().st_size
         except OSError as error:
-            raise OutputError(
-                f"The recording {self._segment} ends because its folder cannot be used ({error.strerror}); "
-                "make the folder again, or record to another place."
+            raise self._ended(
+                f"it cannot be found any more ({error.strerror})", "record to another place"
             ) from error
+        if not os.access(self._segment.parent, os.W_OK):
+            raise self._ended("its folder can only be read now", "record to another place")
         if free_mb < FREE_MB:
-            raise OutputError(
-                f"The recording {self._segment} ends because only {free_mb:.0f} MB are free on its disk; "
-                "free some space, or record to another disk."
+            raise self._ended(
+                f"only {free_mb:.0f} MB are free on its disk",
+                "free some space, or record to another disk",
             )
-        size = _size_of(self._segment)
+        if size >= _largest_file():
+            raise self._ended(
+                "its file has the largest size that the system allows",
+                "raise the limit ('ulimit -f'), or make --record-minutes smaller",
+            )
         if size > self._size:
-            self._size, self._grown_at = size, now
-        elif now - self._grown_at > STALLED_S:
-            raise OutputError(
-                f"The recording {self._segment} ends because its file does not grow any more; look for a "
-                "limit of the size of files, or record to another disk."
-            )
+            self._size, self._grown_at, self._written_then = size, now, self._written
+        elif now - self._grown_at > STALLED_S or self._lacks_bytes():
+            raise self._ended("its file does not grow any more", "record to another disk")
         self._keep_quota()
+
+    def _lacks_bytes(self) -> bool:
+        """Whether the frames since the file has last grown would have made it grow. MJPG frames are alike."""
+        assert self._segment is not None
+        if not self._written_then or CODECS[self._segment.suffix.lower()] != "MJPG":
+            return False
+        frame_bytes = self._size / self._written_then
+        return (self._written - self._written_then) * frame_bytes > STALLED_BYTES
+
+    def _ended(self, reason: str, way_out: str) -> OutputError:
+        return OutputError(f"The recording {self._segment} ends because {reason}; {way_out}.")
 
     def _keep_quota(self) -> None:
         """Removes the oldest segments until the rest is within the quota."""
@@ -214,6 +237,17 @@ def _rate_of(duration: float) -> float:
     if duration == 0:
         return LIVE_RATE
     return min(max(1 / duration, RATES[0]), RATES[1])
+
+
+def _largest_file() -> float:
+    """Returns the limit of the size of a file in bytes."""
+    with suppress(ImportError):  # Windows has no such limit
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit != resource.RLIM_INFINITY:
+            return limit
+    return math.inf
 
 
 def _size_of(path: Path) -> int:

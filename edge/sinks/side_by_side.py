@@ -9,6 +9,7 @@ from typing import Self
 from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.errors import GarmentliteError
 from garmentlite.edge.sinks.interface import Sighting, Sink
+from garmentlite.edge.sinks.watchdog import WatchdogSink
 
 
 class SideBySide:
@@ -16,7 +17,8 @@ class SideBySide:
 
     A sink that cannot be opened ends the app, since the user can mend that at once. A sink that fails later,
     such as a recording on a full disk, is closed, and the others go on. If it was the last one, its error is
-    raised.
+    raised. A sink that wants no more is closed without a word. A watchdog alone does not keep the app
+    running.
     """
 
     def __init__(self, sinks: Sequence[Sink], say: Callable[[str], None]) -> None:
@@ -44,27 +46,31 @@ class SideBySide:
         self._all_opened.close()
 
     def show(self, sighting: Sighting) -> bool:
-        """Sends an answer to every sink; returns False if one of them wants to end the stream."""
+        """Sends an answer to every sink; returns False if none is left that wants more."""
         return self._send(lambda sink: sink.show(sighting))
 
     def show_state(self, camera: CameraState) -> bool:
-        """Sends a state to every sink; returns False if one of them wants to end the stream."""
+        """Sends a state to every sink; returns False if none is left that wants more."""
         return self._send(lambda sink: sink.show_state(camera))
 
     def _send(self, send: Callable[[Sink], bool]) -> bool:
-        wants_more = True
         for sink in list(self._opened):
             try:
-                wants_more &= send(sink)
+                if not send(sink):
+                    self._opened.pop(sink).close()
             except GarmentliteError as error:
-                self._stop(sink, error)
-        return wants_more
+                self._fail(sink, error)
+        return self._wants_more()
 
-    def _stop(self, sink: Sink, error: GarmentliteError) -> None:
+    def _fail(self, sink: Sink, error: GarmentliteError) -> None:
         """Closes a sink that failed; raises its error if there is no other sink."""
-        opened = self._opened.pop(sink)
-        if not self._opened:
+        opened = self._opened.pop(sink, None)
+        if not self._wants_more():
             raise error
         self._say(f"Error: {error} The app goes on without it.")
-        with suppress(GarmentliteError):  # what is wrong was just said
-            opened.close()
+        if opened is not None:
+            with suppress(GarmentliteError):  # what is wrong was just said
+                opened.close()
+
+    def _wants_more(self) -> bool:
+        return not all(isinstance(sink, WatchdogSink) for sink in self._opened)

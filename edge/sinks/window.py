@@ -101,7 +101,7 @@ class WindowSink:
         self._display.close()
 
     def show(self, sighting: Sighting) -> bool:
-        """Shows a frame for as long as its source says; returns False to end the stream.
+        """Shows a frame for as long as its source says; returns False if the user has ended the app.
 
         Raises:
             OutputError: If the display is lost.
@@ -113,7 +113,7 @@ class WindowSink:
         return self._wait(self._until(sighting), is_still=sighting.frame.name is not None)
 
     def show_state(self, camera: CameraState) -> bool:
-        """Shows the state in place of an answer; returns False to end the stream.
+        """Shows the state in place of an answer; returns False if the user has ended the app.
 
         Raises:
             OutputError: If the display is lost.
@@ -133,7 +133,7 @@ class WindowSink:
         return self._due
 
     def _wait(self, until: float, *, is_still: bool) -> bool:
-        """Does what the user wants until a value of time.monotonic(); returns False to end the stream."""
+        """Does what the user wants until a value of time.monotonic(); returns False if the user ends it."""
         while True:
             left = min(until - time.monotonic(), LOOK_SECONDS)
             has_changed = self._has_expired()

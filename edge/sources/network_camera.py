@@ -38,6 +38,7 @@ class NetworkCamera:
         """Chooses the address, which may hold user name and password."""
         self.name = f"Camera {redacted(url)}"
         self._url = url
+        self._is_http = url.lower().startswith("http")
         self._was_open = False
 
     def open(self) -> OpenCvCapture:
@@ -55,14 +56,26 @@ class NetworkCamera:
         ]
         capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
         if capture.isOpened():
+            opened = OpenCvCapture(capture)
+            if not self._was_open and self._is_http and _ends_after_one_frame(opened):
+                opened.close()
+                raise SourceError(
+                    f"{self.name} sends a single picture and no stream; give the address of the camera's "
+                    "video, or save the picture and name its file."
+                )
             self._was_open = True
-            return OpenCvCapture(capture)
+            return opened
         capture.release()
         reason = "" if self._was_open else why_not_opened(self._url)
         raise SourceError(
             f"{self.name} cannot be opened{f' ({reason})' if reason else ''}; check the address, the user "
             "name and the password."
         )
+
+
+def _ends_after_one_frame(capture: OpenCvCapture) -> bool:
+    """Reads two frames. FFmpeg opens a picture as a video, which would seem to be lost again and again."""
+    return capture.read() is not None and capture.read() is None
 
 
 def why_not_opened(url: str) -> str:
