@@ -98,7 +98,9 @@ class HttpServer(Server):
             client.sendall(challenge)
             return
         if "/video/one.jpg" in request:
-            client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(1))
+            picture = jpeg(1)
+            head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(picture)}\r\n\r\n"
+            client.sendall(head.encode() + picture)
             return
         client.sendall(
             b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
