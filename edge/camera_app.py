@@ -148,6 +148,7 @@ def run_camera_app(
         fps=request.fps,
         allow_static=request.allow_static,
         warn=warn,
+        note=say,
     )
     recognizer = _recognizer(request, say)
     controls = Controls(

@@ -15,7 +15,7 @@ from garmentlite.edge.sources.interface import SourceSettings
 from garmentlite.edge.sources.v4l2 import VideoDevice
 
 JPEG = cv2.VideoWriter_fourcc(*"MJPG")
-SETTINGS = SourceSettings(print, (1280, 720), 15.0)
+SETTINGS = SourceSettings(print, print, (1280, 720), 15.0)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no V4L2 here")
 
 

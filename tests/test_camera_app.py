@@ -40,8 +40,14 @@ def test_camera_app_without_a_window_says_why_and_prints(capsys, monkeypatch):
 
 def test_camera_app_says_which_picture_it_cannot_read_and_is_not_complete(capsys, tmp_path):
     Image.fromarray(draw_scene("Coat", np.random.default_rng(1)).rgb).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("not a picture")
+    (tmp_path / "labels.csv").write_text("image,label")
     said = []
+    outcome = run_camera_app(request_of(tmp_path), said.append)
+    assert (outcome.answered, outcome.unreadable, outcome.is_complete) == (1, 0, True)
+    assert len(said) == 1
+    assert "labels.csv" in said.pop()
+    (tmp_path / "labels.csv").unlink()
+    (tmp_path / "b.png").write_text("not a picture")
     outcome = run_camera_app(request_of(tmp_path), said.append)
     assert (outcome.answered, outcome.unreadable, outcome.is_complete) == (1, 1, False)
     assert len(said) == 1

@@ -97,6 +97,7 @@ class SourceSettings:
 
     Attributes:
         warn: Called with one sentence for each picture or video that cannot be read as a whole.
+        note: Called with one sentence about the files of a folder that are no pictures.
         resolution_wh: Width and height in pixels that a camera is asked for and a drawn pattern has.
         fps: Frames per second that a camera is asked for; None for its default.
         allow_static: Whether a camera may repeat a frame. Without it, a camera that repeats one frame for 3
@@ -104,6 +105,7 @@ class SourceSettings:
     """
 
     warn: Callable[[str], None]
+    note: Callable[[str], None]
     resolution_wh: tuple[int, int] = DEFAULT_RESOLUTION_WH
     fps: float | None = None
     allow_static: bool = False

@@ -25,7 +25,7 @@ def from_text(text: str, settings: SourceSettings) -> Pictures | None:
     """Makes a source of a folder, a pattern such as '*.jpg', or a file with the suffix of a picture."""
     is_pattern = glob.has_magic(text) and not os.path.exists(text)
     if is_pattern or os.path.isdir(text) or Path(text).suffix.lower() in PICTURE_SUFFIXES:
-        return Pictures(text, settings.warn)
+        return Pictures(text, settings.warn, settings.note)
     return None
 
 
@@ -34,21 +34,21 @@ class Pictures:
 
     camera = None
 
-    def __init__(self, path: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: str, warn: Callable[[str], None], note: Callable[[str], None]) -> None:
         """Chooses the pictures.
 
         Args:
             path: A folder, a single picture or a pattern.
-            warn: Called with one sentence for each picture that cannot be read, and about files that are no
-                pictures.
+            warn: Called with one sentence for each picture that cannot be read.
+            note: Called with one sentence about the files of a folder that are no pictures.
         """
         self.path = path
-        self._warn = warn
+        self._warn, self._note = warn, note
 
     def __enter__(self) -> Self:
         """Lists the pictures; raises `SourceError` if there is none."""
         try:
-            self._files = find_pictures([self.path], note=self._warn)
+            self._files = find_pictures([self.path], note=self._note)
         except PictureError as error:
             raise SourceError(str(error)) from error
         return self

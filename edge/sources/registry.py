@@ -39,6 +39,7 @@ def open_source(
     fps: float | None = None,
     allow_static: bool = False,
     warn: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] = warnings.warn,
 ) -> Source:
     """Makes the source that a text means; its `with` block opens it.
 
@@ -52,11 +53,12 @@ def open_source(
         allow_static: Whether a camera may repeat a frame. Without it, a camera that repeats one frame for 3
             seconds counts as frozen and is opened again.
         warn: Called with one sentence for each picture or video that cannot be read as a whole.
+        note: Called with one sentence about the files of a folder that are no pictures.
 
     Raises:
         SourceError: If the text means none of them.
     """
-    settings = SourceSettings(warn, resolution_wh, fps, allow_static)
+    settings = SourceSettings(warn, note, resolution_wh, fps, allow_static)
     for _, from_text in SOURCES:
         source = from_text(text, settings)
         if source is not None:
