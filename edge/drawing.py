@@ -32,7 +32,10 @@ _GROUND_SPEED = 12.0  # pixels per second by which the background of the moving 
 # Median grey of the training images of each label, negated back: coats are dark, sandals are light.
 _GREY = (88, 65, 79, 71, 62, 148, 104, 109, 68, 65)
 
+_STRIP = 32  # rows
+
 Points = Sequence[tuple[float, float]]
+_Window = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True)
@@ -169,17 +172,20 @@ def draw_scene(
     """
     width, height = size_wh
     paint = _garment_paint(label, rng)
-    ground = _ground(rng, size_wh, paint)
+    colour, texture = _ground(rng, size_wh, paint)
+    ground = colour * texture[..., np.newaxis]
     side = round(rng.uniform(0.68, 0.86) * min(size_wh))
     garment, alpha = _painted_garment(label, rng, side, paint)
     garment, alpha = _turned(garment, alpha, rng.uniform(-12, 12))
     spare_x, spare_y = width - garment.shape[1], height - garment.shape[0]
     left = round(spare_x / 2 + rng.uniform(-0.4, 0.4) * max(spare_x, 0))
     top = round(spare_y / 2 + rng.uniform(-0.4, 0.4) * max(spare_y, 0))
-    coverage = _laid(ground, garment, alpha, left, top)
+    on_ground, on_garment = _lay(garment, alpha, left, top, ground)
+    mask = np.zeros((height, width), bool)
+    mask[on_ground] = alpha[on_garment] >= 128
     lit = ground * _light(rng, size_wh)[..., np.newaxis]
     noisy = lit + rng.normal(0, 3.0, lit.shape)
-    return Scene(_to_u8(noisy), coverage >= 0.5, label)
+    return Scene(_to_u8(noisy), mask, label)
 
 
 def draw_moving_frame(
@@ -201,7 +207,7 @@ def draw_moving_frame(
     frame = ground[:, offset : offset + width].copy()
     sway = 0.03 * min(size_wh) * np.sin(2 * np.pi * t_seconds / 3)
     left, top = (width - garment.shape[1]) // 2 + round(sway), (height - garment.shape[0]) // 2
-    _laid(frame, garment, alpha, left, top)
+    _lay(garment, alpha, left, top, frame)
     return frame, label
 
 
@@ -214,7 +220,8 @@ def _moving_parts(
     label = FASHION_MNIST_LABELS[number % len(FASHION_MNIST_LABELS)]
     travel = round(SECONDS_PER_GARMENT * _GROUND_SPEED) + 1
     paint = _garment_paint(label, rng)
-    ground = _to_u8(_ground(rng, (size_wh[0] + travel, size_wh[1]), paint))
+    colour, texture = _ground(rng, (size_wh[0] + travel, size_wh[1]), paint)
+    ground = _tinted(colour, texture)
     garment, alpha = _painted_garment(label, rng, round(0.8 * min(size_wh)), paint)
     garment, alpha = _turned(garment, alpha, rng.uniform(-8, 8))
     return ground, garment, alpha, label
@@ -226,7 +233,7 @@ def _painted_garment(
     sketch = _Sketch(size, rng)
     _GARMENTS[class_id_of(label)](sketch)
     tone, alpha = sketch.result()
-    return _to_u8(paint.rgb() * tone[..., np.newaxis]), alpha
+    return _tinted(paint.rgb(), tone), alpha
 
 
 def _garment_paint(label: str, rng: np.random.Generator) -> _Paint:
@@ -461,8 +468,15 @@ def _folds(size: int, rng: np.random.Generator) -> np.ndarray:
     return folds
 
 
-def _ground(rng: np.random.Generator, size_wh: tuple[int, int], garment: _Paint) -> np.ndarray:
-    """Makes a textured background of about the garment's grey level: float64, shape (H, W, 3)."""
+def _ground(
+    rng: np.random.Generator, size_wh: tuple[int, int], garment: _Paint
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes a textured background of about the garment's grey level.
+
+    Returns:
+        Its colour, float64, shape (3,), and the factors by which its texture changes the colour, float64,
+        shape (H, W).
+    """
     width, height = size_wh
     paint = _Paint(
         garment.grey + rng.uniform(-15, 25),
@@ -470,12 +484,12 @@ def _ground(rng: np.random.Generator, size_wh: tuple[int, int], garment: _Paint)
         rng.uniform(25, 45),
     )
     texture = (_cloth_texture, _plank_texture)[rng.integers(2)](rng, width, height)
-    return paint.rgb() * (1 + 0.16 * texture[..., np.newaxis])
+    return paint.rgb(), 1 + 0.16 * texture
 
 
 def _cloth_texture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """Makes a weave with creases: float64, shape (H, W), about [-1, 1]."""
-    y, x = np.mgrid[0:height, 0:width]
+    y, x = np.ogrid[:height, :width]
     weave = 0.3 * np.sin(x * 1.3) * np.sin(y * 1.3)
     return weave + 0.9 * _blotches(rng, width, height, 24) + rng.normal(0, 0.2, (height, width))
 
@@ -519,24 +533,32 @@ def _turned(rgb: np.ndarray, alpha: np.ndarray, degrees: float) -> tuple[np.ndar
     return turned(rgb), turned(alpha)
 
 
-def _laid(
-    ground: np.ndarray, garment: np.ndarray, alpha: np.ndarray, left: int, top: int
-) -> np.ndarray:
+def _lay(
+    garment: np.ndarray, alpha: np.ndarray, left: int, top: int, ground: np.ndarray
+) -> tuple[_Window, _Window]:
     """Lays a garment on a background, which is changed; parts beyond its edges are cut off.
 
     Returns:
-        The covered share of each pixel of the background: float64, shape (H, W), in [0, 1].
+        The rows and columns of the background that the garment takes, and the same of the garment.
     """
     height, width = ground.shape[:2]
-    coverage = np.zeros((height, width))
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + alpha.shape[0], height), min(left + alpha.shape[1], width)
-    window = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-    coverage[y0:y1, x0:x1] = alpha[window] / 255
-    share = coverage[y0:y1, x0:x1, np.newaxis]
-    ground[y0:y1, x0:x1] = share * garment[window] + (1 - share) * ground[y0:y1, x0:x1]
-    return coverage
+    columns = slice(x0 - left, x1 - left)
+    for y in range(y0, y1, _STRIP):  # so that the real numbers take little memory
+        end = min(y + _STRIP, y1)
+        rows, strip = slice(y - top, end - top), ground[y:end, x0:x1]
+        share = alpha[rows, columns, np.newaxis] / 255
+        strip[:] = share * garment[rows, columns] + (1 - share) * strip
+    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), columns)
+
+
+def _tinted(colour: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """Multiplies a colour, shape (3,), by tones, shape (H, W): uint8, shape (H, W, 3)."""
+    # One channel after the other, so that the real numbers take less memory.
+    return np.stack([_to_u8(level * tone) for level in colour], axis=-1)
 
 
 def _to_u8(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    whole = np.rint(values)
+    return np.clip(whole, 0, 255, out=whole).astype(np.uint8)
