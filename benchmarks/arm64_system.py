@@ -24,6 +24,7 @@ QEMU = "qemu-aarch64-static"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Fields of /proc/cpuinfo by QEMU's name of the processor. XNNPACK chooses its kernels by them.
 CORES = {
+    "cortex-a53": ("fp asimd evtstrm crc32 cpuid", "0x0", "0xd03", "4"),  # Raspberry Pi 3
     "cortex-a72": ("fp asimd evtstrm crc32 cpuid", "0x0", "0xd08", "3"),  # Raspberry Pi 4
     "cortex-a76": (
         "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
@@ -104,7 +105,7 @@ class Arm64System:
             RuntimeError: If the exit status is not 0 and `check` is True.
         """
         is_native = core == NATIVE
-        cpuinfo = "" if is_native else str(_write_cpuinfo(self.root.parent, core))
+        cpuinfo = "" if is_native else str(write_cpuinfo(self.root.parent, core))
         shared = [name for name in SHARED_FILES if os.path.exists(name)]
         bound = "\n".join([*shared, *map(str, self.bound)])
         qemu = "" if is_native else _qemu()
@@ -261,7 +262,7 @@ def _unpack(archive: Path, root: Path) -> None:
         )  # fmt: skip
 
 
-def _write_cpuinfo(folder: Path, core: str) -> Path:
+def write_cpuinfo(folder: Path, core: str) -> Path:
     """Writes what a Raspberry Pi with this processor tells in /proc/cpuinfo, for its four cores."""
     features, variant, part, revision = CORES[core]
     path = folder / f"cpuinfo-{core}"

@@ -1,20 +1,18 @@
 r"""Counts the instructions that the processor of a Raspberry Pi takes for one inference, in an emulator.
 
-    python benchmarks/pi_instructions.py models/segmenter.tflite --qemu qemu-aarch64 --site DIR \
-        --python ROOT/usr/bin/python3.11 --root cortex-a72=ROOT4 --root cortex-a76=ROOT5 [--picture FILE ...]
+    make test-pi-bookworm    # once; it leaves the emulated system in a folder
+    python benchmarks/pi_instructions.py models/*.tflite [--networks] [--picture FILE ...]
 
-The emulator is qemu-aarch64 of QEMU 7.2. It must be built with plugins, as in Debian's package qemu-user, but
-not in qemu-user-static. gcc compiles the plugin. Each root is a folder with a 64-bit Arm system and its
-Python; it is passed to qemu-aarch64 with -L. Its proc/cpuinfo must be a copy of that file from the board,
-since XNNPACK chooses kernels by it. DIR is a folder with the unpacked aarch64 wheels of ai-edge-litert and
-numpy.
+The emulator is qemu-aarch64 of QEMU 7.2. It must be built with plugins, as in Debian 12's package qemu-user,
+but not in qemu-user-static. gcc compiles the plugin. The emulated system is the one of bookworm in which
+`make test-pi` has installed garmentlite.
 
 The script prints a table in Markdown and a line of JSON. It counts the third inference with random inputs.
-The counts do not change from run to run. They say nothing exact about time.
+The counts do not change from run to run. They say nothing exact about time. With --networks, all networks
+that `cli train` knows are counted as well. They are not trained, since the weights do not change the count.
 
 With --picture, which may be given several times, the stages of recognizing a picture file with the shipped
-models are counted too, the third time that each runs. For this DIR also holds the wheels of OpenCV and
-Pillow, and a link called garmentlite to this repository. If the answer is in doubt, the picture is segmented,
+models are counted too, the third time that each runs. If the answer is in doubt, the picture is segmented,
 prepared and answered a second time, which only the last line of its table includes. These counts include
 Python's own work, which differs by up to 1% from run to run.
 """
@@ -23,12 +21,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from arm64_system import CORES, write_cpuinfo
+
+from garmentlite.edge.contents_reader import read_contents
+
+ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = Path(__file__).with_suffix(".c")
 RUNS = 3  # the first inferences take more, while the runtime packs weights
 # What runs in the guest; a marked part begins with umask(0x7e0) and ends with umask(0x7e1).
@@ -101,14 +105,23 @@ def compiled_plugin(folder: Path) -> Path:
     return library
 
 
+def mirrored(system: Path, core: str, folder: Path) -> Path:
+    """Makes a folder of links that looks like the system on the board with this processor."""
+    root = folder / core
+    (root / "proc").mkdir(parents=True)
+    (root / "proc" / "cpuinfo").symlink_to(write_cpuinfo(folder, core))
+    for name in ("bin", "etc", "lib", "usr"):
+        (root / name).symlink_to(system / name)
+    return root
+
+
 def counts(
     guest: str,
     values: list[str],
     parts: int,
     core: str,
-    root: Path,
+    folder: Path,
     arguments: argparse.Namespace,
-    plugin: Path,
 ) -> list[int]:
     """Runs a program in the guest.
 
@@ -117,17 +130,22 @@ def counts(
         values: Its arguments.
         parts: How many parts it marks.
         core: The processor, as QEMU calls it.
-        root: The guest's system.
+        folder: An empty folder.
         arguments: Those of the command line.
-        plugin: The compiled plugin.
 
     Returns:
         Instructions of each marked part, in the order in which they ran.
     """
+    system = arguments.system.resolve()
+    (site,) = (system / "root" / "garmentlite-env" / "lib").glob("python3*/site-packages")
+    (folder / "garmentlite").symlink_to(ROOT)
+    packages = [folder, site, system / "usr/lib/python3/dist-packages"]
+    python = system / "usr" / "bin" / site.parent.name
     command = [
-        arguments.qemu, "-plugin", str(plugin), "-cpu", core, "-L", str(root), "-U", "LD_LIBRARY_PATH",
-        "-U", "PYTHONHOME", "-U", "VIRTUAL_ENV", "-E", f"PYTHONPATH={arguments.site}",
-        "-E", "PYTHONHASHSEED=0", str(arguments.python), "-c", guest, *values,
+        arguments.qemu, "-plugin", str(compiled_plugin(folder)), "-cpu", core,
+        "-L", str(mirrored(system, core, folder)), "-U", "LD_LIBRARY_PATH", "-U", "PYTHONHOME",
+        "-U", "VIRTUAL_ENV", "-E", f"PYTHONPATH={':'.join(map(str, packages))}", "-E", "PYTHONHASHSEED=0",
+        str(python), "-c", guest, *values,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     marks = [int(n) for n in re.findall(r"^instructions [01] (\d+)$", done.stderr, re.MULTILINE)]
@@ -138,50 +156,99 @@ def counts(
     return [after - before for before, after in zip(marks[::2], marks[1::2], strict=True)]
 
 
-def print_table(what: str, results: dict[str, dict[str, int]], cores: list[str]) -> None:
-    """Prints results by name and core as a table in Markdown, and as a line of JSON."""
-    print(f"| {what} | {' | '.join(f'{core}, million' for core in cores)} |")
-    print("|---" * (1 + len(cores)) + "|")
-    for name, by_core in results.items():
-        print(f"| {name} | " + " | ".join(f"{by_core[core] / 1e6:.2f}" for core in cores) + " |")
+def options(description: str) -> argparse.ArgumentParser:
+    """Makes a parser with the options that name the emulator and the guest."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--qemu", default="qemu-aarch64", help="the emulator, built with plugins")
+    cache = os.environ.get("GARMENT_PI") or Path.home() / ".cache" / "garmentlite" / "arm64"
+    parser.add_argument("--system", type=Path, default=Path(cache) / "bookworm" / "root")
+    parser.add_argument(
+        "--core", action="append", choices=CORES, help="may be repeated; by default each of them"
+    )
+    return parser
+
+
+def count_models(paths: list[Path], arguments: argparse.Namespace) -> dict[str, dict[str, int]]:
+    """Counts the instructions of an inference, by the name of the model's file and by core."""
+    results: dict[str, dict[str, int]] = {path.name: {} for path in paths}
+    files = [str(path.resolve()) for path in paths]
+    for core in arguments.core or CORES:
+        with TemporaryDirectory() as folder:
+            parts = RUNS * len(files)
+            spent = counts(GUEST_OF_MODELS, files, parts, core, Path(folder), arguments)
+        for name, count in zip(results, spent[RUNS - 1 :: RUNS], strict=True):
+            results[name][core] = count
+    return results
+
+
+def count_picture(path: Path, arguments: argparse.Namespace) -> dict[str, dict[str, int]]:
+    """Counts the instructions of a picture's stages, by stage and by core."""
+    stages = (*STAGES, WHOLE)
+    results: dict[str, dict[str, int]] = {stage: {} for stage in stages}
+    for core in arguments.core or CORES:
+        with TemporaryDirectory() as folder:
+            values, parts = [str(path.resolve())], RUNS * len(stages)
+            spent = counts(GUEST_OF_A_PICTURE, values, parts, core, Path(folder), arguments)
+        for stage, count in zip(stages, spent[-len(stages) :], strict=True):
+            results[stage][core] = count
+    return results
+
+
+def write_networks(folder: Path) -> list[Path]:
+    """Writes every network that can be trained, untrained, as int8 and as float32."""
+    import numpy as np
+
+    from garmentlite.convert import export
+    from garmentlite.train.networks import NETWORKS
+
+    x_range = np.random.default_rng(0).random((32, 28, 28, 1), np.float32)
+    paths = []
+    for name, network in NETWORKS.items():
+        model = network.build(10)
+        for kind, flatbuffer in (
+            ("int8", export.to_int8(model, x_range)),
+            ("float32", export.to_float32(model)),
+        ):
+            paths.append(folder / f"{name}_{kind}.tflite")
+            paths[-1].write_bytes(flatbuffer)
+    return paths
+
+
+def print_table(what: str, results: dict[str, dict[str, int]]) -> None:
+    """Prints millions by name and column as a table in Markdown, and as a line of JSON."""
+    columns = list(next(iter(results.values())))
+    print(f"| {what} | {' | '.join(f'{column}, million' for column in columns)} |")
+    print("|---" * (1 + len(columns)) + "|")
+    for name, row in results.items():
+        print(f"| {name} | " + " | ".join(f"{row[column] / 1e6:.2f}" for column in columns) + " |")
     print(json.dumps(results))
 
 
+def print_models(what: str, paths: list[Path], arguments: argparse.Namespace) -> None:
+    """Prints the multiplications with addition of models, and their instructions by core."""
+    counted = count_models(paths, arguments)
+    macs = {path.name: {"MACs": read_contents(path.read_bytes()).macs} for path in paths}
+    print_table(what, {name: macs[name] | counted[name] for name in counted})
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path)
-    parser.add_argument("--qemu", default="qemu-aarch64", help="the emulator, built with plugins")
-    parser.add_argument("--python", type=Path, required=True, help="the guest's Python")
-    parser.add_argument("--site", type=Path, required=True, help="folder of the guest's packages")
-    parser.add_argument("--root", action="append", required=True, metavar="CORE=DIR")
+    parser.add_argument(
+        "--networks", action="store_true", help="also count every network that can be trained"
+    )
     parser.add_argument(
         "--picture", type=Path, action="append", default=[],
         help="a picture file whose stages are counted too; may be given several times",
     )  # fmt: skip
     arguments = parser.parse_args()
-    roots = dict(text.split("=", 1) for text in arguments.root)
-    of_models: dict[str, dict[str, int]] = {path.name: {} for path in arguments.models}
-    stages = (*STAGES, WHOLE)
-    of_pictures: dict[Path, dict[str, dict[str, int]]] = {
-        path: {stage: {} for stage in stages} for path in arguments.picture
-    }
-    with TemporaryDirectory() as folder:
-        plugin = compiled_plugin(Path(folder))
-        for core, root in roots.items():
-            given = (core, Path(root), arguments, plugin)
-            if of_models:
-                paths = list(map(str, arguments.models))
-                spent = counts(GUEST_OF_MODELS, paths, RUNS * len(paths), *given)
-                for name, count in zip(of_models, spent[RUNS - 1 :: RUNS], strict=True):
-                    of_models[name][core] = count
-            for path, of_stages in of_pictures.items():
-                spent = counts(GUEST_OF_A_PICTURE, [str(path)], RUNS * len(stages), *given)
-                for stage, count in zip(stages, spent[-len(stages) :], strict=True):
-                    of_stages[stage][core] = count
-    if of_models:
-        print_table("model", of_models, list(roots))
-    for path, of_stages in of_pictures.items():
-        print_table(path.name, of_stages, list(roots))
+    if arguments.models:
+        print_models("model", arguments.models, arguments)
+    if arguments.networks:
+        with TemporaryDirectory() as folder:
+            print_models("network", write_networks(Path(folder)), arguments)
+    for path in arguments.picture:
+        print_table(path.name, count_picture(path, arguments))
 
 
 if __name__ == "__main__":
