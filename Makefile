@@ -2,7 +2,7 @@
 # make test         sets everything up, then runs all tests
 # make test-fast    runs the tests that need no TensorFlow and are not slow, in less than a minute
 # make test-device  runs the tests of a device, without TensorFlow, on each Python from 3.11 to 3.13 that is found
-# make test-pi      installs on emulated Raspberry Pis as docs/raspberry-pi.md says, and compares their answers
+# make test-pi      installs on emulated Raspberry Pis as docs/pi.md says, and compares their answers
 # make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
 # make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
 # make reconnects   loses a camera COUNT (1000) times and prints memory, threads and descriptors

@@ -25,7 +25,7 @@ from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "raspberry-pi.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "pi.md")
 # What every Raspberry Pi OS has and the installation uses.
 BASE = ("ca-certificates", "coreutils", "dash", "git", "grep", "sed")
 CLI = "/root/garmentlite-env/bin/cli"

@@ -60,7 +60,7 @@ def found_by_child(module: str, function: str) -> Finding:
 
 
 def _how_it_ended(child: subprocess.CompletedProcess[str]) -> str:
-    way_out = "make the environment anew as docs/raspberry-pi.md describes."
+    way_out = "make the environment anew as docs/pi.md describes."
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         if name == "SIGILL":
