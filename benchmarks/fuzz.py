@@ -243,7 +243,7 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
         # A new process for each file takes 0.4 s. A fork of this process tests the same and is faster, so
         # only a few files get a new process.
         foreign_model._try = run_a_child if rng.random() < 0.002 else fork_and_try
-        foreign_model._made_here.clear()
+        foreign_model._checked_here.clear()
 
         def open_it() -> None:
             path.write_bytes(content)

@@ -13,7 +13,6 @@ from garmentlite.convert.material import Material
 from garmentlite.edge import foreign_model, metrics
 from garmentlite.edge.all_cores import raw_outputs
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.model_input import CONTRACT
 
 # Called with the name of the stage, its step (from 1) and the number of steps.
 OnProgress = Callable[[str, int, int], None]
@@ -40,7 +39,7 @@ def logits_of(
         path = Path(folder) / "model.tflite"
         path.write_bytes(flatbuffer)
         foreign_model.trust(flatbuffer)
-        classifier = Classifier(path, input_range=CONTRACT)
+        classifier = Classifier(path)
         (raw,) = raw_outputs(
             [classifier], images_u8, lambda done, of: on_progress("Measuring", done, of)
         )

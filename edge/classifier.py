@@ -256,7 +256,7 @@ class Classifier:
         input_range: InputRange | None = CONTRACT
         known_by: KnownBy = "contract"
         self.outputs_probabilities = False
-        if file.metadata is None:
+        if _is_foreign(file):
             # Imported here because the files of garmentlite do not need it.
             from garmentlite.edge.foreign_classifier import find_out_usage
 
@@ -319,6 +319,14 @@ class Classifier:
                     "give the class another name with --labels."
                 )
         return distinct(names)
+
+
+def _is_foreign(file: ModelFile) -> bool:
+    if file.metadata:
+        return False
+    from garmentlite.edge.foreign_model import is_made_here
+
+    return not is_made_here(file.flatbuffer)
 
 
 def _quantization_of(details: dict) -> Quantization:

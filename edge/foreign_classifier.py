@@ -129,6 +129,8 @@ def _stated_by_integers(contents: Contents, tensor: Quantization) -> InputRange 
     if len(readers) != 1 or readers[0].name != "QUANTIZE":
         return None
     inside = readers[0].outputs[0]
+    if inside.dtype not in ("int8", "uint8") or len(inside.scales) != 1:
+        return None
     return stated_range(
         Quantization(np.dtype(inside.dtype), inside.scales[0], inside.zero_points[0])
     )

@@ -26,13 +26,22 @@ _CHECKED_FOLDER = "checked-models"
 _CHECK_VERSION = 1  # raised when the check becomes stricter, so that files are checked again
 _LONGEST_WORDS = 300  # characters of the runtime's last line that a message repeats
 
-# Checksums of flatbuffers that this process made, or checked without a cache.
+# Checksums of flatbuffers that this process made, and of those that it checked without a cache.
 _made_here: set[str] = set()
+_checked_here: set[str] = set()
 
 
 def trust(flatbuffer: bytes) -> None:
-    """Marks a flatbuffer that this process has just made, so that it is run without a check."""
+    """Marks a flatbuffer that this process has just made.
+
+    It is run without a check, and it takes and gives what every file of garmentlite does.
+    """
     _made_here.add(sha256(flatbuffer))
+
+
+def is_made_here(flatbuffer: bytes) -> bool:
+    """Whether this process has made a flatbuffer, see `trust`."""
+    return sha256(flatbuffer) in _made_here
 
 
 def require_runnable(flatbuffer: bytes) -> None:
@@ -47,7 +56,7 @@ def require_runnable(flatbuffer: bytes) -> None:
         MissingPartError: If the runtime is not installed.
     """
     checksum = sha256(flatbuffer)
-    if checksum in _made_here:
+    if checksum in _made_here | _checked_here:
         return
     require_runtime()
     version = importlib.metadata.version("ai-edge-litert")
@@ -60,7 +69,7 @@ def require_runnable(flatbuffer: bytes) -> None:
         write_bytes(record, b"")
     except OutputError:
         # The cache cannot be written, so each process checks the file once.
-        _made_here.add(checksum)
+        _checked_here.add(checksum)
 
 
 def _try(flatbuffer: bytes) -> None:

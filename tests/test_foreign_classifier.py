@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from garmentlite.edge import foreign_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError, OptionError
 from garmentlite.edge.model_input import RANGES
@@ -224,3 +225,11 @@ def test_recognize_whole_names_what_a_picture_shows(write, images_u8):
         True,
         [0, 0, 60, 60],
     )
+
+
+def test_classifier_of_a_file_that_this_process_made_takes_what_our_files_take(write, monkeypatch):
+    monkeypatch.setattr(foreign_model, "_made_here", set())
+    path = write(channels=1)
+    foreign_model.trust(path.read_bytes())
+    model_input = Classifier(path).model_input
+    assert (model_input.range, model_input.known_by) == (RANGES["0..1"], "contract")

@@ -10,7 +10,7 @@ import pytest
 from garmentlite.edge import foreign_model, model_file, shipped, trial
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
-from garmentlite.edge.foreign_model import require_runnable, trust
+from garmentlite.edge.foreign_model import is_made_here, require_runnable, trust
 from garmentlite.edge.metadata import attach, split
 from garmentlite.edge.model_file import open_model_file, read_model_file
 from garmentlite.edge.runtime import pack, unpack
@@ -108,7 +108,7 @@ def test_a_foreign_file_is_tried_once_and_remembered(flatbuffer, write, count_tr
 def test_a_foreign_file_is_tried_where_the_cache_cannot_be_written(
     flatbuffer, write, count_trials, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(foreign_model, "_made_here", set())
+    monkeypatch.setattr(foreign_model, "_checked_here", set())
     monkeypatch.setattr(foreign_model, "cache_root", lambda: tmp_path / "model.tflite" / "cache")
     path = write(flatbuffer)
     open_model_file(path)
@@ -118,9 +118,11 @@ def test_a_foreign_file_is_tried_where_the_cache_cannot_be_written(
 
 def test_a_flatbuffer_that_this_process_made_is_not_tried(flatbuffer, count_trials, monkeypatch):
     monkeypatch.setattr(foreign_model, "_made_here", set())
+    assert not is_made_here(flatbuffer)
     trust(flatbuffer)
     require_runnable(flatbuffer)
     assert count_trials == []
+    assert is_made_here(flatbuffer)
 
 
 def test_a_foreign_file_that_kills_the_runtime_is_a_sentence(write, cache):
