@@ -197,6 +197,13 @@ SegmentOption = Annotated[
 TopK = Annotated[int, typer.Option(min=1, help="List this many classes, the most probable first.")]
 
 
+class TeacherSees(StrEnum):
+    """The images that teachers answer about."""
+
+    CLEAN = "clean"
+    AUGMENTED = "augmented"
+
+
 class Rotation(StrEnum):
     """By how many degrees frames can be turned."""
 
@@ -244,6 +251,13 @@ def train(
         typer.Option(
             rich_help_panel=_DATA,
             help="Folder with the four files of Fashion-MNIST; by default it is found or downloaded.",
+        ),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=_DATA,
+            help="Train on so many images of Fashion-MNIST, drawn at random, for a trial; all by default.",
         ),
     ] = None,
     output: Annotated[
@@ -298,6 +312,28 @@ def train(
             "If it is given several times, the mean of the predictions is learned.",
         ),
     ] = None,
+    teacher_sees: Annotated[
+        TeacherSees,
+        typer.Option(
+            rich_help_panel=_NETWORK,
+            help="'clean': the teachers answer once about every training image. 'augmented': they answer "
+            "in every step about the changed images that the network is shown, which takes a GPU.",
+        ),
+    ] = TeacherSees.CLEAN,
+    mixup: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, rich_help_panel=_NETWORK,
+            help="Probability of a training image that is blended with another one.",
+        ),
+    ] = None,
+    cutmix: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, rich_help_panel=_NETWORK,
+            help="Probability of a training image into which a part of another one is pasted.",
+        ),
+    ] = None,
     class_weight: Annotated[
         list[str] | None,
         typer.Option(
@@ -328,6 +364,13 @@ def train(
         typer.Option(
             min=1, rich_help_panel=_SCHEDULE,
             help="Maximum number of epochs; by default the network's recipe sets it.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=_SCHEDULE,
+            help="Number of images in a step; by default the network's recipe sets it.",
         ),
     ] = None,
     learning_rate: Annotated[
@@ -440,9 +483,16 @@ def train(
         bool,
         typer.Option(
             "--mixed-precision", rich_help_panel=_HARDWARE,
-            help="Compute in bfloat16, which is faster on GPUs that support it and slower on most CPUs.",
+            help="Compute in bfloat16, which is faster where the GPU or CPU supports it, slower elsewhere.",
         ),
     ] = False,
+    images_on_device: Annotated[
+        bool | None,
+        typer.Option(
+            rich_help_panel=_HARDWARE, show_default="where JAX has a GPU",
+            help="Keep the training images on the GPU and change them there, several steps a call.",
+        ),
+    ] = None,
 ) -> None:  # fmt: skip
     """Train a network on Fashion-MNIST, on photographs or on both.
 
@@ -469,10 +519,11 @@ def train(
         )  # fmt: skip
     request = session.TrainRequest(
         network=network, class_weights=tuple(class_weight or ()), target_recall=tuple(target_recall or ()),
-        teachers=tuple(teacher or ()), init=init, photos=chosen, epochs=epochs,
+        teachers=tuple(teacher or ()), teacher_sees=teacher_sees.value, init=init, photos=chosen,
+        images=images, mixup=mixup, cutmix=cutmix, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed, output=output, resume=resume, force=force,
-        distribute=distribute, mixed_precision=mixed_precision, tensorboard=tensorboard,
-        data_dir=data_dir, command=_command_line(),
+        distribute=distribute, mixed_precision=mixed_precision, images_on_device=images_on_device,
+        tensorboard=tensorboard, data_dir=data_dir, command=_command_line(),
     )  # fmt: skip
     with _progress() as show:
         outcome = session.run(request, say=_say, on_progress=show)

@@ -2,6 +2,7 @@
 
     python benchmarks/garment_net_ablation.py               # some five minutes a line on two cores
     python benchmarks/garment_net_ablation.py recipe sgd --images 54000 --epochs 80
+    python benchmarks/garment_net_ablation.py recipe teachers consistent --network garment-net-tiny
 
 All lines have the same seed, images and number of epochs, with the whole schedule in them, and average their
 weights over the same share of the run as the recipe. Few images are seen many times over, so that what keeps
@@ -29,7 +30,6 @@ from garmentlite.train import data, distillation, fit
 from garmentlite.train.config import TrainConfig
 from garmentlite.train.networks import network_named
 
-NETWORK = "garment-net"
 SEED = 1
 TEACHERS = sorted((ROOT / "models" / "teachers").glob("*.keras"))
 
@@ -42,18 +42,26 @@ class Line:
         words: What is changed.
         changes: Changes of the recipe.
         augmentation: Changes of the recipe's augmentation.
-        taught: Whether it learns the teachers' mean answer too.
+        teacher_sees: Which images the teachers answer about, see `TrainConfig`; None without teachers.
     """
 
     words: str
     changes: dict[str, Any]
     augmentation: dict[str, float]
-    taught: bool = False
+    teacher_sees: str | None = None
 
 
 LINES = {
     "recipe": Line("the recipe", {}, {}),
-    "teachers": Line("learns from two wider networks", {}, {}, taught=True),
+    "teachers": Line("learns from two wider networks", {}, {}, teacher_sees="clean"),
+    "consistent": Line(
+        "learns from what they answer to the changed images", {}, {}, teacher_sees="augmented"
+    ),
+    "mixing": Line("cutmix of half of the images", {}, {"cutmix": 0.5}),
+    "both": Line(
+        "cutmix of half of the images, with answers to the mixed images",
+        {}, {"cutmix": 0.5}, teacher_sees="augmented",
+    ),
     "sgd": Line(
         "SGD with Nesterov momentum, rate 0.1",
         {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-3}, {},
@@ -75,6 +83,8 @@ LINES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(LINES))
+    parser.add_argument("--network", default="garment-net")
+    parser.add_argument("--mixed-precision", action="store_true")
     parser.add_argument("--images", type=int, default=4000, help="to train on, drawn at random")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
@@ -84,8 +94,8 @@ def main() -> None:
         parser.error(f"no such line: {', '.join(sorted(unknown))}")
     rows = [row_of(name, arguments) for name in arguments.names or LINES]
     print(
-        f"\n| {NETWORK}, {arguments.images:,} images, {arguments.epochs} epochs | validation accuracy | "
-        "loss | Shirt | s |"
+        f"\n| {arguments.network}, {arguments.images:,} images, {arguments.epochs} epochs | "
+        "validation accuracy | loss | Shirt | s |"
     )
     print("|---|---|---|---|---|")
     for row in rows:
@@ -99,7 +109,7 @@ def main() -> None:
 
 def row_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains a line, unless that is done; what was measured."""
-    stem = f"{name}-{arguments.images}-{arguments.epochs}"
+    stem = f"{arguments.network}-{name}-{arguments.images}-{arguments.epochs}"
     result = arguments.folder / f"{stem}.json"
     if not result.exists():
         row = measured(LINES[name], arguments, result.with_suffix(".npz"))
@@ -112,23 +122,28 @@ def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dic
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     found = data.load(arguments.data_dir)
     training, validation = data.validation_split(found.y_train)
-    recipe = network_named(NETWORK).recipe
+    recipe = network_named(arguments.network).recipe
     shorter = len(training) * recipe.epochs / (arguments.images * arguments.epochs)
     averaging = max(0.0, 1 - (1 - recipe.averaging) * shorter)
     changes = {"epochs": arguments.epochs, "averaging": averaging} | line.changes
     recipe = replace(recipe, **changes)
     augmentation = replace(recipe.augmentation, **line.augmentation)
     config = TrainConfig(
-        network=NETWORK,
+        network=arguments.network,
         labels=FASHION_MNIST_LABELS,
         seed=SEED,
+        mixed_precision=arguments.mixed_precision,
         **(asdict(recipe) | {"augmentation": augmentation}),
     )
     training = np.random.default_rng(SEED).permutation(training)[: arguments.images]
-    soft = None
-    if line.taught:
-        teachers = distillation.load(TEACHERS, len(FASHION_MNIST_LABELS))
+    soft = answers = None
+    teachers = distillation.load(TEACHERS, len(FASHION_MNIST_LABELS))
+    if line.teacher_sees == "clean":
         soft = distillation.soft_targets(teachers, found.x_train[training], found.y_train[training])
+    elif line.teacher_sees == "augmented":
+        answers = distillation.ConsistentTeacher(
+            teachers, mixed_precision=arguments.mixed_precision
+        )
     history = fit.train(
         config,
         found.x_train[training],
@@ -136,6 +151,7 @@ def measured(line: Line, arguments: argparse.Namespace, checkpoint: Path) -> dic
         found.x_train[validation],
         found.y_train[validation],
         teacher=soft,
+        answers=answers,
         checkpoint=checkpoint,
         on_epoch=lambda history: print(
             f"{line.words}: epoch {len(history)}, {history[-1].val_accuracy:.2%}", file=sys.stderr

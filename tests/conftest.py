@@ -259,7 +259,7 @@ def run(monkeypatch, tmp_path):
     return invoke
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_python():
     """Runs Python code in a process of its own, in the project's folder."""
 

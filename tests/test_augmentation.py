@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from garmentlite.train.augmentation import Augmentation, augment
+from garmentlite.edge.errors import OptionError
+from garmentlite.train.augmentation import Augmentation, augment, changed, draw
 
 ALL = Augmentation(rotation=15, shift=0.1, shear=0.2, zoom=0.2)
 
@@ -157,3 +158,67 @@ def test_augment_draws_the_same_places_with_and_without_flip_and_erase(images_u8
     one = augment(images_u8, limits, np.random.default_rng(3))
     more = Augmentation(rotation=5, shift=0.05, flip=1e-12, erase=1e-12)
     np.testing.assert_array_equal(one, augment(images_u8, more, np.random.default_rng(3)))
+
+
+# --- mixing
+
+
+def test_augment_with_mixup_blends_two_images_by_the_share_of_the_target():
+    # Each image has one grey level, so that the share of both images can be read from the blend.
+    levels = np.arange(0, 256, dtype=np.uint8)
+    images = np.repeat(levels, 28 * 28).reshape(256, 28, 28)
+    changes = draw(256, 28, 28, Augmentation(mixup=1.0), np.random.default_rng(0))
+    result = changed(images, changes)
+    share = changes.own_share(28, 28)
+    expected = share * levels + (1 - share) * levels[changes.partner]
+    assert np.abs(result[:, 0, 0] - expected).max() <= 0.5  # rounded to a grey level
+    np.testing.assert_array_equal(result, np.broadcast_to(result[:, :1, :1], result.shape))
+    # Uniform shares: their mean within four standard deviations, and some near both ends.
+    assert abs(share.mean() - 0.5) < 4 * np.sqrt(1 / 12 / 256)
+    assert share.min() < 0.1
+    assert share.max() > 0.9
+
+
+def test_augment_with_cutmix_pastes_a_rectangle_whose_area_is_the_partners_share():
+    levels = np.arange(1, 201, dtype=np.uint8)
+    images = np.repeat(levels, 28 * 28).reshape(200, 28, 28)
+    changes = draw(200, 28, 28, Augmentation(cutmix=1.0), np.random.default_rng(0))
+    result = changed(images, changes)
+    share = changes.own_share(28, 28)
+    for row in range(200):
+        if changes.partner[row] == row:
+            continue
+        ys, xs = np.nonzero(result[row] != levels[row])
+        assert np.isclose(len(ys) / 28**2, 1 - share[row])
+        if len(ys):
+            assert (np.ptp(ys) + 1) * (np.ptp(xs) + 1) == len(ys)
+            assert set(result[row, ys, xs]) == {levels[changes.partner[row]]}
+
+
+def test_augment_mixes_images_that_are_changed_themselves(images_u8):
+    limits = Augmentation(flip=1.0, mixup=0.5, cutmix=0.5)
+    changes = draw(20, 28, 28, limits, np.random.default_rng(0))
+    unmixed = Augmentation(mixup=0.5, cutmix=0.5)
+    mirrored = changed(images_u8[:, :, ::-1], draw(20, 28, 28, unmixed, Skipping(20)))
+    np.testing.assert_array_equal(changed(images_u8, changes), mirrored)
+
+
+class Skipping:
+    """The generator of seed 0 without the numbers that decide about mirroring."""
+
+    def __init__(self, count):
+        self.rng = np.random.default_rng(0)
+        self.count = count
+
+    def uniform(self, low, high, size):
+        amounts = self.rng.uniform(low, high, size)
+        self.rng.random(self.count)
+        return amounts
+
+    def __getattr__(self, name):
+        return getattr(self.rng, name)
+
+
+def test_augmentation_that_mixes_more_often_than_always_is_refused():
+    with pytest.raises(OptionError, match=r"mixup and cutmix .* at most 1, got 0.6 and 0.5"):
+        Augmentation(mixup=0.6, cutmix=0.5)

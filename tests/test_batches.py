@@ -188,3 +188,53 @@ def test_batches_weigh_each_photograph_by_its_own_factor(batches, grouped_photos
     ]
     assert len(weighed) >= 4 * 80
     np.testing.assert_allclose(*zip(*weighed, strict=True), rtol=1e-6)
+
+
+# --- mixed images and teachers who see what is shown
+
+
+def test_batches_with_mixed_images_mix_targets_and_factors_alike(batches_of, config, images):
+    x, y = images[:2]
+    mixing = replace(config, augmentation=Augmentation(mixup=0.5, cutmix=0.5))
+    batches = batches_of(mixing, x, y)
+    _, targets, factors = batches[1]
+    chosen, _, changes = batches.drawn(1)
+    share, partner = changes.own_share(28, 28), chosen[changes.partner]
+    own = config.loss_weights[y[chosen]] * share
+    other = config.loss_weights[y[partner]] * (1 - share)
+    np.testing.assert_allclose(factors, own + other, rtol=1e-6)
+    # The loss of a mixed image is the sum of the losses of both, each with its share and class weight.
+    expected = own[:, np.newaxis] * np.eye(10)[y[chosen]]
+    expected += other[:, np.newaxis] * np.eye(10)[y[partner]]
+    np.testing.assert_allclose(targets * factors[:, np.newaxis], expected, atol=1e-6)
+
+
+def test_batches_ask_the_teacher_about_the_images_that_are_shown(batches_of, config, images):
+    from garmentlite.train.distillation import SHARE
+
+    x, y = images[:2]
+    asked = []
+
+    def answers(shown):
+        asked.append(shown)
+        return np.full((len(shown), 10), 0.1, np.float32)
+
+    batches = batches_of(config, x, y, answers=answers)
+    shown, targets, _ = batches[0]
+    np.testing.assert_array_equal(asked[0], shown)
+    labels = np.eye(10)[y[batches.order[: len(shown)]]]
+    np.testing.assert_allclose(targets, SHARE * 0.1 + (1 - SHARE) * labels, atol=1e-6)
+
+
+def test_batches_do_not_ask_the_teacher_about_photographs(
+    batches_of, config, images, grouped_photos
+):
+    def answers(shown):
+        return np.full((len(shown), 10), 0.1, np.float32)
+
+    untaught = batches_of(config, *images[:2], photos=grouped_photos)
+    taught = batches_of(config, *images[:2], photos=grouped_photos, answers=answers)
+    is_photo = untaught.order[:64] >= len(images[0])
+    assert 0 < is_photo.sum() < 64
+    same = (untaught[0][1] == taught[0][1]).all(axis=1)
+    np.testing.assert_array_equal(same, is_photo)

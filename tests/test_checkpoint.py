@@ -213,3 +213,13 @@ def test_order_of_the_class_weights_means_nothing(fit, config, images, checkpoin
     assert json.dumps(asdict(one)) != json.dumps(asdict(other))
     fit.train(replace(one, epochs=1), *images, checkpoint=checkpoint.with_name("weights.npz"))
     require_resumable(other, checkpoint.with_name("weights.npz"))
+
+
+def test_resume_of_a_checkpoint_from_before_images_could_be_mixed_continues(
+    fit, config, images, checkpoint
+):
+    archive = read_npz(checkpoint, PURPOSE, "")
+    del archive.about["config"]["augmentation"]["mixup"]
+    del archive.about["config"]["augmentation"]["cutmix"]
+    write_npz(checkpoint, PURPOSE, archive.about, archive.arrays)
+    assert len(fit.train(replace(config, epochs=1), *images, checkpoint=checkpoint).history) == 1

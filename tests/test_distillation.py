@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.errors import DataError, ModelError
+from garmentlite.edge.probabilities import softmax
+from garmentlite.train.data import as_input
 from garmentlite.train.prediction import predict_logits
 
 
@@ -82,3 +84,21 @@ def test_load_reads_files_and_runs_and_refuses_other_classes(distillation, train
     assert len(set(teacher.sha256)) == 1
     with pytest.raises(ModelError, match=r"to \(None, 10\), expected .* to \(None, 4\)"):
         distillation.load([trained_keras], 4)
+
+
+def test_consistent_teacher_answers_the_mean_of_the_softened_probabilities(
+    distillation, networks, tiny, trained, images
+):
+    other = networks.network_named(tiny).build(10)
+    x = as_input(images[0])
+    answers = np.asarray(
+        distillation.ConsistentTeacher(distillation.Teacher([trained, other], ("a", "b")))(x)
+    )
+    expected = np.mean(
+        [
+            softmax(predict_logits(model, images[0]), distillation.TEMPERATURE)
+            for model in (trained, other)
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(answers, expected, atol=1e-5)

@@ -253,3 +253,26 @@ def test_rebalance_of_a_run_of_version_0_1_0_states_its_labels_and_views(
     _, validation = data.validation_split(made_data.y_train)
     assert recall >= 0.5
     assert np.isclose(recall * (made_data.y_train[validation] == 6).sum() % 1, 0)
+
+
+# --- teachers, mixing, images on the device
+
+
+def test_run_taught_about_augmented_images_mixes_them_and_keeps_no_answers(finished, request_of):
+    request = request_of(
+        teachers=(finished,), teacher_sees="augmented", mixup=0.25, cutmix=0.5, batch_size=100
+    )
+    outcome = session.run(request)
+    config = runs.read_json(outcome.folder, runs.CONFIG)
+    assert (config["teacher_sees"], len(config["teacher"])) == ("augmented", 1)
+    assert (config["augmentation"]["mixup"], config["augmentation"]["cutmix"]) == (0.25, 0.5)
+    assert config["augmentation"]["rotation"] == 5  # the network's own
+    assert config["batch_size"] == 100
+    assert not (outcome.folder / runs.TEACHER).exists()
+    assert outcome.metrics["validation"]["accuracy"] > 0.2  # chance is 0.1
+
+
+def test_run_with_images_on_the_device_on_another_backend_than_jax_is_refused(request_of):
+    with pytest.raises(OptionError, match=r"--images-on-device .* set KERAS_BACKEND=jax"):
+        session.run(request_of(images_on_device=True))
+    assert not request_of().folder.exists()

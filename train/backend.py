@@ -50,6 +50,13 @@ def start(
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
+def is_jax() -> bool:
+    """Whether Keras runs on JAX."""
+    import keras
+
+    return keras.backend.backend() == "jax"
+
+
 def make_deterministic(seed: int) -> None:
     """Seeds Python, NumPy and the backend, and asks TensorFlow for repeatable operators."""
     import keras

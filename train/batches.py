@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
-from garmentlite.train.augmentation import augment
+from garmentlite.train.augmentation import Changes, changed, draw
 from garmentlite.train.config import TrainConfig
 from garmentlite.train.data import as_input
+from garmentlite.train.distillation import SHARE
 from garmentlite.train.distribution import ONE_DEVICE, Devices
 from garmentlite.train.photo_figures import group_weights
 from garmentlite.train.photo_set import OUTLIER_FACTOR, PhotoSet
+
+# Computes the probabilities that teachers give to images: (N, H, W, 1) in [0, 1] to (N, C).
+Answers = Callable[[Any], Any]
 
 
 class Batches(keras.utils.PyDataset):
@@ -21,10 +27,13 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         order: Numbers of the images of this epoch in the order in which they are shown; photographs are
             numbered after the images.
+        steps_per_call: Number of steps that the training takes with one item.
         images: Number of images that the epoch counts for, including easy images that rest.
         targets: Target of every image: class numbers, int32, shape (N,), or float32, shape (N, C).
         counts_for: Factor of each image's loss that makes up for easy images that rest, shape (N,).
     """
+
+    steps_per_call = 1
 
     def __init__(
         self,
@@ -35,6 +44,7 @@ class Batches(keras.utils.PyDataset):
         teacher: np.ndarray | None = None,
         devices: Devices = ONE_DEVICE,
         photos: PhotoSet | None = None,
+        answers: Answers | None = None,
     ) -> None:
         """Prepares the targets and begins epoch 0.
 
@@ -45,15 +55,17 @@ class Batches(keras.utils.PyDataset):
             teacher: Soft targets in place of the labels, float32, shape (N, C).
             devices: The devices that share a batch.
             photos: Photographs to show together with the images, or in their place if they are alone.
+            answers: Asks teachers about the changed images of every batch, photographs excepted.
         """
         super().__init__()
-        self.config, self.x, self.devices = config, x, devices
+        self.config, self.x, self.devices, self.answers = config, x, devices, answers
         self.weights = config.loss_weights
         self.factors = self.weights[y]
         self.targets = y.astype(np.int32)
         self.rows = np.arange(len(x))
         self.photos = photos
-        if teacher is not None or config.label_smoothing or photos:
+        are_soft = teacher is not None or answers is not None or config.augmentation.mixes
+        if are_soft or config.label_smoothing or photos:
             classes = len(self.weights)
             soft = np.eye(classes, dtype=np.float32)[y] if teacher is None else teacher
             share = config.label_smoothing
@@ -121,28 +133,74 @@ class Batches(keras.utils.PyDataset):
         return self.steps - self.first_step
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        step, size = self.first_step + index, self.config.batch_size
+        chosen, places, changes = self.drawn(self.first_step + index)
+        x = as_input(changed(self._images(places), changes))
+        targets, factors = self.mixed_targets(chosen, changes)
+        if self.answers:
+            targets = self.taught(chosen, targets, np.asarray(self.answers(x)))
+        share = self.devices.share_of
+        return share(x), share(targets), share(factors)
+
+    def drawn(self, step: int) -> tuple[np.ndarray, np.ndarray, Changes]:
+        """Draws a step of the epoch.
+
+        Returns:
+            The numbers of the images, the places of their pixels in `parts`, and how they are changed.
+        """
+        size = self.config.batch_size
         chosen = self.order[step * size : (step + 1) * size]
         rng = np.random.default_rng([self.config.seed, self.epoch, step])
-        images = augment(self._images(chosen, rng), self.config.augmentation, rng)
-        factors = self.factors[chosen] * self.counts_for[chosen]
-        share = self.devices.share_of
-        return as_input(share(images)), share(self.targets[chosen]), share(factors)
+        places = self._places(chosen, rng)
+        height, width = self.x.shape[1:]
+        changes = draw(len(chosen), height, width, self.config.augmentation, rng)
+        return chosen, places, changes
 
-    def _images(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Takes the images with these numbers: one variant of each photograph, and any of the outliers."""
+    def mixed_targets(self, chosen: np.ndarray, changes: Changes) -> tuple[np.ndarray, np.ndarray]:
+        """Computes targets and factors of images; a mixed image has a share of each of both images'."""
+        targets, factors = self.targets[chosen], self.factors[chosen] * self.counts_for[chosen]
+        if not self.config.augmentation.mixes:
+            return targets, factors
+        share = changes.own_share(*self.x.shape[1:])
+        own, others = factors * share, factors[changes.partner] * (1 - share)
+        share = (own / (own + others))[:, np.newaxis]
+        return share * targets + (1 - share) * targets[changes.partner], own + others
+
+    def taught(self, chosen: np.ndarray, targets: Any, answers: Any) -> Any:
+        """Mixes targets with the teachers' answers, except those of photographs; shape (N, C)."""
+        share = np.where(chosen < len(self.x), np.float32(SHARE), np.float32(0))
+        return targets + share[..., np.newaxis] * (answers - targets)
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """All images that can be shown, uint8, shape (N, H, W) each: images, tiles and outliers."""
         if self.photos is None:
-            return self.x[chosen]
-        tiles, outliers = self.photos.tiles_u8, self.photos.outliers_u8
+            return [self.x]
+        tiles = self.photos.tiles_u8
+        return [self.x, tiles.reshape(-1, *tiles.shape[2:]), self.photos.outliers_u8]
+
+    def _places(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Finds the places of images in `parts`: one variant of each photograph, and any of the outliers."""
+        if self.photos is None:
+            return chosen
+        photos, variants = self.photos.tiles_u8.shape[:2]
         numbers = chosen - len(self.x)
-        is_photo = (numbers >= 0) & (numbers < len(tiles))
-        is_outlier = numbers == len(tiles)
-        images = np.empty((len(chosen), *tiles.shape[2:]), np.uint8)
-        images[numbers < 0] = self.x[chosen[numbers < 0]]
-        variant = rng.integers(tiles.shape[1], size=int(is_photo.sum()))
-        images[is_photo] = tiles[numbers[is_photo], variant]
+        is_photo = (numbers >= 0) & (numbers < photos)
+        is_outlier = numbers == photos
+        places = chosen.copy()
+        variant = rng.integers(variants, size=int(is_photo.sum()))
+        places[is_photo] = len(self.x) + numbers[is_photo] * variants + variant
         if is_outlier.any():
             kinds = rng.integers(len(self.outliers_of_kind), size=int(is_outlier.sum()))
-            places = [rng.choice(self.outliers_of_kind[kind]) for kind in kinds]
-            images[is_outlier] = outliers[places]
+            rows = [rng.choice(self.outliers_of_kind[kind]) for kind in kinds]
+            places[is_outlier] = len(self.x) + photos * variants + np.array(rows)
+        return places
+
+    def _images(self, places: np.ndarray) -> np.ndarray:
+        """Takes the images at these places, without putting all of them into one array first."""
+        images = np.empty((len(places), *self.x.shape[1:]), np.uint8)
+        start = 0
+        for part in self.parts:
+            is_here = (places >= start) & (places < start + len(part))
+            images[is_here] = part[places[is_here] - start]
+            start += len(part)
         return images

@@ -15,6 +15,7 @@ import numpy as np
 
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.npz import Archive, read_npz, write_npz
+from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.config import TrainConfig
 from garmentlite.train.history import Epoch
 from garmentlite.train.older_files import read_0_1_0
@@ -124,7 +125,9 @@ def _read(path: Path, config: TrainConfig) -> Archive:
         archive = read_npz(path, PURPOSE, _WAY_OUT) if older is None else _from_0_1_0(older)
         # A checkpoint of an earlier version lacks the fields that were added since; they had the defaults.
         defaults = {one.name: one.default for one in fields(config) if one.default is not MISSING}
-        both = defaults | archive.about["config"], asdict(config)
+        theirs = defaults | archive.about["config"]
+        theirs["augmentation"] = asdict(Augmentation()) | theirs["augmentation"]
+        both = theirs, asdict(config)
         theirs, ours = (json.loads(json.dumps(one)) for one in both)
         different = [name for name in ours if ours[name] != theirs.get(name)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

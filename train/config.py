@@ -9,6 +9,8 @@ import numpy as np
 
 from garmentlite.train.recipe import Recipe
 
+TEACHER_SEES = ("clean", "augmented")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Recipe):
@@ -20,6 +22,9 @@ class TrainConfig(Recipe):
         class_weights: Factor of the loss by label, in any order; a label that is missing has 1.
         seed: Seed of the initial weights, the order of the images, augmentation and dropout.
         teacher: SHA-256 of each network whose answers are learned together with the labels.
+        teacher_sees: Which images the teachers answer about: "clean" for the training images as they are,
+            once for the whole run, or "augmented" for those that the network is shown.
+        images: Number of training images of Fashion-MNIST that are drawn at random; None for all.
         mixed_precision: Whether to compute in bfloat16; the weights stay float32.
         init_sha256: SHA-256 of the file with the initial weights; empty for random weights.
         photos_sha256: SHA-256 of the photographs; empty without photographs.
@@ -30,6 +35,8 @@ class TrainConfig(Recipe):
     class_weights: Mapping[str, float] = field(default_factory=dict)
     seed: int
     teacher: tuple[str, ...] = ()
+    teacher_sees: str = TEACHER_SEES[0]
+    images: int | None = None
     mixed_precision: bool = False
     init_sha256: str = ""
     photos_sha256: str = ""

@@ -50,6 +50,17 @@ class Devices:
 ONE_DEVICE = Devices(1, nullcontext)
 
 
+def has_accelerator() -> bool:
+    """Whether the backend is JAX and sees a GPU or TPU, on which images can be kept and changed."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
 def join_machines() -> None:
     """Waits for the other machines, if the environment names any; call it before any use of a device.
 

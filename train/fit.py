@@ -19,9 +19,11 @@ from garmentlite.edge.errors import OptionError
 from garmentlite.train import diagnosis
 from garmentlite.train.backend import make_deterministic
 from garmentlite.train.batch_norm import RECALIBRATION_IMAGES
-from garmentlite.train.batches import Batches
+from garmentlite.train.batches import Answers, Batches
 from garmentlite.train.checkpoint import State
 from garmentlite.train.config import TrainConfig
+from garmentlite.train.data import as_input
+from garmentlite.train.device_batches import DeviceBatches
 from garmentlite.train.distribution import ONE_DEVICE, Devices
 from garmentlite.train.history import Epoch
 from garmentlite.train.losses import loss_and_accuracy
@@ -63,11 +65,13 @@ def train(
     y_validation: np.ndarray,
     *,
     teacher: np.ndarray | None = None,
+    answers: Answers | None = None,
     photos: PhotoSet | None = None,
     init: Sequence[np.ndarray] = (),
     checkpoint: Path | None = None,
     save_every_s: float = SAVE_EVERY_S,
     devices: Devices = ONE_DEVICE,
+    images_on_device: bool = False,
     on_step: OnStep = lambda epoch, step, steps: None,
     on_epoch: OnEpoch = lambda history: None,
     on_doubt: OnDoubt = lambda sentence: None,
@@ -82,6 +86,7 @@ def train(
         y_validation: Their class numbers, shape (M,).
         teacher: Probabilities that are learned in place of the labels, float32, shape (N, C); see
             `distillation.soft_targets`.
+        answers: Asks teachers about the changed images of every batch; see `distillation.ConsistentTeacher`.
         photos: Photographs to train on together with the images. If they are alone, `x` and `y` are
             the training photographs themselves, and `x_validation` and `y_validation` the held-out ones, as
             the device prepares them. Without held-out photographs the last epoch is kept.
@@ -90,6 +95,8 @@ def train(
             seconds; if it exists, training continues from it.
         save_every_s: Time between two checkpoints within an epoch, in seconds.
         devices: The devices to train on.
+        images_on_device: Whether images stay on the accelerator and are changed there, several steps a call;
+            this takes JAX and one device. The images are the same, see `device_batches.DeviceBatches`.
         on_step: Called after every batch.
         on_epoch: Called after every epoch with the history so far.
         on_doubt: Called with a sentence if images, labels or network look wrong before the first step.
@@ -101,7 +108,7 @@ def train(
 
     Raises:
         DataError: If images and labels do not match, or the checkpoint belongs to another configuration.
-        OptionError: If easy images should rest although there are photographs.
+        OptionError: If easy images should rest, or images be mixed, although there are photographs.
         TrainingError: If the loss is NaN or the accuracy stays at chance; with the likely cause.
         KeyboardInterrupt: If Ctrl-C comes before the first epoch is finished.
     """
@@ -109,6 +116,10 @@ def train(
     diagnosis.require_trainable(x, y, x_validation, y_validation, classes)
     if photos and config.rest:
         raise OptionError("Easy images cannot rest while there are photographs; set rest to 0.")
+    if photos and config.augmentation.mixes:
+        raise OptionError(
+            "Images cannot be mixed while there are photographs; set mixup and cutmix to 0."
+        )
     alone = photos is not None and photos.alone  # then there are too few images to detect chance
     make_deterministic(config.seed)
     kept = network_named(config.network).build(classes)  # the network that is validated and saved
@@ -123,11 +134,18 @@ def train(
         doubts = diagnosis.doubts_about_start(loss, classes)
     if doubts:
         on_doubt(doubts)
-    soft = teacher is not None or config.label_smoothing > 0
+    kind = DeviceBatches if images_on_device else Batches
+    batches = kind(config, x, y, teacher=teacher, devices=devices, photos=photos, answers=answers)
     with devices.in_use():
-        model = training_copy(kept, devices=devices.count, mixed_precision=config.mixed_precision)
-        _compile(model, config, soft=soft, has_groups=photos is not None)
-    batches = Batches(config, x, y, teacher=teacher, devices=devices, photos=photos)
+        model = training_copy(
+            kept,
+            devices=devices.count,
+            mixed_precision=config.mixed_precision,
+            several_steps=images_on_device,
+        )
+        _compile(model, config, soft=batches.targets.ndim > 1, has_groups=photos is not None)
+        if images_on_device:  # builds the metrics, which Keras would do with the steps of a call
+            model.test_on_batch(as_input(x[:1]), batches.targets[:1], batches.factors[:1])
     state = State(config, model)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
@@ -209,17 +227,20 @@ class _Steps(keras.callbacks.Callback):
         self.so_far = self.state.partial
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        done, of = self.batches.first_step + batch + 1, self.batches.steps
+        of = self.batches.steps
+        done = min(of, self.batches.first_step + (batch + 1) * self.batches.steps_per_call)
         if self.checkpoint and time.perf_counter() - self.saved > self.save_every_s and done < of:
             if keras.backend.backend() == "jax":
                 self.model.jax_state_sync()  # until then the variables hold the epoch's first values
-            images = (batch + 1) * self.state.config.batch_size
-            self.state.partial = self.so_far.and_then(batch + 1, images, logs)
+            steps = done - self.batches.first_step
+            images = steps * self.state.config.batch_size
+            self.state.partial = self.so_far.and_then(steps, images, logs)
             self.state.save(self.checkpoint)
             self.saved = time.perf_counter()
         self.report(len(self.state.history) + 1, done, of)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         images = len(self.batches.order) - self.so_far.images
-        self.whole = self.so_far.and_then(len(self.batches), images, logs)
+        steps = self.batches.steps - self.batches.first_step
+        self.whole = self.so_far.and_then(steps, images, logs)
         self.weights = self.model.get_weights()

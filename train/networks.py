@@ -7,7 +7,7 @@ into the kernel before quantization. They end in logits and contain neither resc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 
@@ -15,8 +15,14 @@ from garmentlite.edge.errors import OptionError
 from garmentlite.edge.labels import nearest
 from garmentlite.train import published_networks as published
 from garmentlite.train.augmentation import Augmentation
-from garmentlite.train.garment_net import garment_net, garment_net_wide
+from garmentlite.train.garment_net_tiny import garment_net_tiny
 from garmentlite.train.recipe import Recipe
+from garmentlite.train.residual_networks import (
+    garment_net,
+    garment_net_wide,
+    resnet_20,
+    wide_resnet,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,13 @@ _GARMENT_NETS = Recipe(
 NETWORKS: Mapping[str, Network] = {
     "garment-net": Network(garment_net, _GARMENT_NETS),
     "garment-net-wide": Network(garment_net_wide, _GARMENT_NETS),
+    # So small a network learns nothing by heart: it needs more epochs and fewer random changes.
+    "garment-net-tiny": Network(
+        garment_net_tiny,
+        replace(_GARMENT_NETS, epochs=240, augmentation=Augmentation(shift=0.07, flip=0.5)),
+    ),
+    "resnet-20": Network(resnet_20, _GARMENT_NETS),
+    "wide-resnet": Network(wide_resnet, replace(_GARMENT_NETS, epochs=27, batch_size=512)),
     "weighted-cnn": Network(
         published.weighted_cnn,
         Recipe(augmentation=Augmentation(rotation=5, shift=0.05, shear=0.05, zoom=0.1)),

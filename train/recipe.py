@@ -103,8 +103,12 @@ def recipe_for_photographs(recipe: Recipe, *, is_pretrained: bool, alone: bool) 
         is_pretrained: Whether the run begins with trained weights; it is then short, with small steps.
         alone: Whether the run trains on photographs without Fashion-MNIST. An epoch then has few steps,
             labels are smoothed, and images are augmented even where the recipe does not do so.
+
+    Returns:
+        The recipe. No image rests, and none is mixed with another, whose target may be a group of classes.
     """
-    changes: dict[str, Any] = {"rest": 0.0}
+    unmixed = replace(recipe.augmentation, mixup=0.0, cutmix=0.0)
+    changes: dict[str, Any] = {"rest": 0.0, "augmentation": unmixed}
     if is_pretrained:
         changes |= {
             "epochs": ADAPTATION_EPOCHS_ALONE if alone else ADAPTATION_EPOCHS,

@@ -40,7 +40,7 @@ from garmentlite.train.recipe import Recipe, recipe_for_photographs
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
     from garmentlite.train.config import TrainConfig
-    from garmentlite.train.distillation import Teacher
+    from garmentlite.train.distillation import ConsistentTeacher, Teacher
     from garmentlite.train.distribution import Devices
     from garmentlite.train.fit import TrainResult
     from garmentlite.train.start import Start
@@ -95,9 +95,15 @@ class TrainRequest:
             own weights.
         target_recall: "NAME=RECALL" any number of times; "all=RECALL" is for the other classes.
         teachers: Runs or `.keras` files whose mean answer is learned together with the labels.
+        teacher_sees: "clean" if they answer about the training images as they are, "augmented" if about
+            those that the network is shown.
         init: Run or `.keras` file with the initial weights.
         photos: Photographs to train on as well.
+        images: Number of training images of Fashion-MNIST, drawn at random; None for all.
+        mixup: Probability of an image that is blended with another; None for the network's own.
+        cutmix: Probability of an image into which a part of another is pasted; None for the network's own.
         epochs: Maximum number of epochs; None for the network's own.
+        batch_size: Number of images in a step; None for the network's own.
         learning_rate: The highest learning rate; None for the network's own.
         seed: Seed of everything random.
         output: Folder of the run; None for runs/NETWORK, or runs/NETWORK-photo with photographs.
@@ -105,6 +111,8 @@ class TrainRequest:
         force: Whether a run in the folder may be replaced.
         distribute: Whether to split each batch among all GPUs.
         mixed_precision: Whether to compute in bfloat16.
+        images_on_device: Whether images stay on the accelerator and are changed there; None if that is to
+            be done wherever it can be done.
         tensorboard: Whether to write the history for TensorBoard as well.
         data_dir: Folder with the files of Fashion-MNIST; None to find or download them.
         command: The command line, which config.json states.
@@ -114,9 +122,14 @@ class TrainRequest:
     class_weights: tuple[str, ...] = ()
     target_recall: tuple[str, ...] = ()
     teachers: tuple[Path, ...] = ()
+    teacher_sees: str = "clean"
     init: Path | None = None
     photos: PhotoRequest | None = None
+    images: int | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
     epochs: int | None = None
+    batch_size: int | None = None
     learning_rate: float | None = None
     seed: int = 0
     output: Path | None = None
@@ -124,6 +137,7 @@ class TrainRequest:
     force: bool = False
     distribute: bool = False
     mixed_precision: bool = False
+    images_on_device: bool | None = None
     tensorboard: bool = False
     data_dir: Path | None = None
     command: str = ""
@@ -199,6 +213,7 @@ class _Plan:
     teacher: Teacher | None
     start: Start | None
     devices: Devices
+    images_on_device: bool
 
     @property
     def device_description(self) -> str:
@@ -381,10 +396,7 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
     recipe = protocol.recipe
     if start or photographs:
         recipe = recipe_for_photographs(recipe, is_pretrained=start is not None, alone=alone)
-    asked: dict[str, Any] = {"epochs": request.epochs, "learning_rate": request.learning_rate}
-    recipe = replace(
-        recipe, **{option: value for option, value in asked.items() if value is not None}
-    )
+    recipe = _with_options(recipe, request)
     teacher = distillation.load(request.teachers, len(labels)) if request.teachers else None
     y = found.y_train[validation_split(found.y_train)[0]] if found else _y_training(photographs)
     weights = class_weights.parse(request.class_weights, protocol.class_weights, labels, y)
@@ -401,7 +413,33 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
         teacher=teacher,
         start=start,
         devices=devices,
+        images_on_device=_images_on_device(request),
     )
+
+
+def _with_options(recipe: Recipe, request: TrainRequest) -> Recipe:
+    """Changes a recipe by the options that were given."""
+
+    def given(*options: str) -> dict[str, Any]:
+        values = {option: getattr(request, option) for option in options}
+        return {option: value for option, value in values.items() if value is not None}
+
+    augmentation = replace(recipe.augmentation, **given("mixup", "cutmix"))
+    changes = given("epochs", "batch_size", "learning_rate")
+    return replace(recipe, augmentation=augmentation, **changes)
+
+
+def _images_on_device(request: TrainRequest) -> bool:
+    from garmentlite.train import distribution
+
+    if request.images_on_device is None:
+        return distribution.has_accelerator() and not request.distribute
+    if request.images_on_device and (request.distribute or not backend.is_jax()):
+        raise OptionError(
+            "--images-on-device works on JAX with one device; set KERAS_BACKEND=jax and leave --distribute "
+            "out, or leave --images-on-device out."
+        )
+    return request.images_on_device
 
 
 def _read_photographs(request: PhotoRequest, say: Say) -> _Photographs:
@@ -431,8 +469,13 @@ def _y_training(photographs: _Photographs | None) -> np.ndarray:
 # --- the images
 
 
-def _fashion_mnist_data(found: FashionMnist) -> TrainingData:
+def _fashion_mnist_data(
+    found: FashionMnist, images: int | None = None, seed: int = 0
+) -> TrainingData:
+    """Splits Fashion-MNIST; `images` limits the number of training images."""
     training, validation = validation_split(found.y_train)
+    if images is not None:
+        training = np.random.default_rng(seed).permutation(training)[:images]
     return TrainingData(
         x=found.x_train[training],
         y=found.y_train[training],
@@ -447,7 +490,9 @@ def _training_data(
     plan: _Plan, say: Say, on_progress: OnProgress
 ) -> tuple[TrainingData, dict[str, Any]]:
     """Collects the images of a run, and what config.json states about its photographs."""
-    data = _fashion_mnist_data(plan.fashion_mnist) if plan.fashion_mnist else None
+    data = None
+    if plan.fashion_mnist:
+        data = _fashion_mnist_data(plan.fashion_mnist, plan.request.images, plan.request.seed)
     photographs = plan.photographs
     if photographs is None:
         assert data is not None  # without photographs there is Fashion-MNIST
@@ -523,10 +568,12 @@ def _fit(
             data.x_validation,
             data.y_validation,
             teacher=_soft_targets(plan, data, on_progress),
+            answers=_answers(plan),
             photos=data.photos,
             init=plan.start.weights if plan.start else (),
             checkpoint=folder / runs.CHECKPOINT,
             devices=plan.devices,
+            images_on_device=plan.images_on_device,
             on_step=lambda epoch, step, steps: on_progress(
                 f"epoch {epoch} of at most {config.epochs}", step, steps
             ),
@@ -539,7 +586,7 @@ def _fit(
 
 
 def _soft_targets(plan: _Plan, data: TrainingData, on_progress: OnProgress) -> np.ndarray | None:
-    if plan.teacher is None:
+    if plan.teacher is None or plan.request.teacher_sees != "clean":
         return None
     from garmentlite.train import distillation
 
@@ -552,6 +599,14 @@ def _soft_targets(plan: _Plan, data: TrainingData, on_progress: OnProgress) -> n
     )
 
 
+def _answers(plan: _Plan) -> ConsistentTeacher | None:
+    if plan.teacher is None or plan.request.teacher_sees == "clean":
+        return None
+    from garmentlite.train.distillation import ConsistentTeacher
+
+    return ConsistentTeacher(plan.teacher, mixed_precision=plan.request.mixed_precision)
+
+
 def _config(plan: _Plan, data: TrainingData) -> TrainConfig:
     from garmentlite.train.config import TrainConfig
 
@@ -561,6 +616,8 @@ def _config(plan: _Plan, data: TrainingData) -> TrainConfig:
         class_weights=plan.class_weights,
         seed=plan.request.seed,
         teacher=plan.teacher.sha256 if plan.teacher else (),
+        teacher_sees=plan.request.teacher_sees,
+        images=plan.request.images,
         mixed_precision=plan.request.mixed_precision,
         init_sha256=plan.start.sha256 if plan.start else "",
         photos_sha256=data.photos.sha256 if data.photos else "",
