@@ -11,6 +11,8 @@
 # make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
 #                   PHOTOS=folder and SCENES=folder garment-net-photo and the segmenter too, see
 #                   docs/photographs.md; with SMALL=--small a segmenter of a few minutes, to see that it works
+# make reproduce-gpu  trains wide-resnet, and resnet-20 with its answers, on a GPU with JAX (hours on a CPU), then
+#                   converts the latter; benchmarks/gpu_training.sh does a part of it within nine minutes
 # make clean        removes the environments and the demo's run
 #
 # PHOTOS=folder      uses these photographs in the demo's report instead of drawn pictures
@@ -33,7 +35,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-device test-pi fuzz killed-trainings reconnects soak lint setup reproduce clean
+.PHONY: demo test test-fast test-device test-pi fuzz killed-trainings reconnects soak lint setup reproduce \
+	reproduce-gpu clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready
@@ -153,12 +156,13 @@ MADE := runs/reproduced
 OPTIONS_weighted-cnn := --network weighted-cnn --target-recall Shirt=0.93
 TEACHERS := models/teachers/wide-muon.keras models/teachers/wide-sgd.keras
 OPTIONS_garment-net := --network garment-net $(TEACHERS:%=--teacher %) --seed 1
+OPTIONS_garment-net-tiny := --network garment-net-tiny $(TEACHERS:%=--teacher %) --mixed-precision --seed 1
 OPTIONS_photo := --init models/teachers/wide-muon.keras $(TEACHERS:%=--teacher %) \
 	--network garment-net-wide --mixed-precision \
 	--label-column seen_label --label-column fashion_mnist_label --also-column seen_also \
 	--flags-column seen_flags --split-by sender_id $(if $(SCENES),--rooms "$(SCENES)")
 FOLDS := 1 2 3 4 5
-SHIPPED := weighted-cnn garment-net garment-net-balanced $(if $(PHOTOS),$(if $(SCENES),garment-net-photo))
+SHIPPED := weighted-cnn garment-net garment-net-balanced garment-net-tiny $(if $(PHOTOS),$(if $(SCENES),garment-net-photo))
 
 reproduce: $(SHIPPED:%=$(MADE)/%/parity/verify.json) $(if $(SCENES),$(MADE)/segmenter.tflite)
 
@@ -171,9 +175,21 @@ $(MADE)/%/metrics.json: | $(VENV)/ready
 	@$(CLI) data $(DATA)
 	$(CLI) train $(OPTIONS_$*) --resume -o $(MADE)/$* $(DATA)
 
-$(MADE)/garment-net-balanced/metrics.json: $(MADE)/garment-net/metrics.json
-	$(CLI) rebalance $(MADE)/garment-net --target-recall Shirt=0.92 --target-recall all=0.88 \
-		--force -o $(MADE)/garment-net-balanced $(DATA)
+$(MADE)/%-balanced/metrics.json: $(MADE)/%/metrics.json
+	$(CLI) rebalance $(MADE)/$* --target-recall Shirt=0.92 --target-recall all=0.88 \
+		--force -o $(MADE)/$*-balanced $(DATA)
+
+# On a GPU: JAX with CUDA, and TensorFlow for the conversion alone.
+ON_GPU := KERAS_BACKEND=jax $(CLI) train --mixed-precision --seed 1 --resume $(DATA)
+
+reproduce-gpu: $(MADE)/resnet-20/parity/verify.json $(MADE)/resnet-20-balanced/parity/verify.json
+
+$(MADE)/wide-resnet/metrics.json: | $(VENV)/ready
+	$(ON_GPU) --network wide-resnet -o $(MADE)/wide-resnet
+
+$(MADE)/resnet-20/metrics.json: $(MADE)/wide-resnet/metrics.json
+	$(ON_GPU) --network resnet-20 --teacher $(MADE)/wide-resnet --teacher-sees augmented --cutmix 0.5 \
+		--epochs 300 -o $(MADE)/resnet-20
 
 # The networks of the folds fit the temperature and threshold of the network that is trained on all photographs.
 $(MADE)/garment-net-photo/metrics.json: | $(VENV)/ready

@@ -7,11 +7,14 @@
 # It needs JAX with CUDA and the packages that `cli train` needs, without TensorFlow. Missing packages can
 # be put into the folder $WHEELS as wheels. The data set is found, downloaded, or read from the folder $DATA_DIR.
 # What is worth keeping is written to the folder $OUT; no file has more than 2 MB, since the teacher's weights stay
-# behind. Put the student's files into a folder to convert it on any computer:
+# behind. The student is converted on any computer with TensorFlow:
 #
-#     cli convert runs/gpu/student --int8
+#     mkdir -p runs/student && for f in model.keras config.json history.json metrics.json; do
+#         cp "$OUT/student-$f" runs/student/$f; done
+#     cli convert runs/student --int8
+#     cli rebalance runs/student --target-recall Shirt=0.92 --target-recall all=0.88 -o runs/student-balanced
 #
-# SMALL=1 tries everything with two epochs of 2,000 images and a smaller teacher, on a CPU too.
+# SMALL=1 tries the same commands with two epochs of 2,000 images and small networks, which works on a CPU too.
 # STUDENT=garment-net trains another student. MINUTES=9 is the time for all of it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -34,12 +37,11 @@ if [ -n "${WHEELS:-}" ]; then
     export PYTHONPATH="$PYTHONPATH:$PWD/$RUNS/site"
 fi
 
-OPTIONS="--mixed-precision ${DATA_DIR:+--data-dir $DATA_DIR}"
-TAUGHT="--teacher-sees augmented --cutmix 0.5"
-TRIAL_SECONDS=45 RATE_SECONDS=75
+OPTIONS="--mixed-precision --seed 1 ${DATA_DIR:+--data-dir $DATA_DIR}"
+TAUGHT="--network $STUDENT --teacher $RUNS/teacher --teacher-sees augmented --cutmix 0.5"
 if [ -n "${SMALL:-}" ]; then
-    TEACHER=garment-net-wide
-    TRIAL_SECONDS=240 RATE_SECONDS=240
+    TEACHER=garment-net-tiny
+    TAUGHT="--network garment-net-tiny --teacher $RUNS/teacher --teacher-sees augmented --cutmix 0.5"
     OPTIONS="$OPTIONS --images 2000 --batch-size 100 --images-on-device"
 fi
 
@@ -50,35 +52,43 @@ train() {
     shift 2
     echo "== $folder: at most $seconds s"
     # shellcheck disable=SC2086 # the options are words
-    timeout --signal=INT --kill-after=20 "$seconds" "$PYTHON" cli.py train $OPTIONS --force -o "$RUNS/$folder" "$@" ||
-        echo "== $folder ended with status $?"
+    timeout --signal=INT --kill-after=60 "$seconds" \
+        "$PYTHON" cli.py train $OPTIONS --force -o "$RUNS/$folder" "$@" || echo "== $folder: status $?"
 }
 
-keep() {
-    for name in model.keras config.json history.json metrics.json; do
-        if [ -e "$RUNS/$1/$name" ]; then cp "$RUNS/$1/$name" "$OUT/$1-$name"; fi
-    done
-}
+small() { train 3600 "$@" --epochs 2; }
+
+print_rates() { "$PYTHON" benchmarks/training_rate.py "$@" | tee "$OUT/rates.md"; }
 
 if [ "${1:-}" = rates ]; then
-    train "$RATE_SECONDS" weighted-cnn --network weighted-cnn ${SMALL:+--epochs 2}
-    train "$RATE_SECONDS" garment-net --network garment-net --epochs ${SMALL:-8}
-    "$PYTHON" benchmarks/training_rate.py "$RUNS/weighted-cnn" "$RUNS/garment-net" | tee "$OUT/rates.md"
+    if [ -n "${SMALL:-}" ]; then
+        small weighted-cnn --network weighted-cnn
+        small garment-net --network garment-net
+    else
+        train 75 weighted-cnn --network weighted-cnn
+        train 75 garment-net --network garment-net --epochs 8
+    fi
+    print_rates "$RUNS/weighted-cnn" "$RUNS/garment-net"
     exit
 fi
 
-train 180 teacher --network "$TEACHER" --seed 1 ${SMALL:+--epochs 2}
-TAUGHT="$TAUGHT --teacher $RUNS/teacher --network $STUDENT --seed 1"
-# A trial measures how many epochs fit into the time that is left. Its compiled program is used again.
 # shellcheck disable=SC2086
-train "$TRIAL_SECONDS" trial $TAUGHT --epochs 1000
-left=$((END - $(date +%s) - 15))
-epochs=${SMALL:+2}
-epochs=${epochs:-$("$PYTHON" benchmarks/training_rate.py "$RUNS/trial" --epochs-in "$left")}
-# shellcheck disable=SC2086
-train "$left" student $TAUGHT --epochs "$epochs"
+if [ -n "${SMALL:-}" ]; then
+    small teacher --network $TEACHER
+    small student $TAUGHT
+else
+    train 180 teacher --network "$TEACHER"
+    # A trial measures how many epochs fit into the time that is left; its compiled program is used again.
+    train 45 trial $TAUGHT --epochs 1000
+    left=$((END - $(date +%s) - 45))
+    epochs=$("$PYTHON" benchmarks/training_rate.py "$RUNS/trial" --epochs-in "$left")
+    train "$left" student $TAUGHT --epochs "$epochs"
+fi
 
-keep student
-cp "$RUNS/teacher/config.json" "$OUT/teacher-config.json"
-cp "$RUNS/teacher/history.json" "$OUT/teacher-history.json"
-"$PYTHON" benchmarks/training_rate.py "$RUNS/teacher" "$RUNS/student" | tee "$OUT/rates.md"
+for name in model.keras config.json history.json metrics.json; do
+    if [ -e "$RUNS/student/$name" ]; then cp "$RUNS/student/$name" "$OUT/student-$name"; fi
+done
+for name in config.json history.json; do
+    cp "$RUNS/teacher/$name" "$OUT/teacher-$name"
+done
+print_rates "$RUNS/teacher" "$RUNS/student"

@@ -9,7 +9,13 @@ from garmentlite.edge.errors import ModelError
 # Beside this package in a checkout and in an installation alike.
 FOLDER = Path(__file__).resolve().parent.parent / "models"
 
-NETWORKS = ("garment-net-photo", "garment-net", "garment-net-balanced", "weighted-cnn")
+NETWORKS = (
+    "garment-net-photo",
+    "garment-net",
+    "garment-net-balanced",
+    "garment-net-tiny",
+    "weighted-cnn",
+)
 _ENDINGS = (".json", ".keras", "_float32.tflite", "_int8.tflite")
 # Every file of the folder. An installed package has only those that a device needs.
 FILES = frozenset(f"{name}{ending}" for name in NETWORKS for ending in _ENDINGS) | {
