@@ -3,8 +3,8 @@ r"""Draws the test accuracy of the shipped int8 files against the instructions o
     python benchmarks/accuracy_plot.py docs/accuracy.png --qemu qemu-aarch64 --site DIR \
         --python ROOT/usr/bin/python3.11 --root cortex-a72=ROOT4 --root cortex-a76=ROOT5
 
-`pi_instructions.py` says what the emulator needs. The accuracies are those in the cards of models/. The script
-prints the figures as a table in Markdown, then a line of JSON.
+`pi_instructions.py` says what the emulator needs. The accuracies are those in the cards of models/. The
+script prints the figures as a table in Markdown, then a line of JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from garmentlite.edge.shipped import FOLDER, NETWORKS
 
 BOARDS = {"cortex-a72": "Raspberry Pi 4 (Cortex-A72)", "cortex-a76": "Raspberry Pi 5 (Cortex-A76)"}
+
+TICKS = (0.2, 0.5, 1, 2, 5, 10, 20)
 
 
 def main() -> None:
@@ -63,6 +65,7 @@ def draw(rows: dict[str, dict], cores: list[str], path: Path) -> None:
         axes.annotate(name, place, xytext=(6, -4), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(right=40)  # room for the names
+    axes.set_xticks(TICKS, labels=map(str, TICKS))
     axes.set_xlabel("instructions of one answer, million")
     axes.set_ylabel("accuracy on 10,000 test images, %")
     axes.grid(visible=True, which="both", alpha=0.3)

@@ -45,6 +45,7 @@ def _shape(stem: int, blocks: list[Block], stem_strides: int = 1) -> Callable[[i
 SHAPES: dict[str, Callable[[int], keras.Model]] = {
     "garment-net: stem 32; 48, 48 at 14x14; 78, 78 at 7x7": networks.NETWORKS["garment-net"].build,
     "ResNet-20: stem 16; 3x16, 3x32, 3x64": networks.NETWORKS["resnet-20"].build,
+    "ResNet-20 with averages on its shortcuts": _shape(16, stages((16, 32, 64), 3)),
     "ResNet-14: stem 16; 2x16, 2x32, 2x64": _shape(16, stages((16, 32, 64), 2)),
     "stem 16; 2x16, 3x32, 3x64": _shape(16, stages((16, 32, 64), 3)[1:]),
     "stem 16; 1x16, 2x48, 2x64": _shape(16, [(16, 1), (48, 2), (48, 1), (64, 2), (64, 1)]),
