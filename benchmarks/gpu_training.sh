@@ -28,13 +28,14 @@ export KERAS_BACKEND=jax
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$PWD/$RUNS/compiled}"
 mkdir -p "$RUNS" "$OUT"
 
-# The root of the repository is the package garmentlite, which Python finds by a link.
-mkdir -p "$RUNS/path"
-ln -sfn "$PWD" "$RUNS/path/garmentlite"
-export PYTHONPATH="$PWD/$RUNS/path${PYTHONPATH:+:$PYTHONPATH}"
+# The root of the repository is the package garmentlite, which Python finds by a link. The link lies outside of the
+# repository, so that no tool walks through the repository in a circle.
+PACKAGES=$(mktemp -d)
+trap 'rm -rf "$PACKAGES"' EXIT
+ln -s "$PWD" "$PACKAGES/garmentlite"
+export PYTHONPATH="$PACKAGES${PYTHONPATH:+:$PYTHONPATH}"
 if [ -n "${WHEELS:-}" ]; then
-    "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$RUNS/site" "$WHEELS"/*.whl
-    export PYTHONPATH="$PYTHONPATH:$PWD/$RUNS/site"
+    "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$PACKAGES" "$WHEELS"/*.whl
 fi
 
 OPTIONS="--mixed-precision --seed 1 ${DATA_DIR:+--data-dir $DATA_DIR}"
@@ -62,8 +63,8 @@ print_rates() { "$PYTHON" benchmarks/training_rate.py "$@" | tee "$OUT/rates.md"
 
 if [ "${1:-}" = rates ]; then
     if [ -n "${SMALL:-}" ]; then
-        small weighted-cnn --network weighted-cnn
-        small garment-net --network garment-net
+        small weighted-cnn --network lenet-bn
+        small garment-net --network lenet-bn
     else
         train 75 weighted-cnn --network weighted-cnn
         train 75 garment-net --network garment-net --epochs 8
