@@ -1,7 +1,6 @@
-r"""Draws the test accuracy of the shipped int8 files against the instructions of an answer on Raspberry Pis.
+"""Draws the test accuracy of the shipped int8 files against the instructions of an answer on Raspberry Pis.
 
-    python benchmarks/accuracy_plot.py docs/accuracy.png --qemu qemu-aarch64 --site DIR \
-        --python ROOT/usr/bin/python3.11 --root cortex-a72=ROOT4 --root cortex-a76=ROOT5
+    python benchmarks/accuracy_plot.py docs/accuracy.png
 
 `pi_instructions.py` says what the emulator needs. The accuracies are those in the cards of models/. The
 script prints the figures as a table in Markdown, then a line of JSON.
@@ -37,8 +36,8 @@ def main() -> None:
         }
         for name in NETWORKS
     }
-    draw(rows, list(pi_instructions.roots(arguments)), arguments.picture)
-    cores = list(pi_instructions.roots(arguments))
+    cores = arguments.core or list(pi_instructions.CORES)
+    draw(rows, cores, arguments.picture)
     print(f"| network | test accuracy | kB | {' | '.join(f'{core}, million' for core in cores)} |")
     print("|---" * (3 + len(cores)) + "|")
     for name, row in rows.items():

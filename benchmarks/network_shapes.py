@@ -1,7 +1,6 @@
-r"""Compares shapes of networks: the instructions of their int8 files on Raspberry Pis, and their accuracy.
+"""Compares shapes of networks: the instructions of their int8 files on Raspberry Pis, and their accuracy.
 
-    python benchmarks/network_shapes.py --qemu qemu-aarch64 --site DIR --python ROOT/usr/bin/python3.11 \
-        --root cortex-a72=ROOT4 --root cortex-a76=ROOT5 [--images 12000 --epochs 12]
+    python benchmarks/network_shapes.py [--images 12000 --epochs 12]
 
 `pi_instructions.py` says what the emulator needs. Instructions do not depend on the weights, so untrained
 networks are counted. With --epochs every shape is also trained by the recipe of garment-net, taught by the
