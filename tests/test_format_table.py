@@ -8,20 +8,22 @@ import pytest
 from garmentlite.convert.format_table import table
 from garmentlite.convert.verify.judge import judge
 from garmentlite.convert.verify.measurements import Answers
+from garmentlite.edge.metadata import attach
 from garmentlite.edge.probabilities import softmax
 
 LABELS = ("Coat", "Bag", "Shirt")
 
 
 @pytest.fixture
-def paths(dense_model, tmp_path):
+def paths(dense_model, metadata_of, tmp_path):
     """Files of three formats, of the least possible network."""
     kernel = np.random.default_rng(0).normal(0, 1, (3, 16))
     found = {}
     for name in ("int8", "float32", "float16"):
         found[name] = tmp_path / f"net_{name}.tflite"
         io = "int8" if name == "int8" else "float32"
-        found[name].write_bytes(dense_model(kernel, np.zeros(3), io=io))
+        flatbuffer = dense_model(kernel, np.zeros(3), io=io)
+        found[name].write_bytes(attach(flatbuffer, metadata_of(labels=list(LABELS))))
     return found
 
 
