@@ -29,7 +29,6 @@ try:
         GarmentliteError,
         OptionError,
     )
-    from garmentlite.edge.progress_line import ProgressLine
     from garmentlite.edge.segmenters.registry import DEFAULT_SEGMENTER, SEGMENTERS
     from garmentlite.edge.standard_streams import write_line
     from garmentlite.edge.version import __version__
@@ -60,8 +59,6 @@ if TYPE_CHECKING:
 
 CHECK_FAILED = 1
 COULD_NOT = 2
-
-_progress_line = ProgressLine()
 
 
 class _SentenceGroup(TyperGroup):
@@ -103,7 +100,7 @@ def _say_why(error: GarmentliteError | KeyboardInterrupt | OSError) -> int:
 
 
 class _GroupedCommand(TyperCommand):
-    """A command whose help shows its options in groups, in plain text."""
+    """A command whose help shows its options in groups, without the time it takes to import rich."""
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -1276,7 +1273,6 @@ def main() -> None:
 def _say(sentence: str) -> None:
     # The sentence may quote file names and labels, whose control characters must not reach the terminal.
     with suppress(OSError):  # standard error may be full; there is no other place to complain
-        _progress_line.clear()
         typer.echo(printable(sentence), err=True)
 
 
@@ -1501,11 +1497,40 @@ def _refuse_to_overwrite(path: Path, force: bool) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yields a function (what, done, of) that shows how far a step is, on standard error."""
+    """Yields a function (what, done, of) that moves a progress bar on standard error.
+
+    Nothing is drawn where standard error is not a terminal.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None, visible=False)
+
+    def show(what: str, done: int, of: int) -> None:
+        bar.start()  # not earlier, because a bar must not draw while the backend's messages are held back
+        if done == 1:
+            bar.reset(task)
+        bar.update(task, description=what, completed=done, total=of, visible=True)
+
     try:
-        yield _progress_line.show
+        yield show
     finally:
-        _progress_line.clear()
+        bar.stop()
 
 
 if __name__ == "__main__":
