@@ -1319,15 +1319,10 @@ def _page_address(text: str | None, allowed_hosts: list[str] | None) -> "Address
 
 def _camera_request(values: dict[str, Any]) -> "CameraRequest":
     """Makes the request of the options of `cli webcam`, by the names of its parameters."""
-    from garmentlite.edge.broker_address import parse_broker
     from garmentlite.edge.camera_app import CameraRequest
     from garmentlite.edge.guide_box import parse_box
-    from garmentlite.edge.sinks.log_file import LogRequest
-    from garmentlite.edge.sinks.recording import RecordingRequest
     from garmentlite.edge.sources.interface import parse_resolution
 
-    record, log = values["record"], values["log"]
-    recording = (record, values["record_minutes"], values["record_mb"])
     return CameraRequest(
         source=values["source"],
         resolution_wh=parse_resolution(values["resolution"]),
@@ -1342,17 +1337,30 @@ def _camera_request(values: dict[str, Any]) -> "CameraRequest":
         box=parse_box(values["box"]),
         has_window=not values["headless"],
         prints_json=values["headless"] or values["as_json"],
-        serve=_page_address(values["serve"], values["allow_host"]),
-        allowed_hosts=tuple(values["allow_host"] or ()),
         only_changes=values["only_changes"],
-        record=RecordingRequest(*recording) if record else None,
-        log=LogRequest(log, values["log_mb"], values["log_files"]) if log else None,
         top_k=values["top_k"],
-        broker=parse_broker(values["mqtt"]) if values["mqtt"] else None,
-        collect=_collect_request(values),
         watch_model=values["watch_model"],
         max_frames=values["max_frames"],
+        **_output_requests(values),
     )
+
+
+def _output_requests(values: dict[str, Any]) -> dict[str, Any]:
+    """Makes the fields of `CameraRequest` that name files, a folder or an address of an output."""
+    from garmentlite.edge.broker_address import parse_broker
+    from garmentlite.edge.sinks.log_file import LogRequest
+    from garmentlite.edge.sinks.recording import RecordingRequest
+
+    record, log = values["record"], values["log"]
+    recording = (record, values["record_minutes"], values["record_mb"])
+    return {
+        "serve": _page_address(values["serve"], values["allow_host"]),
+        "allowed_hosts": tuple(values["allow_host"] or ()),
+        "record": RecordingRequest(*recording) if record else None,
+        "log": LogRequest(log, values["log_mb"], values["log_files"]) if log else None,
+        "broker": parse_broker(values["mqtt"]) if values["mqtt"] else None,
+        "collect": _collect_request(values),
+    }
 
 
 def _collect_request(values: dict[str, Any]) -> "CollectRequest | None":
