@@ -60,7 +60,8 @@ class Page:
         pictures: Live pictures.
         features: Panels that other parts of the app have added.
         files: Content type and content of each fixed URL.
-        patience: Seconds after which a viewer is cut off that does not take the bytes that wait for it.
+        patience: Seconds after which a viewer is cut off that takes none of the bytes that wait for it. All
+            bytes of a picture may take twice as long.
         viewers: Connections without end that are open.
     """
 
@@ -263,9 +264,8 @@ class EndlessHandler(PageHandler):
         """Sends until the viewer is gone."""
         own_end = self.own_end()
         own_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
-        if hasattr(
-            socket, "TCP_USER_TIMEOUT"
-        ):  # Linux ends a connection with bytes that wait for so long
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Linux ends the connection when bytes have waited for so long and the viewer has taken none.
             patience_ms = round(1000 * self.page.patience)
             own_end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
         self.page.viewers += 1
@@ -281,14 +281,14 @@ class EndlessHandler(PageHandler):
         raise NotImplementedError
 
     async def send(self, chunk: bytes) -> None:
-        """Writes and waits until the system has taken all of it.
+        """Writes and waits until the system has taken all of it, which a slow viewer may delay.
 
         Raises:
             StreamClosedError: If the viewer has gone away, or has not read for too long and was cut off.
         """
         self.write(chunk)
         try:
-            await asyncio.wait_for(self.flush(), self.page.patience)
+            await asyncio.wait_for(self.flush(), 2 * self.page.patience)
         except TimeoutError:
             self.connection.stream.close()
             raise StreamClosedError from None

@@ -29,7 +29,7 @@ LONGEST_GAP_S = 1.0  # a longer gap between two frames, such as a lost camera, i
 CHECK_S = 0.5  # time between two looks at the files
 # OpenCV does not report errors. A file that does not grow for so long tells one, or, where the size of frames
 # is known from those before, one that lacks so many bytes. FFmpeg writes blocks of 256 kB.
-STALLED_S = 20.0
+STALLED_S = 60.0
 STALLED_BYTES = 2 * 256 * 1024
 FREE_MB = (
     50  # the recording stops when less is free on the disk, so that the disk never becomes full
@@ -124,9 +124,7 @@ class RecordingSink:
         self._segment = self._new_name()
         cv2 = load_silent_opencv()
         codec = cv2.VideoWriter_fourcc(*CODECS[self._segment.suffix.lower()])
-        with (
-            held_back()
-        ):  # OpenCV's FFmpeg prints a line about the codec of WebM, which it then uses
+        with held_back():  # FFmpeg prints a line about the codec of WebM, which it then uses
             self._writer = cv2.VideoWriter(str(self._segment), codec, self._rate, size_wh)
         if not self._writer.isOpened():
             raise OutputError(
