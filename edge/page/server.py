@@ -89,8 +89,8 @@ class PageServer:
             controls: Settings of the app.
             make_recognizer: Makes a recognizer for pictures that are sent.
             features: Panels that other parts of the app have added.
-            patience: Seconds after which a viewer is cut off that takes none of the bytes that wait for it. All
-                bytes of a picture may take twice as long.
+            patience: Seconds after which a viewer is cut off that takes none of the bytes that wait for it.
+                All bytes of a picture may take twice as long.
         """
         self._sockets = sockets
         self._access = access
