@@ -9,7 +9,8 @@ from typing import Any, Literal
 from garmentlite.edge import native_log
 from garmentlite.edge.errors import MissingPartError, ModelError
 
-# default: the kernels that a device uses (XNNPACK); they compute the same bytes on x86 and Arm.
+# default: the kernels that a device uses (XNNPACK); on x86 and Arm they compute the same bytes, except that a
+# mean may differ by one step where it is almost halfway between two (docs/pi.md).
 # reference: plain C++ loops, which are slow; on 3,000 images up to 6 output steps away from the default.
 # undelegated: the runtime's own fast kernels without XNNPACK, which leave the graph as the file has it.
 Kernels = Literal["default", "reference", "undelegated"]
