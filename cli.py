@@ -26,6 +26,7 @@ try:
     from garmentlite.edge import standard_streams
     from garmentlite.edge.documents import printable
     from garmentlite.edge.errors import (
+        CheckFailedError,
         GarmentliteError,
         OptionError,
     )
@@ -96,7 +97,7 @@ def _say_why(error: GarmentliteError | KeyboardInterrupt | OSError) -> int:
         )
     else:
         _say(f"Error: {error}")
-    return COULD_NOT
+    return CHECK_FAILED if isinstance(error, CheckFailedError) else COULD_NOT
 
 
 class _GroupedCommand(TyperCommand):
@@ -602,7 +603,12 @@ def compare(
 @app.command()
 def convert(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="A run's folder or a .keras file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's folder, a .keras or .h5 file of Keras 2 or 3, or the folder of a SavedModel."
+        ),
+    ],
     int8: Annotated[bool, _format_option("int8")] = False,
     int8_weights: Annotated[bool, _format_option("int8-weights")] = False,
     float16: Annotated[bool, _format_option("float16")] = False,
@@ -638,7 +644,15 @@ def convert(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="With --calibration: text file with a label on each line, in the order of the outputs."
+            help="Text file with the label of each output on a line, in the order of the outputs; by default "
+            "those of the run or the card, or else Fashion-MNIST's in their usual order."
+        ),
+    ] = None,
+    input_range: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers that the network takes for the pixels: 0..1, 0..255 or -1..1; by default as a "
+            "Rescaling layer at its start shows, or else 0..1. The files always take pixel / 255."
         ),
     ] = None,
     held_out: Annotated[
@@ -683,9 +697,11 @@ def convert(
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Convert a trained run to .tflite files.
+    """Convert a trained run, or a network of another program, to .tflite files.
 
     The float32 reference is always written, then the formats asked for, and a table that compares them.
+    A network that takes other pixels or ends in a softmax is adapted. One that does no better than
+    guessing is refused.
     """
     wanted = tuple(one.name for one in FORMATS.values() if context.params[one.parameter])
     if source.suffix == ".tflite":
@@ -699,12 +715,12 @@ def convert(
     if (ptq or io or c_array) and not int8:
         option = "--ptq" if ptq else "--io" if io else "--c-array"
         raise OptionError(f"{option} applies to the int8 file; give --int8 too.")
-    if labels and not calibration:
-        raise OptionError("--labels names the classes of --calibration FOLDER; give both.")
     from garmentlite.convert import pipeline
     from garmentlite.convert.report import conversion_text
 
-    request = pipeline.Request(wanted, not ptq, epochs, seed, io or "int8", allow_float)
+    request = pipeline.Request(
+        wanted, not ptq, epochs, seed, io or "int8", allow_float, input_range
+    )
     known = _read_labels(labels)
     inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
     job = pipeline.prepare(

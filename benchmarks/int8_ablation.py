@@ -22,7 +22,8 @@ import tensorflow_model_optimization as tfmot
 
 from garmentlite.convert import export, folding, int8, keras2, material
 from garmentlite.convert.int8_candidates import compare
-from garmentlite.convert.source import find_source, load_keras
+from garmentlite.convert.network import load_network
+from garmentlite.convert.source import find_source
 from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.train.augmentation import augment
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     source = find_source(arguments.run, None)
-    model = load_keras(source.keras_path)
+    model = load_network(source.path).model
     operations = folding.fold(model)
     data = load(arguments.data_dir)
     images = material.from_fashion_mnist(data)

@@ -142,12 +142,12 @@ def main() -> None:
             print(outcome.text, flush=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from garmentlite.convert import folding, int8, material
-    from garmentlite.convert.source import load_keras
+    from garmentlite.convert.network import load_network
 
     images = material.from_fashion_mnist(load(arguments.data_dir)).training
     for number in range(1, arguments.folds + 1):
         run = Path(f"{arguments.output}-{number}")
-        model = load_keras(run / runs.MODEL)
+        model = load_network(run / runs.MODEL).model
         flatbuffer = int8.post_training(folding.fold(model), images, seed=0)
         write_bytes(run / "fold_int8.tflite", flatbuffer)
         print(f"{run / 'fold_int8.tflite'}: {len(flatbuffer):,} bytes")

@@ -55,14 +55,15 @@ def main() -> None:
     from garmentlite.convert import export, folding, int8, material
     from garmentlite.convert.export_task import RANGE_IMAGES
     from garmentlite.convert.int8_candidates import compare
-    from garmentlite.convert.source import find_source, load_keras
+    from garmentlite.convert.network import load_network
+    from garmentlite.convert.source import find_source
     from garmentlite.edge.contents_reader import read_contents
     from garmentlite.edge.labels import class_id_of
     from garmentlite.train.data import as_input, load
     from garmentlite.train.prediction import predict_logits
 
     source = find_source(arguments.run, None)
-    model = load_keras(source.keras_path)
+    model = load_network(source.path).model
     operations = folding.fold(model)
     images = material.from_fashion_mnist(load(arguments.data_dir))
     training, validation, seed = images.training, images.validation, arguments.seed

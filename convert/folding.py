@@ -215,12 +215,15 @@ def _layers_in_order(model: keras.Model) -> list[tuple[keras.Layer, tuple[str, .
         raise ModelError(
             "only functional and sequential networks can be folded; build it with keras.Model(in, out)"
         )
+    # Keras has no public way from a layer to its predecessors. A layer has a node for each of its uses,
+    # also in other networks, and the tensors that go into a node know their operation.
+    of_model = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     ordered = []
-    for layer in model.layers:
-        if len(layer._inbound_nodes) != 1:
+    for layer in model.operations:
+        nodes = [node for node in layer._inbound_nodes if id(node) in of_model]
+        if len(nodes) != 1:
             raise ModelError(f"the layer '{layer.name}' is used more than once")
-        # Keras has no public way from a layer to its predecessors, but input tensors know their operation.
-        tensors = layer._inbound_nodes[0].input_tensors
+        tensors = nodes[0].input_tensors
         ordered.append((layer, tuple(tensor._keras_history.operation.name for tensor in tensors)))
     return ordered
 

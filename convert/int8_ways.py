@@ -9,9 +9,9 @@ import numpy as np
 
 from garmentlite.convert.export_task import Exported, ExportTask, versions
 from garmentlite.convert.int8_candidates import Candidate, closest, compare
-from garmentlite.convert.source import predict
 from garmentlite.edge.errors import ModelError
 from garmentlite.train.data import as_input
+from garmentlite.train.prediction import predict_logits
 
 if TYPE_CHECKING:
     import keras
@@ -112,7 +112,7 @@ def _folded_ways(task: ExportTask, operations: list[Operation]) -> list[Candidat
     from garmentlite.convert import int8
 
     training, seed, io = task.material.training, task.seed, task.io
-    training_logits = predict(task.model, training.images_u8)
+    training_logits = predict_logits(task.model, training.images_u8)
     weights = task.source.class_weights(task.material.labels)
 
     def range_cut(epochs: int) -> bytes:

@@ -91,6 +91,11 @@ class Material:
         height, width = self.test.images_u8.shape[1:3]
         return height, width
 
+    def missing_classes(self) -> list[str]:
+        """Names the classes that no image shows which sets quantization ranges."""
+        shown = set(self.training.y.tolist())
+        return [label for class_id, label in enumerate(self.labels) if class_id not in shown]
+
     def answered(self, predict: Callable[[np.ndarray], np.ndarray]) -> Material:
         """Returns the same images with the answers of a network as their classes.
 
@@ -109,15 +114,30 @@ class Material:
         )
 
 
-def from_fashion_mnist(data: FashionMnist) -> Material:
-    """Divides Fashion-MNIST: training images, validation images (none of the former), and test images."""
+def from_fashion_mnist(
+    data: FashionMnist, labels: Sequence[str] = FASHION_MNIST_LABELS
+) -> Material:
+    """Divides Fashion-MNIST: training images, validation images (none of the former), and test images.
+
+    Args:
+        data: The data set.
+        labels: Class names in the order of the network's outputs. They may be those of the data set in
+            another order. With other names, the classes of the images are not known.
+    """
+    require_class_names(labels)
+    number_of = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
+    names = [folder_name_of(label) for label in FASHION_MNIST_LABELS]
+    is_labelled = set(number_of) == set(names)
+    numbers = np.array([number_of.get(name, -1) for name in names])
     train_at, validate_at = validation_split(data.y_train)
+    y_train, y_test = numbers[data.y_train], numbers[data.y_test]
     return Material(
         name=FASHION_MNIST,
-        labels=FASHION_MNIST_LABELS,
-        training=Images(data.x_train[train_at], data.y_train[train_at], train_at),
-        validation=Images(data.x_train[validate_at], data.y_train[validate_at], validate_at),
-        test=Images(data.x_test, data.y_test, np.arange(len(data.y_test))),
+        labels=tuple(labels),
+        training=Images(data.x_train[train_at], y_train[train_at], train_at),
+        validation=Images(data.x_train[validate_at], y_train[validate_at], validate_at),
+        test=Images(data.x_test, y_test, np.arange(len(y_test))),
+        is_labelled=is_labelled,
     )
 
 
@@ -169,16 +189,11 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
         The images; `indices` are places in the sorted list of files.
 
     Raises:
-        OptionError: If a class has a name that is reserved for an answer, such as "unknown".
+        OptionError: See `require_class_names`.
         PictureError: If there are no pictures, or one cannot be read.
         DataError: If they are not grey, differ in size, or are too few, or if a subfolder is not a class.
     """
-    for label in labels:
-        if is_reserved(label):
-            raise OptionError(
-                f"A class cannot be called '{label}', because this name is reserved for an answer; give "
-                "the class another name with --labels."
-            )
+    require_class_names(labels)
     paths = find_pictures([folder])
     class_ids = _class_ids(folder, paths, labels)
     first_with: dict[bytes, int] = {}
@@ -217,6 +232,20 @@ def from_folder(folder: Path, labels: Sequence[str]) -> Material:
         test=test,
         is_labelled=bool((every.y >= 0).all()),
     )
+
+
+def require_class_names(labels: Sequence[str]) -> None:
+    """Raises OptionError if two classes have one name, or one has a name that is reserved for an answer."""
+    for place, label in enumerate(labels):
+        if is_reserved(label):
+            raise OptionError(
+                f"A class cannot be called '{label}', because this name is reserved for an answer; give "
+                "the class another name with --labels."
+            )
+        if label in labels[:place]:
+            raise OptionError(
+                f"The label '{label}' occurs twice; give each class a name of its own with --labels."
+            )
 
 
 def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> list[int]:

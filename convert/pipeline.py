@@ -3,7 +3,7 @@
 NAME_float32.tflite   the reference: the Keras 3 network as it was trained, before any fine-tuning
 NAME_int8.tflite      the file for the device
 NAME_FORMAT.tflite    other requested formats, see `convert.formats`
-NAME.keras            the network itself, without optimizer
+NAME.keras            the network itself, if it came as a .keras file
 NAME.json             the card: the origin of the files, how they were made, and how well they do
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from garmentlite.convert import format_table, formats, material
 from garmentlite.convert.c_array import file_names
 from garmentlite.convert.export_task import Exported, ExportTask
+from garmentlite.convert.input_range import INPUT_RANGES
 from garmentlite.convert.int8_candidates import Candidate
 from garmentlite.convert.int8_ways import require_same
 from garmentlite.convert.material import Material
@@ -30,13 +31,14 @@ from garmentlite.convert.measure import (
     short_figures,
     silent,
 )
+from garmentlite.convert.network import Network, load_network
 from garmentlite.convert.source import (
+    ADAPTED,
+    KERAS_SUFFIX,
     Say,
     Source,
     find_confidence,
     find_source,
-    load_keras,
-    predict,
 )
 from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
 # LiteRT add in another order.
 EXPORT_TOLERANCE = 1e-4
 
+_NAMED = 5  # classes that a sentence names
+
 # The preparation of networks whose images `edge.preparation` does not make.
 AS_GIVEN = {"name": "as given", "version": 1}
 
@@ -70,6 +74,8 @@ class Request:
         seed: Seed of the images that set the quantization ranges, and of the fine-tuning.
         io: Type of input and output of the int8 file.
         allow_float: Whether an int8 or int16x8 file may hold operators that compute with real numbers.
+        input_range: The numbers that the network takes for the pixels, one of `INPUT_RANGES`; None to
+            find them in the network.
     """
 
     formats: tuple[str, ...] = ("int8",)
@@ -78,6 +84,7 @@ class Request:
     seed: int = 0
     io: str = "int8"
     allow_float: bool = False
+    input_range: str | None = None
 
     def __post_init__(self) -> None:
         """Raises OptionError for an unknown format or type, and if no format is named."""
@@ -88,6 +95,10 @@ class Request:
             )
         if self.io not in ("int8", "uint8", "float32"):
             raise OptionError(f"--io is int8, uint8 or float32, got '{self.io}'.")
+        if self.input_range not in (None, *INPUT_RANGES):
+            raise OptionError(
+                f"--input-range is one of {', '.join(INPUT_RANGES)}, got '{self.input_range}'."
+            )
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,14 @@ def output_paths(folder: Path, name: str, wanted: Sequence[str] = ("int8",)) -> 
     }
 
 
+def _paths_for(source: Source, folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
+    """Says where the files of a network go; only a network in a `.keras` file is copied."""
+    paths = output_paths(folder, source.name, wanted)
+    if source.path.suffix != KERAS_SUFFIX:
+        del paths["keras"]
+    return paths
+
+
 def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
     """Raises OutputError if a file exists and may not be replaced, or a folder cannot be written."""
     there = [str(path) for path in paths.values() if path.exists()]
@@ -142,7 +161,9 @@ class Job:
         source: The network.
         folder: The folder of the files.
         request: What is to be made.
-        pictures: The user's own images; None to use those that the network was trained on.
+        pictures: The user's own images; None to use those that the network was trained on, or Fashion-MNIST.
+        labels: The classes in the order of the outputs, as the user gives them; None for those that are
+            known.
         held_out: Runs whose held-out photographs fit the "unknown" threshold; empty for the source's own.
         data_dir: Folder of Fashion-MNIST; None to find or download it.
         about: What the card states beside what is known and measured, such as the purpose and the limits.
@@ -152,6 +173,7 @@ class Job:
     folder: Path
     request: Request
     pictures: Material | None = None
+    labels: tuple[str, ...] | None = None
     held_out: tuple[Path, ...] = ()
     data_dir: Path | None = None
     about: dict[str, Any] = field(default_factory=dict)
@@ -163,7 +185,7 @@ class Inputs:
 
     Attributes:
         pictures: Folder of pictures in place of Fashion-MNIST.
-        labels: The classes of these pictures in the order of the outputs; None for the network's own.
+        labels: The classes in the order of the outputs; None for the network's own.
         held_out: See `Job`.
         data_dir: See `Job`.
         about: JSON file of the statements that `Job` describes.
@@ -189,7 +211,7 @@ def prepare(
     """Checks everything that can be checked before the training backend is started.
 
     Args:
-        path: A run's folder or a `.keras` file.
+        path: A run's folder, a `.keras` or `.h5` file, or the folder of a SavedModel.
         request: What is to be made.
         inputs: What it is made with.
         folder: Folder for the files; None for that of the network.
@@ -201,19 +223,27 @@ def prepare(
         GarmentliteError: If the network, the pictures or the folder cannot be used; nothing was written then.
     """
     source = find_source(path, name)
-    folder = folder or source.keras_path.parent
-    paths = output_paths(folder, source.name, request.formats)
-    if source.keras_path == paths["keras"]:
+    if source.run and inputs.labels and not inputs.pictures:
+        raise OptionError(
+            f"{path} is a run and knows its classes; leave --labels out, or give --calibration too."
+        )
+    folder = folder or source.path.parent
+    paths = _paths_for(source, folder, request.formats)
+    if source.path == paths.get("keras"):
         del paths["keras"]  # it stays where it is
     if c_array:
         paths |= {one: folder / one for one in file_names(paths["int8"].stem)}
     require_place_for(paths, force=force)
     pictures = None
     if inputs.pictures:
-        labels = inputs.labels or source.labels or FASHION_MNIST_LABELS
-        pictures = material.from_folder(inputs.pictures, labels)
+        pictures = material.from_folder(
+            inputs.pictures, inputs.labels or source.labels or FASHION_MNIST_LABELS
+        )
     about = _read_about(inputs.about) if inputs.about else {}
-    return Job(source, folder, request, pictures, inputs.held_out, inputs.data_dir, about)
+    labels = tuple(inputs.labels) if inputs.labels else None
+    if labels:
+        material.require_class_names(labels)
+    return Job(source, folder, request, pictures, labels, inputs.held_out, inputs.data_dir, about)
 
 
 def _read_about(path: Path) -> dict[str, Any]:
@@ -236,7 +266,16 @@ def run(
     elif job.source.run and job.source.is_on_own_photos:
         images = material.from_run(job.source.run, job.source.labels)
     else:
-        images = material.from_fashion_mnist(data.load(job.data_dir, say))
+        labels = job.labels or job.source.labels or FASHION_MNIST_LABELS
+        images = material.from_fashion_mnist(data.load(job.data_dir, say), labels)
+        if not images.is_labelled:
+            say(
+                "The classes are not those of Fashion-MNIST, so its images only set quantization ranges "
+                "and count the answers that a format changes; --calibration FOLDER names pictures of "
+                "the classes."
+            )
+        elif job.labels:
+            say(f"The outputs stand for {', '.join(job.labels)}, in this order.")
     confidence = find_confidence(job.source, job.held_out, say)
     return convert(
         job.source,
@@ -279,13 +318,18 @@ def convert(
 
     Raises:
         ModelError: If the network does not fit the images, or cannot be written in a format.
+        CheckFailedError: If the network does no better than guessing on labelled images.
     """
-    model = load_keras(source.keras_path)
-    _require_fit(source.keras_path, model, images)
-    if not images.is_labelled:  # then a format must keep the network's own answers
-        images = images.answered(lambda images_u8: predict(model, images_u8))
-    float_logits = predict(model, images.validation.images_u8)
-    _require_logits(source.keras_path, float_logits)
+    network = load_network(source.path, request.input_range)
+    for sentence in network.adapted.sentences:
+        say(sentence)
+    model = network.model
+    _require_fit(source.path, model, images)
+    images = _judged(network, images, request.seed)
+    if images.missing_classes():
+        say(_about_missing_classes(images))
+    float_logits = network.predict(images.validation.images_u8)
+    _require_logits(source.path, float_logits)
     task = ExportTask(
         source,
         model,
@@ -304,7 +348,9 @@ def convert(
 
     say("Measuring on validation and, last of all, on the test images ...")
     measured, test_logits = _measure(exported, images, on_progress)
-    paths = output_paths(folder, source.name, request.formats)
+    paths = _paths_for(source, folder, request.formats)
+    adapted = list(network.adapted.sentences)
+    training = source.training | ({ADAPTED: adapted} if adapted else {})
     for name, one in exported.items():
         metadata = Metadata(
             name=source.name,
@@ -312,16 +358,16 @@ def convert(
             preparation=_preparation(images),
             temperature=temperature,
             unknown_threshold=confidence.unknown_threshold if confidence else None,
-            reference_sha256=sha256(source.keras_path.read_bytes()),
+            reference_sha256=source.checksum(),
             flatbuffer_sha256=sha256(one.flatbuffer),
-            training=source.training,
+            training=training,
             quantization=one.quantization,
             measured=short_figures(measured[name]),
             views=source.views,
         )
         write_bytes(paths[name], attach(one.flatbuffer, metadata))
-    if paths["keras"].resolve() != source.keras_path.resolve():
-        write_bytes(paths["keras"], source.keras_path.read_bytes())
+    if "keras" in paths and paths["keras"].resolve() != source.path.resolve():
+        write_bytes(paths["keras"], source.path.read_bytes())
 
     say("Comparing the files: time, memory, parity ...")
     models = {name: paths[name] for name in exported}
@@ -339,7 +385,7 @@ def convert(
         "temperature": temperature,
         "unknown_threshold": confidence.unknown_threshold if confidence else None,
         **({"photographs": confidence.measured} if confidence and confidence.measured else {}),
-        "training": source.training,
+        "training": training,
         "quantization": int8.quantization,
         "data": images.name,
         "measured": measured,
@@ -348,6 +394,27 @@ def convert(
     }
     write_json(paths["card"], card)
     return Converted(models, card, table, int8.candidates, int8.chosen, images)
+
+
+def _judged(network: Network, images: Material, seed: int) -> Material:
+    """Checks the network on labelled images; others get its answers as classes, which a format must keep."""
+    if not images.is_labelled:
+        return images.answered(network.predict)
+    from garmentlite.convert.chance_check import require_better_than_chance
+
+    require_better_than_chance(network, images.validation, images.labels, seed)
+    return images
+
+
+def _about_missing_classes(images: Material) -> str:
+    missing = images.missing_classes()
+    shown = len(images.labels) - len(missing)
+    named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+    what = "show" if images.is_labelled else "are answered with"
+    return (
+        f"Warning: {images.name} {what} only {shown} of {len(images.labels)} classes (none is {named}); "
+        "quantization ranges that were set without a class can lose it, so add pictures of every class."
+    )
 
 
 def _export_all(task: ExportTask, wanted: Sequence[str]) -> dict[str, Exported]:
@@ -363,7 +430,7 @@ def _export_all(task: ExportTask, wanted: Sequence[str]) -> dict[str, Exported]:
                 logits = logits_of(exported[name].flatbuffer, task.material.validation.images_u8)
                 require_same("the exported file", logits, task.float_logits, EXPORT_TOLERANCE)
         except ModelError as error:
-            raise ModelError(f"{task.source.keras_path} as {name}: {error}.") from error
+            raise ModelError(f"{task.source.path} as {name}: {error}.") from error
     return exported
 
 
@@ -445,14 +512,19 @@ def _require_no_loop(model: keras.Model) -> None:
 
 
 def _require_fit(path: Path, model: keras.Model, images: Material) -> None:
-    """Refuses a network of another image size or another number of classes than the images have."""
-    size, outputs = tuple(model.input_shape[1:3]), model.output_shape[1]
-    if (size, outputs) != (images.image_size, len(images.labels)):
-        height, width = images.image_size
+    """Refuses a network of another image size or another number of outputs than the images have."""
+    (height, width), outputs = model.input_shape[1:3], model.output_shape[1]
+    if (height, width) != images.image_size:
+        there = " x ".join(map(str, images.image_size))
         raise ModelError(
-            f"{path} takes images of {size[0]} x {size[1]} and knows {outputs} classes, but {images.name} "
-            f"has {height} x {width} and {len(images.labels)}; give --calibration FOLDER with pictures "
-            "for this network and --labels FILE with its classes in the order of the outputs."
+            f"{path} takes images of {height} x {width}, but those of {images.name} have {there}; give "
+            "--calibration FOLDER with grey pictures of the network's size."
+        )
+    if outputs != len(images.labels):
+        raise ModelError(
+            f"{path} has {outputs} outputs, but {len(images.labels)} classes are known "
+            f"({', '.join(images.labels[:_NAMED])}, ...); give --labels FILE with the label of each "
+            "output on a line, and pictures of these classes with --calibration FOLDER."
         )
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from garmentlite.convert.network import load_network
 from garmentlite.edge.documents import LARGEST_BYTES, parse
-from garmentlite.edge.errors import DataError, ModelError, OptionError
+from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import read_bytes, sha256
 from garmentlite.edge.metadata import PLAIN, Metadata, split
 from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.confidence import FEWEST, Confidence, fit, read_held_out
-from garmentlite.train.keras_file import read_network
-
-if TYPE_CHECKING:
-    import keras
+from garmentlite.train.keras_file import HDF5_SUFFIXES
 
 Say = Callable[[str], None]
+
+KERAS_SUFFIX = ".keras"
+ADAPTED = "adapted"  # what was adapted in a network, among what is known about its training
+SAVED_MODEL_FILE = "saved_model.pb"  # it makes a folder a SavedModel of TensorFlow
 
 _NEVER_UNKNOWN = "so the files never answer 'unknown'"
 
@@ -31,9 +33,9 @@ class Source:
     """A network that is to be converted.
 
     Attributes:
-        keras_path: The `.keras` file.
+        path: Its file: `.keras` or `.h5`, or the folder of a SavedModel.
         name: The name of the files made from it.
-        run: The folder of its run; None for a `.keras` file alone.
+        run: The folder of its run; None for a network alone.
         training: How it was trained, from the run or from the card of a `.keras` file; empty if it is not
             known.
         labels: Its classes in the order of the outputs; empty if they are not known.
@@ -42,7 +44,7 @@ class Source:
             has none.
     """
 
-    keras_path: Path
+    path: Path
     name: str
     run: Path | None = None
     training: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +56,15 @@ class Source:
         """Returns the factors of the training loss, float32, shape (C,); 1 if the factor is not known."""
         known = self.training.get("class_weights", {})
         return np.array([known.get(label, 1.0) for label in labels], np.float32)
+
+    def checksum(self) -> str:
+        """Computes the SHA-256 of the network's file, or of all names and files of its folder."""
+        if not self.path.is_dir():
+            return sha256(self.path.read_bytes())
+        names = sorted(one.relative_to(self.path).as_posix() for one in self.path.rglob("*"))
+        files = [name for name in names if (self.path / name).is_file()]
+        sums = (f"{sha256((self.path / name).read_bytes())}  {name}" for name in files)
+        return sha256("\n".join(sums).encode())
 
     @property
     def is_on_own_photos(self) -> bool:
@@ -70,14 +81,17 @@ def find_source(path: Path, name: str | None) -> Source:
     """Reads what is known about a network.
 
     Args:
-        path: The folder of a run, or a `.keras` file. The card of a `.keras` file, a `.json` of the same name
-            beside it, or else the metadata of its int8 file, is used if it names the checksum of the file.
+        path: The folder of a run; a `.keras` or `.h5` file; or the folder of a SavedModel. The card of a
+            `.keras` file, a `.json` of the same name beside it, or else the metadata of its int8 file,
+            is used if it names the checksum of the file.
         name: The name of the result; None for the network's name, or the file's stem.
 
     Raises:
         DataError: If the folder does not hold a finished run.
         ModelError: If the file is missing, or of another kind.
     """
+    if path.is_dir() and (path / SAVED_MODEL_FILE).is_file():
+        return Source(path, name or path.resolve().name)
     if path.is_dir():
         runs.read_json(path, runs.METRICS)  # it exists if the run is finished
         config = runs.read_json(path, runs.CONFIG)
@@ -89,10 +103,13 @@ def find_source(path: Path, name: str | None) -> Source:
             labels=runs.labels_of(config),
             views=runs.views_of(config),
         )
-    if not path.is_file() or path.suffix != ".keras":
+    if not path.is_file() or path.suffix not in (KERAS_SUFFIX, *HDF5_SUFFIXES):
         raise ModelError(
-            f"{path} is neither a run's folder nor a .keras file; make one with 'cli train'."
+            f"{path} is neither a run's folder nor a network (a .keras or .h5 file, or a SavedModel folder); "
+            "save it with model.save('network.keras'), or make one with 'cli train'."
         )
+    if path.suffix != KERAS_SUFFIX:
+        return Source(path, name or path.stem)
     checksum = sha256(path.read_bytes())
     card = _card_of(path, checksum) or _metadata_of(path, checksum)
     if not card:
@@ -104,7 +121,7 @@ def find_source(path: Path, name: str | None) -> Source:
     return Source(
         path,
         name or path.stem,
-        training=card["training"],
+        training={key: value for key, value in card["training"].items() if key != ADAPTED},
         labels=tuple(card["labels"]),
         views=tuple(card["views"]) if "views" in card else runs.views_of(card["training"]),
         confidence=confidence,
@@ -142,45 +159,6 @@ def _metadata_of(path: Path, checksum: str) -> dict[str, Any] | None:
     }
 
 
-def load_keras(path: Path) -> keras.Model:
-    """Reads a `.keras` network in safe mode (no code in the file is run).
-
-    Raises:
-        ModelError: If it cannot be read, or does not take one grey image and give the logits of classes.
-        OptionError: If Keras runs on another backend than TensorFlow.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise OptionError(
-            f"Converting needs Keras on TensorFlow, but KERAS_BACKEND is "
-            f"'{keras.backend.backend()}'; unset it (the .keras file fits every backend)."
-        )
-    model = read_network(path, "make one with 'cli train'")
-    shape_in, shape_out = model.input_shape, model.output_shape
-    if (
-        not isinstance(shape_in, tuple)
-        or not isinstance(shape_out, tuple)
-        or len(shape_in) != 4
-        or None in shape_in[1:]
-        or shape_in[3] != 1
-        or len(shape_out) != 2
-        or shape_out[1] < 2
-    ):
-        raise ModelError(
-            f"{path} goes from {shape_in} to {shape_out}, expected one grey image (None, H, W, 1) to the "
-            "logits of two or more classes (None, C); choose such a classifier."
-        )
-    return model
-
-
-def predict(model: keras.Model, images_u8: np.ndarray) -> np.ndarray:
-    """Computes the float32 logits, shape (N, C), of uint8 images (N, H, W)."""
-    from garmentlite.train.prediction import predict_logits
-
-    return predict_logits(model, images_u8)
-
-
 def find_confidence(
     source: Source, held_out: Sequence[Path] = (), say: Say = lambda sentence: None
 ) -> Confidence | None:
@@ -203,7 +181,7 @@ def find_confidence(
         classes = runs.labels_of(runs.read_json(folder, runs.CONFIG))
         if source.labels and classes != source.labels:
             raise DataError(
-                f"--held-out {folder} knows other classes ({', '.join(classes)}) than {source.keras_path}; "
+                f"--held-out {folder} knows other classes ({', '.join(classes)}) than {source.path}; "
                 "name runs on other folds of its photographs."
             )
     folders = list(held_out) or _own_held_out(source)
@@ -223,7 +201,7 @@ def find_confidence(
         return None
     found = read_held_out(
         folders,
-        lambda path, images_u8: predict(load_keras(path), images_u8),
+        lambda path, images_u8: load_network(path).predict(images_u8),
         views=source.views,
     )
     count = int(found.is_garment.sum())

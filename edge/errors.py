@@ -1,7 +1,7 @@
 """The errors that a user can cause; each message is one sentence that ends with what to do next.
 
-The command line prints the sentence of such an error and exits with status 2. Any other exception is a defect
-of the program and keeps its traceback.
+The command line prints the sentence of such an error and exits with status 2, or 1 if a check failed.
+Any other exception is a defect of the program and keeps its traceback.
 """
 
 from garmentlite.edge.documents import printable
@@ -49,3 +49,7 @@ class OptionError(GarmentliteError):
 
 class TrainingError(GarmentliteError):
     """A training run cannot succeed; the message names the likely cause."""
+
+
+class CheckFailedError(GarmentliteError):
+    """What was asked for would be wrong, as a check has found, so it was not done; the exit status is 1."""

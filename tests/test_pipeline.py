@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 
 from garmentlite.convert import material
-from garmentlite.convert.source import find_confidence, find_source, load_keras
+from garmentlite.convert.source import find_confidence, find_source
 from garmentlite.edge import footprint, metrics
 from garmentlite.edge.classifier import Classifier
-from garmentlite.edge.errors import DataError, ModelError, OptionError, OutputError
+from garmentlite.edge.errors import (
+    CheckFailedError,
+    DataError,
+    ModelError,
+    OptionError,
+    OutputError,
+)
 from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, UNKNOWN
 from garmentlite.edge.preparation import PREPARATION
@@ -405,34 +411,15 @@ def test_convert_of_a_recurrent_layer_is_refused_before_it_ends_the_process(
         convert(tmp_path / "o", find_source(path, None), images=images, formats=(wanted,))
 
 
-def test_convert_of_a_softmax_at_the_end_is_refused(
-    convert, pipeline, keras, own_pictures, tmp_path
-):
-    path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
-    logits = keras.saving.load_model(path)
-    keras.Model(logits.inputs, keras.layers.Softmax()(logits.output)).save(path)
-    with pytest.raises(ModelError, match=r"own\.keras ends in a softmax.*keras\.Model"):
-        convert(
-            tmp_path / "out", find_source(path, None),
-            images=material.from_folder(own_pictures, OWN_LABELS),
-        )  # fmt: skip
-
-
 def test_convert_of_a_network_that_does_not_fit_the_images_says_what_to_give(
     convert, pipeline, keras, tmp_path
 ):
     path = save_own(keras, tmp_path / "own.keras", keras.layers.ReLU())
     with pytest.raises(
         ModelError,
-        match=r"32 x 30 and knows 3 classes, but Fashion-MNIST has 28 x 28 and 10; give --cal",
+        match=r"images of 32 x 30, but those of Fashion-MNIST have 28 x 28; give --calibration",
     ):
         convert(tmp_path / "out", find_source(path, None))
-
-
-def test_convert_of_an_untrained_network_is_possible(convert, pipeline, networks, tiny, tmp_path):
-    networks.NETWORKS[tiny].build(10).save(tmp_path / "raw.keras")
-    convert(tmp_path, find_source(tmp_path / "raw.keras", "other"))
-    assert (tmp_path / "other_int8.tflite").exists()
 
 
 def test_convert_that_would_ship_another_network_is_refused(
@@ -503,7 +490,7 @@ def run_folder(trained_keras, tmp_path):
 def test_find_source_of_a_run_knows_its_protocol(pipeline, run_folder):
     source = find_source(run_folder, None)
     assert source.name == "tiny"
-    assert source.keras_path == run_folder / "model.keras"
+    assert source.path == run_folder / "model.keras"
     assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
     assert (source.augmentation.rotation, source.augmentation.shift) == (5, 0.05)
     assert find_source(run_folder, "mine").name == "mine"
@@ -523,11 +510,11 @@ def test_find_source_of_an_unfinished_run_says_how_to_finish_it(pipeline, run_fo
         find_source(run_folder, None)
 
 
-@pytest.mark.parametrize("name", ["none.keras", "model.h5", "model.tflite"])
+@pytest.mark.parametrize("name", ["none.keras", "model.pt", "model.tflite"])
 def test_find_source_of_another_file_is_refused(pipeline, tmp_path, name):
     if not name.startswith("none"):
         (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=r"neither a run's folder nor a \.keras file"):
+    with pytest.raises(ModelError, match=r"neither a run's folder nor a network \(a \.keras"):
         find_source(tmp_path / name, None)
 
 
@@ -696,90 +683,160 @@ def test_converted_files_carry_temperature_and_threshold_and_call_the_unsure_unk
     assert UNKNOWN not in names
 
 
-# --- files that are no network of ours
+# --- networks of other programs
 
 
-def save_network(keras, path, *, shape=(28, 28, 1), outputs=10, extra=None):
-    inputs = keras.Input(shape)
-    x = extra(inputs) if extra else inputs
-    keras.Model(inputs, keras.layers.Dense(outputs)(keras.layers.Flatten()(x))).save(path)
-    return path
+@pytest.fixture
+def of_keras_2(keras2, trained, tmp_path):
+    """The small trained network as tutorials of Keras 2 save theirs: pixels 0..255, flat, with a softmax."""
+    k = keras2.tf_keras
+    inputs = k.Input((784,))
+    x = k.layers.Reshape((28, 28, 1))(k.layers.Rescaling(1 / 255)(inputs))
+    x = k.layers.Conv2D(8, 5, strides=4, use_bias=False)(x)
+    x = k.layers.Flatten()(k.layers.ReLU()(k.layers.BatchNormalization()(x)))
+    network = k.Model(inputs, k.layers.Dense(10, activation="softmax")(x))
+    network.set_weights(trained.get_weights())
+    return network
 
 
-@pytest.mark.parametrize(
-    ("options", "shapes"),
-    [
-        pytest.param({"shape": (32, 32, 3)}, r"\(None, 32, 32, 3\) to \(None, 10\)", id="colour"),
-        pytest.param({"outputs": 1}, r"\(None, 28, 28, 1\) to \(None, 1\)", id="one-output"),
-        pytest.param({"shape": (784,)}, r"\(None, 784\)", id="flat"),
-    ],
-)
-def test_load_keras_of_what_is_no_classifier_of_grey_images_says_what_was_expected(
-    pipeline, keras, tmp_path, options, shapes
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_hdf5_file_of_keras_2_is_adapted_and_keeps_its_answers(
+    convert, pipeline, of_keras_2, made_data, tmp_path
 ):
-    path = save_network(keras, tmp_path / "other.keras", **options)
-    with pytest.raises(ModelError, match=f"goes from {shapes}.*, expected one grey image"):
-        load_keras(path)
+    path = tmp_path / "own.h5"
+    of_keras_2.save(path)
+    done = convert(tmp_path / "out", find_source(path, None), fine_tune=True)
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "own.json", "own_float32.tflite", "own_int8.tflite",
+    ]  # fmt: skip
+    x = made_data.x_test
+    probabilities = of_keras_2(np.float32(x.reshape(len(x), 784))).numpy()
+    float32, int8 = (Classifier(done.paths[name]) for name in ("float32", "int8"))
+    np.testing.assert_allclose(softmax(float32.logits(x)), probabilities, atol=1e-5)
+    assert (int8.logits(x).argmax(axis=1) == probabilities.argmax(axis=1)).mean() > 0.9
+    assert len(done.candidates) == 4  # it was folded and fine-tuned
+    adapted = done.card["training"]["adapted"]
+    assert [sentence.split(";")[0] for sentence in adapted] == [
+        "It takes pixels as numbers 0..255, as its Rescaling layer shows",
+        "It takes an input of shape (784,)",
+        "It ends in a softmax, which is left out: the files give logits, and softmax is applied where "
+        "they are used.",
+    ]
+    assert int8.metadata.training["adapted"] == adapted
+    assert int8.metadata.reference_sha256 == sha256(path.read_bytes())
 
 
-def test_load_keras_of_an_open_size_or_two_outputs_is_refused(pipeline, keras, tmp_path):
-    layers = keras.layers
-    open_size, two = keras.Input((None, None, 1)), keras.Input((28, 28, 1))
-    mean = layers.GlobalAveragePooling2D()
-    keras.Model(open_size, layers.Dense(3)(mean(open_size))).save(tmp_path / "open.keras")
-    flat = layers.Flatten()(two)
-    keras.Model(two, [layers.Dense(3)(flat), layers.Dense(3)(flat)]).save(tmp_path / "two.keras")
-    for name in ("open", "two"):
-        with pytest.raises(ModelError, match="expected one grey image"):
-            load_keras(tmp_path / f"{name}.keras")
-
-
-def test_load_keras_of_another_size_and_other_classes_is_possible(pipeline, keras, tmp_path):
-    path = save_network(keras, tmp_path / "other.keras", shape=(20, 16, 1), outputs=4)
-    assert load_keras(path).output_shape == (None, 4)
-
-
-def test_load_keras_of_a_lambda_runs_no_code_of_the_file(pipeline, keras, tmp_path):
-    path = save_network(
-        keras, tmp_path / "code.keras", extra=keras.layers.Lambda(lambda x: x * 2, output_shape=(28, 28, 1))
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_what_was_adapted_is_said(pipeline, of_keras_2, made_material, tmp_path):
+    of_keras_2.save(tmp_path / "own.h5")
+    said = []
+    done = pipeline.convert(
+        find_source(tmp_path / "own.h5", None), tmp_path, made_material,
+        pipeline.Request(("float32",)), say=said.append,
     )  # fmt: skip
-    with pytest.raises(ModelError, match=r"code\.keras cannot be read as a Keras network"):
-        load_keras(path)
+    assert said[:3] == done.card["training"]["adapted"]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda content: b"", id="empty"),
-        pytest.param(lambda content: b"a text file\n", id="text"),
-        pytest.param(lambda content: content[: len(content) // 2], id="cut-off"),
-        pytest.param(lambda content: content[:2000] + bytes(500) + content[2500:], id="corrupt"),
-    ],
-)
-def test_load_keras_of_a_broken_file_is_one_sentence(pipeline, trained_keras, tmp_path, damage):
-    path = tmp_path / "broken.keras"
-    path.write_bytes(damage(trained_keras.read_bytes()))
-    with pytest.raises(
-        ModelError, match=r"broken\.keras cannot be read as a Keras network"
-    ) as caught:
-        load_keras(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_load_keras_with_a_layer_that_is_not_known_is_one_sentence(pipeline, keras, tmp_path):
-    class Mine(keras.layers.Layer):
-        def call(self, x):
-            return x
-
-    path = save_network(keras, tmp_path / "own.keras", extra=Mine())
-    with pytest.raises(ModelError, match="cannot be read as a Keras network") as caught:
-        load_keras(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_load_keras_on_another_backend_says_what_to_unset(
-    pipeline, keras, trained_keras, monkeypatch
+def test_saved_model_is_converted_by_calibration(
+    convert, pipeline, of_keras_2, tensorflow, made_data, tmp_path
 ):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(OptionError, match="KERAS_BACKEND is 'jax'; unset it"):
-        load_keras(trained_keras)
+    tensorflow.saved_model.save(of_keras_2, str(tmp_path / "folder"))
+    source = find_source(tmp_path / "folder", None)
+    with pytest.raises(ModelError, match="--int8 --ptq quantizes it as it is"):
+        convert(tmp_path / "out", source, fine_tune=True, input_range="0..255")
+    done = convert(tmp_path / "out", source, input_range="0..255")
+    x = made_data.x_test
+    answers = of_keras_2(np.float32(x.reshape(len(x), 784))).numpy().argmax(axis=1)
+    assert (Classifier(done.paths["int8"]).logits(x).argmax(axis=1) == answers).mean() > 0.9
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "folder.json", "folder_float32.tflite", "folder_int8.tflite",
+    ]  # fmt: skip
+    before = source.checksum()
+    assert done.paths["int8"].exists()
+    (tmp_path / "folder" / "fingerprint.pb").write_bytes(b"another")
+    assert source.checksum() != before
+
+
+def test_network_that_guesses_is_refused_and_nothing_is_written(convert, networks, tiny, tmp_path):
+    networks.NETWORKS[tiny].build(10).save(tmp_path / "raw.keras")
+    with pytest.raises(CheckFailedError, match=r"raw\.keras recognises .*nothing was written"):
+        convert(tmp_path / "out", find_source(tmp_path / "raw.keras", None))
+    assert not (tmp_path / "out").exists()
+
+
+def prepared(pipeline, path, folder, **inputs):
+    return pipeline.prepare(
+        path, pipeline.Request(("float32",)), pipeline.Inputs(**inputs), folder=folder, name=None,
+        force=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def loads_made_data(pipeline, made_data, monkeypatch):
+    monkeypatch.setattr(pipeline.data, "load", lambda folder, say: made_data)
+
+
+def test_labels_without_pictures_name_the_outputs(
+    pipeline, trained_keras, loads_made_data, tmp_path
+):
+    upper = [label.upper() for label in FASHION_MNIST_LABELS]
+    said = []
+    job = prepared(pipeline, trained_keras, tmp_path / "out", labels=upper)
+    done = pipeline.run(job, say=said.append)
+    assert Classifier(done.paths["float32"]).labels == upper
+    assert done.card["measured"]["float32"]["test"]["accuracy"] > 0.5
+    assert any(one.startswith("The outputs stand for T-SHIRT/TOP, TROUSER") for one in said)
+
+
+def test_labels_of_other_things_leave_the_images_without_classes(
+    pipeline, trained_keras, loads_made_data, tmp_path
+):
+    letters = list("ABCDEFGHIJ")
+    said = []
+    job = prepared(pipeline, trained_keras, tmp_path / "out", labels=letters)
+    done = pipeline.run(job, say=said.append)
+    assert Classifier(done.paths["float32"]).labels == letters
+    assert done.card["measured"]["float32"] == {}
+    assert any("only set quantization ranges" in one for one in said)
+
+
+def test_labels_of_a_run_or_twice_the_same_are_refused(
+    pipeline, run_folder, trained_keras, tmp_path
+):
+    with pytest.raises(OptionError, match="is a run and knows its classes; leave --labels out"):
+        prepared(pipeline, run_folder, tmp_path / "out", labels=["a", "b"])
+    with pytest.raises(OptionError, match="The label 'a' occurs twice"):
+        prepared(pipeline, trained_keras, tmp_path / "out", labels=["a", "b", "a"])
+
+
+def test_labels_in_another_number_than_outputs_are_refused(
+    pipeline, trained_keras, loads_made_data, tmp_path
+):
+    job = prepared(pipeline, trained_keras, tmp_path / "out", labels=["a", "b"])
+    with pytest.raises(ModelError, match=r"has 10 outputs, but 2 classes are known \(a, b"):
+        pipeline.run(job)
+
+
+@pytest.mark.parametrize("is_labelled", [True, False])
+def test_pictures_of_few_classes_are_warned_of(
+    pipeline, trained_keras, made_material, tmp_path, is_labelled
+):
+    def of_bags(images):
+        return images.take(np.flatnonzero(images.y == FASHION_MNIST_LABELS.index("Bag")))
+
+    bags = replace(
+        made_material, training=of_bags(made_material.training), is_labelled=is_labelled,
+    )  # fmt: skip
+    said = []
+    pipeline.convert(
+        find_source(trained_keras, None), tmp_path, bags, pipeline.Request(("float32",)),
+        say=said.append,
+    )  # fmt: skip
+    (warning,) = [one for one in said if one.startswith("Warning")]
+    assert "of 10 classes (none is T-shirt/top" in warning
+    assert "can lose it" in warning
+
+
+def test_pictures_of_every_class_are_not_warned_of(converted):
+    _, said, _ = converted
+    assert not any(one.startswith("Warning") for one in said)
