@@ -33,11 +33,13 @@ class _Trial:
         input_range: One of `INPUT_RANGES`.
         order: The class number of each output, shape (C,).
         recall: Recall averaged over the classes, in [0, 1].
+        error: Standard error of the mean recall.
     """
 
     input_range: str
     order: np.ndarray
     recall: float
+    error: float
 
     @property
     def is_in_order(self) -> bool:
@@ -60,35 +62,37 @@ def require_better_than_chance(
     """
     chosen = images.sample(IMAGES, seed)
     counts = np.bincount(chosen.y, minlength=len(labels))
-    present = counts[counts > 0]
-    if len(present) < 2:
+    shown = int((counts > 0).sum())
+    if shown < 2:
         return  # a network that always gives the same answer would be right
-    # Two standard errors of the mean recall, for recalls of one half, where they are largest.
-    uncertainty = float(np.sqrt((1 / present).sum()) / len(present))
-    trials = [
+    now, *others = [
         trial
         for name in _ranges_from(network.adapted.input_range)
-        for trial in _trials(network, name, chosen, is_every_class_shown=bool(counts.all()))
+        for trial in _trials(network, name, chosen, counts)
     ]
-    now, *others = trials
-    mending = [
-        one
-        for one in others
-        if 1 - one.recall <= _SHARE_LEFT * (1 - now.recall)
-        and one.recall - now.recall > 1.5 * uncertainty  # three standard errors
-    ]
+    mending = [one for one in others if _mends(one, now)]
     if mending:
-        best = max(one.recall for one in mending)
-        simplest = next(one for one in mending if best - one.recall <= 1.5 * uncertainty)
+        best = max(mending, key=lambda one: one.recall)
+        simplest = next(one for one in mending if not _differ(one, best))
         raise CheckFailedError(_cause(network, len(chosen.y), labels, now, simplest))
-    chance = 1 / len(present)
-    if now.recall + uncertainty < chance + _SHARE_ABOVE_CHANCE * (1 - chance):
+    chance = 1 / shown
+    if now.recall + 2 * now.error < chance + _SHARE_ABOVE_CHANCE * (1 - chance):
         raise CheckFailedError(
             f"{_result(network, len(chosen.y), now)}, and guessing gives {chance:.0%}, so nothing was "
             f"written; no other range of pixels ({', '.join(INPUT_RANGES)}) and no other order of the "
-            "classes does much better, so check that the file holds the trained weights and that the "
-            "images are prepared as in its training."
+            "classes does much better, so check that the file holds the trained weights and that the images "
+            "are prepared as in its training."
         )
+
+
+def _differ(one: _Trial, other: _Trial) -> bool:
+    """Whether two trials differ by more than chance would make them: three standard errors."""
+    return abs(one.recall - other.recall) > 3 * np.hypot(one.error, other.error)
+
+
+def _mends(trial: _Trial, now: _Trial) -> bool:
+    is_better = 1 - trial.recall <= _SHARE_LEFT * (1 - now.recall)
+    return is_better and _differ(trial, now)
 
 
 def _ranges_from(first: str) -> list[str]:
@@ -96,28 +100,29 @@ def _ranges_from(first: str) -> list[str]:
 
 
 def _trials(
-    network: Network, input_range: str, images: Images, *, is_every_class_shown: bool
+    network: Network, input_range: str, images: Images, images_of_class: np.ndarray
 ) -> list[_Trial]:
     """Tries a range with the classes as they are, and then in the order that fits the answers best."""
     if input_range != network.adapted.input_range:
         network = network.with_input_range(input_range)
-    logits = network.predict(images.images_u8)
-    recalls = _recall_by_output(images.y, logits)
-    orders = [np.arange(logits.shape[1])]
-    if is_every_class_shown:
-        orders.append(_best_order(recalls))
-    return [
-        _Trial(input_range, order, float(np.nanmean(recalls[order, np.arange(len(order))])))
-        for order in orders
-    ]
+    answers = network.predict(images.images_u8).argmax(axis=1)
+    matrix = metrics.confusion_matrix(images.y, answers, len(images_of_class))
+    orders = [np.arange(len(matrix))]
+    if images_of_class.all():
+        orders.append(_best_order(matrix / images_of_class[:, np.newaxis]))
+    return [_Trial(input_range, order, *_mean_recall(matrix, order)) for order in orders]
 
 
-def _recall_by_output(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Computes the share of each class's images that each output wins, shape (C, C); NaN without images."""
-    classes = logits.shape[1]
-    matrix = metrics.confusion_matrix(y_true, logits.argmax(axis=1), classes)
-    with np.errstate(invalid="ignore"):
-        return matrix / matrix.sum(axis=1, keepdims=True)
+def _mean_recall(matrix: np.ndarray, order: np.ndarray) -> tuple[float, float]:
+    """Computes the mean recall and its standard error where output i stands for class order[i]."""
+    right = np.zeros(len(matrix))
+    right[order] = matrix[order, np.arange(len(order))]
+    counts = matrix.sum(axis=1)
+    right, counts = right[counts > 0], counts[counts > 0]
+    # With one right and one wrong image added to each class, no class counts as certain.
+    likely = (right + 1) / (counts + 2)
+    variance = (likely * (1 - likely) / counts).sum() / len(counts) ** 2
+    return float((right / counts).mean()), float(np.sqrt(variance))
 
 
 def _best_order(recalls: np.ndarray) -> np.ndarray:
