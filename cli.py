@@ -717,10 +717,10 @@ def convert(
         raise OptionError(f"{option} applies to the int8 file; give --int8 too.")
     from garmentlite.convert import pipeline
     from garmentlite.convert.report import conversion_text
+    from garmentlite.edge.model_input import range_of
 
-    request = pipeline.Request(
-        wanted, not ptq, epochs, seed, io or "int8", allow_float, input_range
-    )
+    taken = range_of(input_range) if input_range else None
+    request = pipeline.Request(wanted, not ptq, epochs, seed, io or "int8", allow_float, taken)
     known = _read_labels(labels)
     inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
     job = pipeline.prepare(

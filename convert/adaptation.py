@@ -17,8 +17,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from garmentlite.convert.input_range import INPUT_RANGES, OWN_RANGE, range_before
 from garmentlite.edge.errors import ModelError
+from garmentlite.edge.first_layers import range_before_scaling
+from garmentlite.edge.model_input import CONTRACT, InputRange
 
 _CONSTANT = 1e-6  # factors and offsets closer than this to 1 and 0 are roundings of float32
 
@@ -29,12 +30,12 @@ class Adapted:
 
     Attributes:
         model: From float32 (N, H, W, 1) to logits (N, C).
-        input_range: The range in `INPUT_RANGES` that the original network takes.
+        input_range: The numbers that stand for the pixels in the original network.
         sentences: What was adapted; empty if the network is as it was.
     """
 
     model: keras.Model
-    input_range: str
+    input_range: InputRange
     sentences: tuple[str, ...]
 
 
@@ -59,14 +60,14 @@ class _Start:
     flattens_next: bool
 
 
-def adapt(network: keras.Model, path: Path, input_range: str | None = None) -> Adapted:
+def adapt(network: keras.Model, path: Path, input_range: InputRange | None = None) -> Adapted:
     """Adapts a network; its weights are shared with the result.
 
     Args:
         network: A functional or sequential Keras 3 network.
         path: Its file, for a message.
-        input_range: The range in `INPUT_RANGES` that it takes; None to read it from a Rescaling layer
-            at its start.
+        input_range: The numbers that stand for its pixels; None to read them from a Rescaling layer at
+            its start.
 
     Raises:
         ModelError: If it does not go from one image to the logits of classes.
@@ -76,16 +77,16 @@ def adapt(network: keras.Model, path: Path, input_range: str | None = None) -> A
     start = _start_of(model, path)
     sentences: list[str] = []
 
-    stated = None
-    if not _changes_nothing(start.scale, start.offset):
-        stated = range_before(float(start.scale.mean()), float(start.offset.mean()))
-    taken = input_range or stated or OWN_RANGE
-    low, high = INPUT_RANGES[taken]
+    stated = range_before_scaling(float(start.scale.mean()), float(start.offset.mean()))
+    taken = input_range or stated or CONTRACT
+    low, high = taken.ends
     scale = start.scale * (high - low)
     offset = start.scale * low + start.offset
-    if taken != OWN_RANGE:
+    if taken != CONTRACT:
         why = "as --input-range says" if input_range else "as its Rescaling layer shows"
-        sentences.append(f"It takes pixels as numbers {taken}, {why}; the files take pixel / 255.")
+        sentences.append(
+            f"It takes pixels as numbers {taken.name}, {why}; the files take pixel / 255."
+        )
     height, width, channels = start.image_shape
     if channels == 3:
         sentences.append(

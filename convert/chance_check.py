@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from garmentlite.convert.input_range import INPUT_RANGES
 from garmentlite.convert.material import Images
 from garmentlite.convert.network import Network
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import CheckFailedError
+from garmentlite.edge.model_input import RANGES, InputRange
 
 IMAGES = 1000  # that are tried; the mean recall of ten classes is then known to within 3 points
 # At chance: less than this share of the way from guessing to answering everything right.
@@ -30,13 +30,13 @@ class _Trial:
     """How well the network does with a range of its input, and with classes in an order.
 
     Attributes:
-        input_range: One of `INPUT_RANGES`.
+        input_range: The numbers that stand for the pixels.
         order: The class number of each output, shape (C,).
         recall: Recall averaged over the classes, in [0, 1].
         error: Standard error of the mean recall.
     """
 
-    input_range: str
+    input_range: InputRange
     order: np.ndarray
     recall: float
     error: float
@@ -67,8 +67,8 @@ def require_better_than_chance(
         return  # a network that always gives the same answer would be right
     now, *others = [
         trial
-        for name in _ranges_from(network.adapted.input_range)
-        for trial in _trials(network, name, chosen, counts)
+        for one in _ranges_from(network.adapted.input_range)
+        for trial in _trials(network, one, chosen, counts)
     ]
     mending = [one for one in others if _mends(one, now)]
     if mending:
@@ -79,7 +79,7 @@ def require_better_than_chance(
     if now.recall + 2 * now.error < chance + _SHARE_ABOVE_CHANCE * (1 - chance):
         raise CheckFailedError(
             f"{_result(network, len(chosen.y), now)}, and guessing gives {chance:.0%}, so nothing was "
-            f"written; no other range of pixels ({', '.join(INPUT_RANGES)}) and no other order of the "
+            f"written; no other range of pixels ({', '.join(RANGES)}) and no other order of the "
             "classes does much better, so check that the file holds the trained weights and that the images "
             "are prepared as in its training."
         )
@@ -95,12 +95,12 @@ def _mends(trial: _Trial, now: _Trial) -> bool:
     return is_better and _differ(trial, now)
 
 
-def _ranges_from(first: str) -> list[str]:
-    return [first, *(name for name in INPUT_RANGES if name != first)]
+def _ranges_from(first: InputRange) -> list[InputRange]:
+    return [first, *(one for one in RANGES.values() if one != first)]
 
 
 def _trials(
-    network: Network, input_range: str, images: Images, images_of_class: np.ndarray
+    network: Network, input_range: InputRange, images: Images, images_of_class: np.ndarray
 ) -> list[_Trial]:
     """Tries a range with the classes as they are, and then in the order that fits the answers best."""
     if input_range != network.adapted.input_range:
@@ -143,8 +143,10 @@ def _result(network: Network, images: int, now: _Trial) -> str:
 def _cause(network: Network, images: int, labels: Sequence[str], now: _Trial, found: _Trial) -> str:
     causes, cures = [], []
     if found.input_range != now.input_range:
-        causes.append(f"pixels as numbers {found.input_range} in place of {now.input_range}")
-        cures.append(f"give --input-range {found.input_range}")
+        causes.append(
+            f"pixels as numbers {found.input_range.name} in place of {now.input_range.name}"
+        )
+        cures.append(f"give --input-range {found.input_range.name}")
     if not found.is_in_order:
         ordered = [labels[class_id] for class_id in found.order]
         is_sorted = ordered == sorted(labels, key=str.casefold)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from garmentlite.edge.errors import OptionError
+from garmentlite.edge.model_input import InputRange
 from garmentlite.train.keras_file import read_network
 from garmentlite.train.prediction import predict_logits
 
@@ -46,20 +47,19 @@ class Network:
         """Computes the float32 logits, shape (N, C), of uint8 images (N, H, W)."""
         return predict_logits(self.model, images_u8)
 
-    def with_input_range(self, input_range: str) -> Network:
-        """Adapts the same network for another range of its input, one of `input_range.INPUT_RANGES`."""
+    def with_input_range(self, input_range: InputRange) -> Network:
+        """Adapts the same network for other numbers that stand for its pixels."""
         from garmentlite.convert.adaptation import adapt
 
         return Network(self.path, self.original, adapt(self.original, self.path, input_range))
 
 
-def load_network(path: Path, input_range: str | None = None) -> Network:
+def load_network(path: Path, input_range: InputRange | None = None) -> Network:
     """Reads a network, without running code in its file, and adapts it.
 
     Args:
         path: A `.keras` or `.h5` file of Keras 2 or 3, or the folder of a SavedModel.
-        input_range: The range of its input, one of `input_range.INPUT_RANGES`; None to find it in the
-            network.
+        input_range: The numbers that stand for its pixels; None to find them in the network.
 
     Raises:
         ModelError: If it cannot be read, or does not go from one image to the logits of classes.

@@ -19,7 +19,6 @@ import numpy as np
 from garmentlite.convert import format_table, formats, material
 from garmentlite.convert.c_array import file_names
 from garmentlite.convert.export_task import Exported, ExportTask
-from garmentlite.convert.input_range import INPUT_RANGES
 from garmentlite.convert.int8_candidates import Candidate
 from garmentlite.convert.int8_ways import require_same
 from garmentlite.convert.material import Material
@@ -46,6 +45,7 @@ from garmentlite.edge.errors import ModelError, OptionError, OutputError
 from garmentlite.edge.files import read_bytes, require_writable, sha256, write_bytes, write_json
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import Metadata, attach
+from garmentlite.edge.model_input import InputRange
 from garmentlite.edge.preparation import PREPARATION, TILE
 from garmentlite.train import data
 from garmentlite.train.confidence import Confidence
@@ -74,8 +74,7 @@ class Request:
         seed: Seed of the images that set the quantization ranges, and of the fine-tuning.
         io: Type of input and output of the int8 file.
         allow_float: Whether an int8 or int16x8 file may hold operators that compute with real numbers.
-        input_range: The numbers that the network takes for the pixels, one of `INPUT_RANGES`; None to
-            find them in the network.
+        input_range: The numbers that stand for the pixels in the network; None to find them in it.
     """
 
     formats: tuple[str, ...] = ("int8",)
@@ -84,7 +83,7 @@ class Request:
     seed: int = 0
     io: str = "int8"
     allow_float: bool = False
-    input_range: str | None = None
+    input_range: InputRange | None = None
 
     def __post_init__(self) -> None:
         """Raises OptionError for an unknown format or type, and if no format is named."""
@@ -95,10 +94,6 @@ class Request:
             )
         if self.io not in ("int8", "uint8", "float32"):
             raise OptionError(f"--io is int8, uint8 or float32, got '{self.io}'.")
-        if self.input_range not in (None, *INPUT_RANGES):
-            raise OptionError(
-                f"--input-range is one of {', '.join(INPUT_RANGES)}, got '{self.input_range}'."
-            )
 
 
 @dataclass(frozen=True)

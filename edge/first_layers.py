@@ -27,7 +27,15 @@ def range_of_first_layers(flatbuffer: bytes) -> InputRange | None:
     Returns:
         One of `RANGES`; None if the model does not begin with constants, or they fit several ranges or none.
     """
-    factor, offset = _scaling_of(unpack(flatbuffer))
+    return range_before_scaling(*_scaling_of(unpack(flatbuffer)))
+
+
+def range_before_scaling(factor: float, offset: float) -> InputRange | None:
+    """Finds the range from which number * factor + offset leads to one of the usual ranges.
+
+    Returns:
+        One of `RANGES`; None if nothing is scaled, or several ranges or none fit.
+    """
     if (factor, offset) == (1.0, 0.0):
         return None
     found = []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from garmentlite.edge.errors import ModelError
+from garmentlite.edge.model_input import RANGES
 from garmentlite.edge.probabilities import softmax
 
 IMAGES = np.random.default_rng(0).random((4, 28, 28, 1)).astype(np.float32)  # pixel / 255
@@ -53,7 +54,7 @@ def test_network_that_needs_nothing_stays_as_it_is(adapt, keras):
     plain = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs)))
     found = adapt(plain)
     assert found.model is plain
-    assert (found.input_range, found.sentences) == ("0..1", ())
+    assert (found.input_range, found.sentences) == (RANGES["0..1"], ())
 
 
 @pytest.mark.parametrize("how", ["layer", "activation", "dense", "function"])
@@ -91,7 +92,7 @@ def test_rescaling_at_the_start_shows_the_range_and_is_folded(
 ):
     original = chained((28, 28, 1), before=[keras.layers.Rescaling(scale, offset)])
     found = adapt(original)
-    assert found.input_range == name
+    assert found.input_range == RANGES[name]
     require_same(found, original, to_numbers(IMAGES))
     assert folding.fold(found.model)  # no Rescaling is left, for which there is no folded form
     assert (name == "0..1") == (found.sentences == ())
@@ -99,7 +100,7 @@ def test_rescaling_at_the_start_shows_the_range_and_is_folded(
 
 def test_input_range_that_is_given_goes_before_the_rescaling(adapt, keras, chained):
     original = chained((28, 28, 1), before=[keras.layers.Rescaling(1 / 255)])
-    found = adapt(original, "0..1")
+    found = adapt(original, RANGES["0..1"])
     require_same(found, original, IMAGES)
     assert found.sentences == ()
 
@@ -165,7 +166,7 @@ def test_networks_in_a_network_with_equal_names_are_folded(adapt, keras, folding
 def test_adapting_twice_leaves_the_original_as_it_is(adapt, keras, folding, chained):
     original = chained((28, 28, 1), after=[keras.layers.Dense(10, activation="softmax")])
     before = original(IMAGES).numpy()
-    first, second = adapt(original), adapt(original, "0..255")
+    first, second = adapt(original), adapt(original, RANGES["0..255"])
     np.testing.assert_array_equal(original(IMAGES).numpy(), before)
     require_same(first, original, IMAGES, is_probability=True)
     require_same(second, original, IMAGES * 255, is_probability=True)

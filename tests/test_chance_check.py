@@ -11,6 +11,7 @@ from garmentlite.convert.chance_check import require_better_than_chance
 from garmentlite.convert.network import load_network
 from garmentlite.edge.errors import CheckFailedError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.model_input import RANGES
 
 ALPHABETICAL = sorted(FASHION_MNIST_LABELS, key=str.casefold)
 
@@ -39,7 +40,8 @@ def outputs_as(keras, labels):
 
 
 def check(path, images, input_range=None, labels=FASHION_MNIST_LABELS):
-    require_better_than_chance(load_network(path, input_range), images, labels, seed=0)
+    taken = RANGES[input_range] if input_range else None
+    require_better_than_chance(load_network(path, taken), images, labels, seed=0)
 
 
 def test_network_that_recognises_the_classes_passes(saved, images):

@@ -5,6 +5,7 @@ import pytest
 
 from garmentlite.convert.network import load_network
 from garmentlite.edge.errors import ModelError, OptionError
+from garmentlite.edge.model_input import RANGES
 from garmentlite.edge.probabilities import softmax
 
 
@@ -110,10 +111,10 @@ def test_load_network_of_a_folder_reads_a_saved_model_and_adapts_it(tensorflow, 
 def test_network_with_another_input_range_takes_the_same_images_as_other_numbers(keras, tmp_path):
     path = save_network(keras, tmp_path / "own.keras")
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
-    found = load_network(path, "-1..1")
+    found = load_network(path, RANGES["-1..1"])
     expected = found.original(images[..., np.newaxis] / np.float32(127.5) - 1).numpy()
     np.testing.assert_allclose(found.predict(images), expected, atol=1e-5)
     expected = found.original(np.float32(images[..., np.newaxis])).numpy()
     np.testing.assert_allclose(
-        found.with_input_range("0..255").predict(images), expected, rtol=1e-5, atol=1e-3
+        found.with_input_range(RANGES["0..255"]).predict(images), expected, rtol=1e-5, atol=1e-3
     )

@@ -21,6 +21,7 @@ from garmentlite.edge.errors import (
 )
 from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, UNKNOWN
+from garmentlite.edge.model_input import RANGES
 from garmentlite.edge.preparation import PREPARATION
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import answer_to, name_of
@@ -753,8 +754,8 @@ def test_saved_model_is_converted_by_calibration(
     tensorflow.saved_model.save(of_keras_2, str(tmp_path / "folder"))
     source = find_source(tmp_path / "folder", None)
     with pytest.raises(ModelError, match="--int8 --ptq quantizes it as it is"):
-        convert(tmp_path / "out", source, fine_tune=True, input_range="0..255")
-    done = convert(tmp_path / "out", source, input_range="0..255")
+        convert(tmp_path / "out", source, fine_tune=True, input_range=RANGES["0..255"])
+    done = convert(tmp_path / "out", source, input_range=RANGES["0..255"])
     x = made_data.x_test
     answers = of_keras_2(np.float32(x.reshape(len(x), 784))).numpy().argmax(axis=1)
     assert (Classifier(done.paths["int8"]).logits(x).argmax(axis=1) == answers).mean() > 0.9
