@@ -1162,9 +1162,10 @@ def test_train_into_a_file_is_one_sentence(run, tiny, made_data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("gone.keras", None, "neither a run's folder nor a .keras file", id="missing"),
+        pytest.param("gone.keras", None, "neither a run's folder nor a network", id="missing"),
         pytest.param("text.keras", b"text\n", "cannot be read as a Keras network", id="text"),
-        pytest.param("model.h5", b"", "neither a run's folder nor a .keras file", id="h5"),
+        pytest.param("model.h5", b"", "cannot be read as a Keras network", id="h5"),
+        pytest.param("model.onnx", b"", "neither a run's folder nor a network", id="onnx"),
     ],
 )
 def test_convert_of_what_is_no_network_is_one_sentence(
@@ -1201,7 +1202,8 @@ def test_convert_into_a_place_that_takes_no_files_is_said_before_the_work(
         ),
         pytest.param(("--float16", "--io", "int8"), "--io applies to the int8 file", id="io"),
         pytest.param(("--int8", "--io", "int4"), "--io is int8, uint8 or float32", id="io-unknown"),
-        pytest.param(("--int8", "--labels", "x.txt"), "--labels names the classes of", id="labels"),
+        pytest.param(("--int8", "--labels", "x.txt"), "x.txt cannot be", id="labels"),
+        pytest.param(("--int8", "--input-range", "0..9"), "choose one of 0..1, 0..255", id="range"),
         pytest.param(("--int8", "--calibration", "none"), "There is no picture none", id="folder"),
     ],
 )
@@ -1211,6 +1213,39 @@ def test_convert_with_options_that_do_not_fit_is_said_before_the_work(
     result = run("convert", trained_keras, *options, "-o", tmp_path / "out", expect=2)
     assert message in error_of(result)
     assert "Starting" not in result.stderr
+
+
+def test_convert_of_a_network_with_its_labels_in_the_wrong_order_ends_with_status_1(
+    run, keras, tmp_path
+):
+    """The network tells dark from light pictures, and the file of labels has them the other way round."""
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 0), ("light", 200)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = (level + rng.integers(0, 55, (28, 28))).astype(np.uint8)
+            image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
+    last = keras.layers.Dense(2, activation="softmax")
+    layers = [keras.Input((28, 28, 1)), keras.layers.GlobalAveragePooling2D(), last]
+    network = keras.Sequential(layers)
+    last.set_weights([np.array([[-9.0, 9.0]]), np.array([4.5, -4.5])])
+    network.save(tmp_path / "own.keras")
+    options = ("--float32", "--calibration", "pictures", "--labels", "labels.txt", "-o", "out")
+
+    (tmp_path / "labels.txt").write_text("light\ndark\n")
+    refused = run("convert", "own.keras", *options, expect=1)
+    assert "recognises 0% of 12 images" in error_of(refused)
+    assert "100% with its outputs taken in alphabetical order: dark, light; nothing was" in (
+        error_of(refused)
+    )
+    assert not list((tmp_path / "out").iterdir())
+
+    (tmp_path / "labels.txt").write_text("dark\nlight\n")
+    converted = run("convert", "own.keras", *options)
+    assert "It ends in a softmax, which is left out" in converted.stderr
+    shown = run("card", "out/own_float32.tflite").stdout
+    assert "It ends in a softmax, which is left out" in " ".join(shown.split())
 
 
 def test_convert_to_several_formats_prints_them_side_by_side(
