@@ -112,9 +112,10 @@ def adapt(network: keras.Model, path: Path, input_range: InputRange | None = Non
     inputs = keras.Input((height, width, 1), name="image")
     x = _scaled(inputs, scale, offset, channels)
     if start.shape != tuple(x.shape[1:]) and not start.flattens_next:
-        # int8 is fine-tuned for a Flatten, but not for a Reshape.
-        is_row = len(start.shape) == 1
-        x = (keras.layers.Flatten() if is_row else keras.layers.Reshape(start.shape))(x)
+        # int8 is fine-tuned for a Flatten, but not for a Reshape. The names that Keras gives may be taken.
+        is_row, name = len(start.shape) == 1, "input_shape"
+        layers = keras.layers
+        x = (layers.Flatten(name=name) if is_row else layers.Reshape(start.shape, name=name))(x)
     outputs = model._run_through_graph(x, lambda operation: passed.get(id(operation), operation))
     return Adapted(keras.Model(inputs, outputs, name=network.name), taken, tuple(sentences))
 
