@@ -697,7 +697,7 @@ def convert(
     force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Convert a trained run, or a network of another program, to .tflite files.
+    """Convert a run or another network to .tflite files.
 
     The float32 reference is always written, then the formats asked for, and a table that compares them.
     A network that takes other pixels or ends in a softmax is adapted. One that does no better than
