@@ -1339,6 +1339,10 @@ def _camera_request(values: dict[str, Any]) -> "CameraRequest":
     from garmentlite.edge.guide_box import parse_box
     from garmentlite.edge.sources.interface import parse_resolution
 
+    values = dict(values)
+    # A context of typer holds paths as texts; only the arguments of a command are of their own types.
+    for name in ("model", "labels", "record", "log", "collect", "watch_model"):
+        values[name] = Path(values[name]) if values[name] else None
     return CameraRequest(
         source=values["source"],
         resolution_wh=parse_resolution(values["resolution"]),
@@ -1406,7 +1410,8 @@ def _service_request(ctx: typer.Context, options: list[str]) -> "CameraRequest":
         )
     request = _camera_request(values)
     if request.model:
-        _open_model(request.model, values["labels"], values["input_range"])
+        labels = Path(values["labels"]) if values["labels"] else None
+        _open_model(request.model, labels, request.input_range)
     return request
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from garmentlite import cli
 from garmentlite.edge.drawing import draw_scene
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
 
 ROOT = Path(cli.__file__).resolve().parent
 README = ROOT / "README.md"
@@ -200,7 +201,9 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "models").symlink_to(ROOT / "models")
     own = tmp_path / "runs" / "own" / "garment-net_int8.tflite"
     own.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "models" / "garment-net_int8.tflite", own)
+    for path in (own, tmp_path / "mobilenet.tflite"):
+        shutil.copy(ROOT / "models" / "garment-net_int8.tflite", path)
+    (tmp_path / "labels.txt").write_text("\n".join(FASHION_MNIST_LABELS), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
