@@ -89,11 +89,14 @@ class FixedCamera:
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody holds what was found, so that it is not a part of the room.
+        """Whether somebody seems to hold what was found, so that it is not a part of the room.
 
         A garment in a hand is never quite still, so this asks whether it has moved since it was first seen.
+        What is certainly a garment counts as held at once. If it does not move, it soon belongs to the scene
+        and is not found any more.
         """
-        return self._garment is not None and self._scene.is_held
+        is_certain = self._search is not None and self._search.is_certain
+        return self._garment is not None and (is_certain or self._scene.is_held)
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """Finds the garment like `Segmenter.segment`; `rgb` is the frame that was given to `look`.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -24,22 +24,32 @@ _MARGIN = 0.15  # how far a window around a garment extends on each side, as a s
 # Smallest ratio of a window's shorter side to its longer one, as in most photographs.
 _LEAST_ASPECT = 0.75
 # Sides of the smaller windows as a share of the searched part, and where they begin as a share of the rest.
-# The middle is searched first, since that is where people hold a garment up.
+# Every second window is the middle, since that is where people hold a garment up.
 _SMALLER = 0.6
-_PLACES = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2))
+_MIDDLE = (1, 1)
+_PLACES = tuple(
+    place
+    for other in ((0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2))
+    for place in (_MIDDLE, other)
+)
 # Logit that is added where a pixel certainly agrees with the scene and so cannot belong to the garment. A
 # pixel that differs may belong to a garment, a hand or a person, so nothing is added there and the segmenter
 # decides. That was right more often than adding 1 or 2 in favour of the garment.
 _AGREES = -4.0
-# Scores in logits, see `_Look.score`. A garment is found when the belief, which is the mean of the last
-# belief and the score of this frame, reaches the first value, and lost when it falls below the second. That
-# keeps out most people who stand in the picture and hold nothing up: few of their scores are above 2.5, and
-# most garments have more than 4.
-_FOUND_BELIEF, _LOST_BELIEF = 2.4, 2.2
-_FIRST_BELIEF = 1.5  # about the score of a person
-_LEAST_BELIEF, _LARGEST_BELIEF = -1.0, 3.0  # so that neither state lasts for more than a few frames
+# Scores in logits, see `_Look.score`. A garment of which the search is sure is found at once. The clothes
+# of a person who stands in the picture seldom reach that score: theirs change from frame to frame between 1
+# and 3.5. So anything else is found only when the belief, which is the mean of the last scores, reaches the
+# first of two values, and lost when the belief falls below the second.
+_SURE_SCORE = 4.3  # the search looks nowhere else in this frame
+# What has this score is a garment even if it has not moved yet. Furniture in 23 empty views had up to 4.4.
+_CERTAIN_SCORE = 4.8
+_FOUND_BELIEF, _LOST_BELIEF = 2.6, 2.2
+# The belief at first, when a person may be in view already, and after the scene was empty.
+_FIRST_BELIEF, _BELIEF_IF_EMPTY = 1.5, 2.4
+_LEAST_BELIEF, _LARGEST_BELIEF = 0.0, 3.0  # so that neither state lasts for more than a few frames
+_NEW_WEIGHT = 0.3  # of the newest score in the belief
 _FOLLOWED_SCORE = 0.0  # a window follows what reaches this score, even if no garment is found
-_SURE_SCORE = 4.5  # the search looks nowhere else in this frame
+_FAIR_SCORE = 2.4  # the search looks at fewer further windows in this frame
 _CUT_PENALTY = 4.0  # for a mask that the window's border cuts off
 # For each box by which the middle of a mask is farther than the first distance from the middle of the guide
 # box. Distances beyond the second count as that one: a sure garment is found outside the box as well.
@@ -66,7 +76,11 @@ class _Look:
 
 
 class GarmentSearch:
-    """Finds the garment in one frame after the other."""
+    """Finds the garment in one frame after the other.
+
+    Attributes:
+        is_certain: Whether the last frame alone shows that what was found in it is a garment.
+    """
 
     def __init__(self, segmenter: GuidedSegmenter) -> None:
         """Starts without a garment.
@@ -82,12 +96,13 @@ class GarmentSearch:
         self._places = cycle(_PLACES)
         self._looks_at_part = False  # whether the whole part was looked at in the last frame
         self.lose()
+        self._belief = _FIRST_BELIEF
 
     def lose(self) -> None:
         """Stops following the garment; call it if nothing is in view."""
         self._followed: GuideBox | None = None  # the box around the mask of the last frame
-        self._belief = _FIRST_BELIEF
-        self._is_found = False
+        self._belief = _BELIEF_IF_EMPTY
+        self._is_found = self.is_certain = False
 
     def find(
         self, rgb: np.ndarray, part: Window, foreground: np.ndarray | None, box: GuideBox
@@ -121,8 +136,12 @@ class GarmentSearch:
 
     def _believe(self, score: float) -> None:
         """Decides from the scores of the last frames whether there is a garment."""
-        mean = (self._belief + max(score, _LEAST_BELIEF)) / 2
-        self._belief = min(mean, _LARGEST_BELIEF)
+        self.is_certain = score >= _CERTAIN_SCORE
+        if score >= _SURE_SCORE:
+            self._belief = _LARGEST_BELIEF
+        else:
+            change = max(score, _LEAST_BELIEF) - self._belief
+            self._belief = min(self._belief + _NEW_WEIGHT * change, _LARGEST_BELIEF)
         self._is_found = self._belief >= (_LOST_BELIEF if self._is_found else _FOUND_BELIEF)
 
     def _first_window(self, shape: tuple[int, ...], part: Window) -> Window:
@@ -132,14 +151,14 @@ class GarmentSearch:
     def _further_windows(self, part: Window, score: float) -> Iterator[Window]:
         """Yields the windows that are looked at beside the first one: the part, and smaller ones in turn.
 
-        If the garment that is followed has a fair score, only one of the two is looked at in each frame.
+        If the garment that is followed has a fair score, it is only one of them in each frame.
         """
         self._looks_at_part = not self._looks_at_part
-        is_fair = self._followed is not None and score >= _FOUND_BELIEF
+        is_fair = self._followed is not None and score >= _FAIR_SCORE
         if self._followed is not None and (self._looks_at_part or not is_fair):
             yield part
-        if not (is_fair and self._looks_at_part):
-            place = next(self._places)
+        smaller = int(not self._looks_at_part) if is_fair else 2
+        for place in islice(self._places, smaller):
             rows, columns = (_span(side, at) for side, at in zip(part, place, strict=True))
             yield rows, columns
 

@@ -95,12 +95,23 @@ def test_recognize_garment_in_view_from_the_first_frame(recognizer):
     assert {answer.label for answer in answers[3:]} == {"Trouser"}
 
 
-def test_recognize_what_never_moved_is_withheld_with_a_reason(recognizer):
-    camera = Camera(recognizer)
+def test_recognize_what_never_moved_is_withheld_with_a_reason():
+    # This segmenter does not say how sure it is.
+    camera = Camera(Recognizer(segmenter="grabcut"))
     recognition = camera.show(held(room()), 0.3)
     assert (recognition.label, recognition.reason) == (NO_GARMENT, NOTHING_MOVED)
     assert recognition.scores == []
     assert camera.show(held(room()), 4).reason == NOTHING_NEW
+
+
+def test_recognize_certain_garment_is_named_before_it_moves_and_then_joins_the_room(
+    recognizer,
+):
+    camera = Camera(recognizer)
+    picture = held(np.full_like(room(), 180), "Pullover")
+    assert camera.show(picture).label == "Pullover"
+    camera.show(picture, 2)
+    assert {camera.show(picture).reason for _ in range(10)} == {NOTHING_NEW}
 
 
 def test_recognize_unchanged_frame_runs_no_network(recognizer):

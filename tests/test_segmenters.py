@@ -182,6 +182,7 @@ def test_guided_of_a_network_leaves_out_what_has_only_the_colours_of_the_garment
     pytest.importorskip("ai_edge_litert", reason="needs the runtime")
     rgb = np.full((300, 400, 3), (150, 160, 140), np.uint8)
     rgb[100:200, 150:250] = rgb[20:70, 20:70] = (200, 30, 60)
+    rgb[140:160, 250:395] = (200, 30, 60)  # touches the garment
     network = make_segmenter("network")
     logits = SegmenterNet().logits(np.arange(256, dtype=np.uint8))
     unlikely, likely = (int(np.abs(logits - logit).argmin()) for logit in (-2, 3))
@@ -191,6 +192,8 @@ def test_guided_of_a_network_leaves_out_what_has_only_the_colours_of_the_garment
     mask = network.guided(rgb, np.zeros((30, 40), np.float32)).mask
     assert mask[100:200, 150:250].mean() > 0.9
     assert not mask[20:70, 20:70].any()
+    # The network's square ends at column 267. Colours may add 16 pixels of 128 there, which are 50 columns.
+    assert not mask[:, 325:].any()
 
 
 def test_guided_of_a_network_is_certain_of_a_garment_and_finds_none_where_the_scene_is_known():
