@@ -227,8 +227,8 @@ class Classifier:
             raise ModelError(f"a tensor's name is broken ({error})") from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
-                f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each; object "
-                "detectors and other networks with several cannot be used"
+                f"it has {_counted(inputs, 'input')} and {_counted(outputs, 'output')}, expected one of "
+                "each; object detectors and other networks with several cannot be used"
             )
         shape, signature, output_shape = (
             tuple(int(size) for size in sizes)
@@ -277,7 +277,7 @@ class Classifier:
 
     def _why_no_range(self) -> str:
         ask = f"say what it was trained with by --input-range ({', '.join(RANGES)})"
-        if self.input.is_float:
+        if self.input.dtype not in (np.int8, np.uint8):
             return (
                 f"{self.path} does not show which numbers stand for the pixels in its input, and its answers "
                 f"to drawn pictures do not decide it; {ask}."
@@ -319,6 +319,10 @@ class Classifier:
                     "give the class another name with --labels."
                 )
         return distinct(names)
+
+
+def _counted(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _is_foreign(file: ModelFile) -> bool:

@@ -177,7 +177,7 @@ def test_classifier_with_several_outputs_is_refused(write):
     def show_both(model):
         model.subgraphs[0].outputs = np.array([3, 4], np.int32)
 
-    with pytest.raises(ModelError, match=r"1 inputs and 2 outputs.*object detectors"):
+    with pytest.raises(ModelError, match=r"1 input and 2 outputs.*object detectors"):
         Classifier(write(show_both, softmax=True), input_range="0..1")
 
 
