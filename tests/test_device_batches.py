@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 SCRIPT = """
-import json, sys
+import json, os, signal, sys, threading
 from dataclasses import replace
 from pathlib import Path
 import keras, numpy as np
@@ -75,6 +75,12 @@ document["resumed"] = [
     bool(np.array_equal(*pair))
     for pair in zip(whole.model.get_weights(), again.model.get_weights(), strict=True)
 ]
+def signalled(now, done, of):
+    if (now, done) == (2, 4):  # the signal comes while JAX takes the next steps
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+long = replace(plain, epochs=200)
+document["ended"] = fit.train(long, *images, images_on_device=True, on_step=signalled).ended
 document["steps"] = [step for epoch, *step in seen if epoch == 1]
 document["steps_of_the_fourth"] = [step for epoch, *step in seen if epoch == 4]
 print(json.dumps(document))
@@ -111,6 +117,11 @@ def test_run_with_images_on_the_device_broken_off_within_an_epoch_ends_with_the_
 def test_train_with_images_on_the_device_reports_calls_and_leaves_out_what_fills_no_batch(document):
     assert document["steps"] == [[4, 23], [8, 23], [12, 23], [16, 23], [20, 23], [23, 23]]
     assert document["steps_of_the_fourth"][0][1] < 23  # images rested
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_the_device_computes_ends_the_training(document):
+    assert document["ended"] == "interrupted"
 
 
 @pytest.mark.slow

@@ -146,6 +146,8 @@ def train(
         _compile(model, config, soft=batches.targets.ndim > 1, has_groups=photos is not None)
         if images_on_device:  # builds the metrics, which Keras would do with the steps of a call
             model.test_on_batch(as_input(x[:1]), batches.targets[:1], batches.factors[:1])
+        if keras.backend.backend() == "jax" and devices.count == 1:
+            _wait_for_each_call(model)
     state = State(config, model)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
@@ -200,6 +202,18 @@ def _compile(model: keras.Model, config: TrainConfig, *, soft: bool, has_groups:
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
+
+
+def _wait_for_each_call(model: keras.Model) -> None:
+    """Lets Ctrl-C arrive while JAX computes.
+
+    Keras would wait for the results in NumPy's conversion, in which an exception of a signal can get lost.
+    """
+    import jax
+
+    model.make_train_function()
+    take_steps = model.train_function
+    model.train_function = lambda state, data: jax.block_until_ready(take_steps(state, data))
 
 
 class _Steps(keras.callbacks.Callback):
