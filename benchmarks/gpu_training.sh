@@ -15,7 +15,8 @@
 #     cli rebalance runs/student --target-recall Shirt=0.92 --target-recall all=0.88 -o runs/student-balanced
 #
 # SMALL=1 tries the same commands with two epochs of 2,000 images and small networks, which works on a CPU too.
-# STUDENT=garment-net trains another student. MINUTES=9 is the time for all of it.
+# STUDENT=garment-net trains another student. MINUTES=9 is the time for all of it. OPTIONS are further options of
+# every training.
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -25,8 +26,9 @@ STUDENT=${STUDENT:-resnet-20}
 TEACHER=${TEACHER:-wide-resnet}
 END=$(($(date +%s) + ${MINUTES:-9} * 60))
 export KERAS_BACKEND=jax
-export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$PWD/$RUNS/compiled}"
 mkdir -p "$RUNS" "$OUT"
+JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(cd "$RUNS" && pwd)/compiled}
+export JAX_COMPILATION_CACHE_DIR
 
 # The root of the repository is the package garmentlite, which Python finds by a link. The link lies outside of the
 # repository, so that no tool walks through the repository in a circle.
@@ -38,7 +40,7 @@ if [ -n "${WHEELS:-}" ]; then
     "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$PACKAGES" "$WHEELS"/*.whl
 fi
 
-OPTIONS="--mixed-precision --seed 1 ${DATA_DIR:+--data-dir $DATA_DIR}"
+OPTIONS="--mixed-precision --seed 1 ${DATA_DIR:+--data-dir $DATA_DIR} ${OPTIONS:-}"
 TAUGHT="--network $STUDENT --teacher $RUNS/teacher --teacher-sees augmented --cutmix 0.5"
 if [ -n "${SMALL:-}" ]; then
     TEACHER=lenet-bn # learns something in 40 steps
@@ -47,13 +49,13 @@ if [ -n "${SMALL:-}" ]; then
 fi
 
 # train SECONDS FOLDER OPTION... trains for so long at most. A run that is out of time keeps the weights so far,
-# and has not read the test set.
+# and has not read the test set. The signal is that of Ctrl-C, which a shell in the background would ignore.
 train() {
     seconds=$1 folder=$2
     shift 2
     echo "== $folder: at most $seconds s"
     # shellcheck disable=SC2086 # the options are words
-    timeout --signal=INT --kill-after=60 "$seconds" \
+    env --default-signal=INT timeout --signal=INT --kill-after=60 "$seconds" \
         "$PYTHON" cli.py train $OPTIONS --force -o "$RUNS/$folder" "$@" || echo "== $folder: status $?"
 }
 
@@ -80,9 +82,9 @@ if [ -n "${SMALL:-}" ]; then
 else
     train 180 teacher --network "$TEACHER"
     # A trial measures how many epochs fit into the time that is left; its compiled program is used again.
-    train 45 trial $TAUGHT --epochs 1000
+    train 75 trial $TAUGHT --epochs 1000
     left=$((END - $(date +%s) - 45))
-    epochs=$("$PYTHON" benchmarks/training_rate.py "$RUNS/trial" --epochs-in "$left")
+    epochs=$("$PYTHON" benchmarks/training_rate.py "$RUNS/trial" --epochs-in "$left" || echo 47)
     train "$left" student $TAUGHT --epochs "$epochs"
 fi
 
