@@ -347,7 +347,7 @@ def test_convert_of_a_tflite_file_writes_its_c_array_beside_it(run, model_file, 
     assert printed == f"For TFLite Micro: {source} and {header}\n"
     assert source.read_text() == to_c_array("made_int8", flatbuffer, AWKWARD_LABELS).source
     measured = measure_arena(flatbuffer)
-    assert ("_ARENA_BYTES " in header.read_text()) == (measured is not None)
+    assert ("#define MADE_INT8_ARENA_BYTES" in header.read_text()) == (measured is not None)
     assert f"MODEL_LENGTH {len(flatbuffer)}\n" in header.read_text()  # without the metadata
 
 
