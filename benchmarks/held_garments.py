@@ -33,6 +33,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Self
 
@@ -276,7 +277,8 @@ def main() -> None:
         _outcomes_of, photos=arguments.photos, scenes_folder=arguments.scenes,
         segmenter_file=arguments.segmenter, a_class=arguments.garments, sizes=tuple(arguments.sizes),
     )  # fmt: skip
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    # A forked process would wait for ever for the threads of OpenCV, which read the garments in this one.
+    with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
         outcomes = [outcome for made in pool.map(measure, range(count)) for outcome in made]
     print(f"{count} garments, {len(outcomes)} clips.\n")
     results = print_tables(outcomes)
