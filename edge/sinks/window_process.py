@@ -36,7 +36,7 @@ HEADER = struct.Struct("<BII")
 AS_IT_IS, RESIZED, FULL_SCREEN = 0, 1, 2  # ways to show a picture
 PRESSED, MOVED, RELEASED = 0, 1, 2  # what the left button of the mouse did
 OPENING_ROUNDS = 8  # number of times that events are handled before the window counts as open
-FULL_SCREEN_LOOKS = 0.5, 1.0, 2.0, 4.0, 8.0  # seconds after asking for the full screen
+FULL_SCREEN_LOOKS = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0  # seconds after asking for the full screen
 WAIT_MS = 15  # longest time between two looks at the newest picture
 
 
