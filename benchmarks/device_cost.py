@@ -21,7 +21,7 @@ APP = [sys.executable, "-m", "garmentlite.cli", "webcam", "--source", "test-patt
 STARTS = 3
 FROM_APT = ("numpy", "numpy.libs", "cv2", "PIL", "pillow.libs")
 # Folders that are there in every environment, or that only tests and training need.
-NOT_OURS = ("pip", "setuptools", "__pycache__")
+NOT_OURS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "__pycache__")
 
 
 def resident_mb(pid: int) -> float:
