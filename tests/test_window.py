@@ -134,6 +134,13 @@ class Screen:
         asked = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         return asked.stdout.strip()
 
+    def place_of_window(self) -> list[int]:
+        """Returns left, top, width and height of the window; all are 0 before it is there."""
+        command = ["xdotool", "search", "--name", f"^{TITLE}$", "getwindowgeometry", "--shell"]
+        asked = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        told = dict(line.split("=") for line in asked.stdout.splitlines())
+        return [int(told.get(name, 0)) for name in ("X", "Y", "WIDTH", "HEIGHT")]
+
     def shows(self, is_seen, what: str) -> None:
         """Waits until the screen satisfies a condition."""
         wait_until(lambda: self.image.exists() and is_seen(self.pixels()), what)
@@ -234,16 +241,13 @@ def test_window_fits_the_screen_with_picture_and_panel(screen, start):
 
     def is_laid_out(pixels):
         # The label and a bar are in the panel on the right, the outline is in the picture left of it.
-        label = (pixels == NAMED).all(axis=2)
-        width = label.shape[1]
-        used = np.flatnonzero(pixels.any(axis=(0, 2)))
-        right = int(used[-1]) + 1 if len(used) else 0
-        # On a small screen the window fills it.
-        is_full = bool(pixels[[0, 0, -1, -1], [0, -1, 0, -1]].any(axis=1).all())
+        left, top, width, height = screen.place_of_window()
+        label = (pixels[top : top + height, left : left + width] == NAMED).all(axis=2)
+        is_full = (height, width) == pixels.shape[:2]
         return (
-            label[:, max(0, right - 165) : right].sum() > 100
-            and label[:, : max(0, right - 200)].sum() > 100
-            and (is_full or width > 800)
+            label[:, max(0, width - 165) :].sum() > 100
+            and label[:, : max(0, width - 200)].sum() > 100
+            and (is_full or pixels.shape[1] > 800)  # on a small screen the window fills it
         )
 
     screen.shows(is_laid_out, "the window with picture and panel")
