@@ -68,7 +68,7 @@ class _SentenceGroup(TyperGroup):
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         try:
             return super().make_context(*arguments, **options)
-        except KeyboardInterrupt as error:  # typer would end without a word
+        except KeyboardInterrupt as error:  # typer would end without a message
             raise typer.Exit(_say_why(error)) from error
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -171,8 +171,8 @@ InputRangeOption = Annotated[
         "--input-range",
         metavar="RANGE",
         help="The numbers that stand for the pixels 0 to 255 in a model that another program made: 0..1, "
-        "0..255 or -1..1. By default this is found out, or asked for. Models of garmentlite always take "
-        "0..1.",
+        "0..255 or -1..1. Without this option they are found out; if that fails, an error asks for it. "
+        "Models of garmentlite always take 0..1.",
     ),
 ]
 PrepareOption = Annotated[
@@ -255,7 +255,7 @@ def train(
         int | None,
         typer.Option(
             min=1, rich_help_panel=_DATA,
-            help="Train on so many images of Fashion-MNIST, drawn at random, for a trial; all by default.",
+            help="Train on this number of Fashion-MNIST images, drawn at random; all by default.",
         ),
     ] = None,
     output: Annotated[
@@ -315,21 +315,21 @@ def train(
         typer.Option(
             rich_help_panel=_NETWORK,
             help="'clean': the teachers answer once about every training image. 'augmented': they answer "
-            "in every step about the changed images that the network is shown, which takes a GPU.",
+            "in every step about the changed images that the network is shown, which is slow without a GPU.",
         ),
     ] = TeacherSees.CLEAN,
     mixup: Annotated[
         float | None,
         typer.Option(
             min=0, max=1, rich_help_panel=_NETWORK,
-            help="Probability of a training image that is blended with another one.",
+            help="Blend a training image with another one with this probability.",
         ),
     ] = None,
     cutmix: Annotated[
         float | None,
         typer.Option(
             min=0, max=1, rich_help_panel=_NETWORK,
-            help="Probability of a training image into which a part of another one is pasted.",
+            help="Paste a part of another image into a training image with this probability.",
         ),
     ] = None,
     class_weight: Annotated[
@@ -481,14 +481,14 @@ def train(
         bool,
         typer.Option(
             "--mixed-precision", rich_help_panel=_HARDWARE,
-            help="Compute in bfloat16, which is faster where the GPU or CPU supports it, slower elsewhere.",
+            help="Compute in bfloat16, which is faster if the GPU or CPU supports it and slower if not.",
         ),
     ] = False,
     images_on_device: Annotated[
         bool | None,
         typer.Option(
             rich_help_panel=_HARDWARE, show_default="where JAX has a GPU",
-            help="Keep the training images on the GPU and change them there, several steps a call.",
+            help="Keep and change the training images on the GPU, and take several steps in each call.",
         ),
     ] = None,
 ) -> None:  # fmt: skip
@@ -700,8 +700,8 @@ def convert(
     """Convert a run or another network to .tflite files.
 
     The float32 reference is always written, then the formats asked for, and a table that compares them.
-    A network that takes other pixels or ends in a softmax is adapted. One that does no better than
-    guessing is refused.
+    A network that takes other numbers for the pixels or ends in a softmax is adapted. A network that does
+    no better than guessing is refused.
     """
     wanted = tuple(one.name for one in FORMATS.values() if context.params[one.parameter])
     if source.suffix == ".tflite":
@@ -1305,7 +1305,7 @@ def _load_data(data_dir: Path | None) -> "FashionMnist":
 def _open_model(
     path: Path | None, labels_file: Path | None = None, input_range: str | None = None
 ) -> "Classifier":
-    """Opens a model; says so if its input range is known only by its answers to drawn pictures."""
+    """Opens a model, and prints a note if its input range was found out with drawn pictures only."""
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.shipped import default_model
 
@@ -1340,7 +1340,7 @@ def _camera_request(values: dict[str, Any]) -> "CameraRequest":
     from garmentlite.edge.sources.interface import parse_resolution
 
     values = dict(values)
-    # A context of typer holds paths as texts; only the arguments of a command are of their own types.
+    # A context of typer holds paths as texts; only the arguments of a command have the annotated types.
     for name in ("model", "labels", "record", "log", "collect", "watch_model"):
         values[name] = Path(values[name]) if values[name] else None
     return CameraRequest(

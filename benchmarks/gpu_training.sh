@@ -1,8 +1,8 @@
 #!/bin/sh
 # Trains a large teacher and then a small student on one GPU, within nine minutes.
 #
-#     benchmarks/gpu_training.sh            # a wide-resnet, and the student resnet-20 that learns from it
-#     benchmarks/gpu_training.sh rates      # how many images a second garment-net and weighted-cnn are trained with
+#     benchmarks/gpu_training.sh            # trains a wide-resnet, and a resnet-20 that learns from it
+#     benchmarks/gpu_training.sh rates      # prints how many images a second garment-net and weighted-cnn train on
 #
 # It needs JAX with CUDA and the packages that `cli train` needs, without TensorFlow. Missing packages can
 # be put into the folder $WHEELS as wheels. The data set is found, downloaded, or read from the folder $DATA_DIR.

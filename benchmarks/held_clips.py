@@ -1,4 +1,4 @@
-"""Clips of a garment held up before a camera, composed of outlined photographs and scenes.
+"""Clips of a garment held up to a camera, composed of outlined photographs and scenes.
 
 The garments are those of benchmarks/outlines.json, whose contributors train nothing; the scenes are those
 that `garmentlite.train.scenes.KEPT_OUT` names. A clip depends on its own settings alone.

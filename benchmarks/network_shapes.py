@@ -56,8 +56,12 @@ SHAPES: dict[str, Callable[[int], keras.Model]] = {
 
 def main() -> None:
     parser = pi_instructions.options(__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=54000, help="training images, at random")
-    parser.add_argument("--epochs", type=int, default=0, help="0 trains nothing")
+    parser.add_argument(
+        "--images", type=int, default=54000, help="number of images, drawn at random"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=0, help="epochs of training; 0 trains nothing"
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/shapes"))
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
@@ -95,7 +99,7 @@ def counted(arguments: argparse.Namespace) -> dict[str, dict[str, int]]:
 
 
 def accuracy_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Trains a shape, unless that is done; its accuracy on the validation images."""
+    """Trains a shape unless that is done; returns its accuracy and loss on the validation images."""
     number = list(SHAPES).index(name)
     result = arguments.folder / f"{number}-{arguments.images}-{arguments.epochs}.json"
     if not result.exists():

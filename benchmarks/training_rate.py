@@ -5,7 +5,7 @@
 
 The rate is the median over the epochs without the first, in which the backend compiles; the time of an epoch
 includes its validation. Images that rest count as shown. With --epochs-in it prints only how many epochs of
-the last run fit into so many seconds.
+the last run fit into this number of seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from garmentlite.train import runs
 
-COMPILING_S = 30  # of a run, before its first epoch and after its last one
+COMPILING_S = 30  # time that a run takes before its first epoch and after its last one
 
 
 def main() -> None:

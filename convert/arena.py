@@ -39,8 +39,8 @@ class Arena:
 def measure_arena(flatbuffer: bytes) -> Arena | None:
     """Lets TFLite Micro prepare a model and asks it for the size of its arena.
 
-    Pointers are wider on a 64-bit computer than on a microcontroller, which therefore needs less. Kernels
-    made for one kind of processor may need more.
+    A microcontroller needs less than a 64-bit computer, because its pointers are smaller. Kernels made for
+    one kind of processor may need more.
 
     Args:
         flatbuffer: The model without metadata.

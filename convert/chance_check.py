@@ -1,4 +1,4 @@
-"""Refuses a network that does no better than guessing on labelled images, and names the cause by trying.
+"""Refuses a network that does no better than guessing on labelled images, and looks for the cause.
 
 Two mistakes make a good network look as if it guessed: its pixels have another range than it was
 trained with, and its outputs stand for the classes in another order, often the alphabetical order of
@@ -18,8 +18,8 @@ from garmentlite.edge import metrics
 from garmentlite.edge.errors import CheckFailedError
 from garmentlite.edge.model_input import RANGES, InputRange
 
-IMAGES = 1000  # that are tried; the mean recall of ten classes is then known to within 3 points
-# At chance: less than this share of the way from guessing to answering everything right.
+IMAGES = 1000  # images tried; the mean recall of ten classes is then known to within 3 points
+# A network is at chance below this share of the way from guessing to answering everything right.
 _SHARE_ABOVE_CHANCE = 0.1
 # Another range or order is the cause if it leaves at most this share of the wrong answers.
 _SHARE_LEFT = 0.5
@@ -86,7 +86,7 @@ def require_better_than_chance(
 
 
 def _differ(one: _Trial, other: _Trial) -> bool:
-    """Whether two trials differ by more than chance would make them: three standard errors."""
+    """Whether two trials differ by more than chance explains: by three standard errors."""
     return abs(one.recall - other.recall) > 3 * np.hypot(one.error, other.error)
 
 

@@ -92,7 +92,7 @@ class Material:
         return height, width
 
     def missing_classes(self) -> list[str]:
-        """Names the classes that no image shows which sets quantization ranges."""
+        """Names the classes that none of the images shows from which quantization ranges are set."""
         shown = set(self.training.y.tolist())
         return [label for class_id, label in enumerate(self.labels) if class_id not in shown]
 

@@ -24,7 +24,7 @@ _USUAL_SIGNATURE = "serving_default"  # the name that Keras and TensorFlow give 
 _READING_STATE = ("VarHandleOp", "ReadVariableOp", "StatefulPartitionedCall")
 # Operators that read files and count as stateless.
 _READING_FILES = ("ReadFile", "MatchingFiles", "ImmutableConst", "PyFuncStateless")
-# What TensorFlow makes while it loads a folder, by running functions of the graph.
+# Kinds of objects that TensorFlow makes while it loads a folder, by running functions of the graph.
 _MADE_WHILE_LOADING = ("resource", "asset")
 
 

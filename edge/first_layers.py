@@ -1,6 +1,6 @@
 """Reads the constants with which a model scales its input, such as those of a Rescaling layer.
 
-A converter multiplies such constants into the first convolution where it can. Then nothing is seen here.
+A converter multiplies such constants into the first convolution if it can. Then they cannot be read here.
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ class Usage:
     """How an image classifier is used.
 
     Attributes:
-        input_range: The numbers that stand for the pixels; None if this cannot be found out.
-        known_by: How they are known.
-        gives_probabilities: Whether it ends in a softmax.
+        input_range: The numbers that stand for the pixels; None if they cannot be found out.
+        known_by: How the range is known.
+        gives_probabilities: Whether the model ends in a softmax.
     """
 
     input_range: InputRange | None

@@ -41,10 +41,10 @@ _AGREES = -4.0
 # and 3.5. So anything else is found only when the belief, which is the mean of the last scores, reaches the
 # first of two values, and lost when the belief falls below the second.
 _SURE_SCORE = 4.3  # the search looks nowhere else in this frame
-# What has this score is a garment even if it has not moved yet. Furniture in 23 empty views had up to 4.4.
+# What reaches this score is a garment even if it has not moved. Furniture in 23 empty views had up to 4.4.
 _CERTAIN_SCORE = 4.8
 _FOUND_BELIEF, _LOST_BELIEF = 2.6, 2.2
-# The belief at first, when a person may be in view already, and after the scene was empty.
+# The belief at the start, when a person may already be in view, and the belief after an empty scene.
 _FIRST_BELIEF, _BELIEF_IF_EMPTY = 1.5, 2.4
 _LEAST_BELIEF, _LARGEST_BELIEF = 0.0, 3.0  # so that neither state lasts for more than a few frames
 _NEW_WEIGHT = 0.3  # of the newest score in the belief

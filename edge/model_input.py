@@ -19,8 +19,8 @@ MAX_INPUT_SIDE = 640  # pixels; photographs are reduced to this size when they a
 
 # How the range is known. "contract": every file of garmentlite takes 0..1. "option": the user said so.
 # "quantization": the scale and zero point of an integer file state it. "metadata": TFLite Metadata states it.
-# "first layers": the constants with which the file scales its input. "drawn pictures": the answers to drawn
-# pictures are right for no other range.
+# "first layers": the constants with which the file scales its input show it. "drawn pictures": only with this
+# range are the answers to drawn pictures sensible.
 KnownBy = Literal[
     "contract", "option", "quantization", "metadata", "first layers", "drawn pictures"
 ]

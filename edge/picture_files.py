@@ -11,7 +11,7 @@ from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import is_dir
 from garmentlite.edge.picture_formats import PICTURE_SUFFIXES
 
-_MOST_NAMED = 5  # files that are left out and named; of further ones the number is given
+_MOST_NAMED = 5  # files left out that are named; further ones are only counted
 
 
 def find_pictures(

@@ -15,8 +15,8 @@ _READ_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-# Pictures too, but nothing here reads them. They are taken from a folder all the same, so that each of them
-# is named in an error and none is left out in silence. Raw files of cameras begin like a TIFF file, and only
+# These are pictures too, but nothing here reads them. They are taken from a folder all the same, so that each
+# of them is named in an error. Raw files of cameras begin like a TIFF file, and only
 # the small preview in them would be read.
 _UNREAD_SUFFIXES = (
     ".arw", ".cr2", ".cr3", ".dng", ".eps", ".ico", ".jxl", ".nef", ".orf", ".psd", ".raf", ".rw2", ".svg",
@@ -25,7 +25,7 @@ _UNREAD_SUFFIXES = (
 # Suffixes of the files that are taken from a folder. A file named on its own may have any name.
 PICTURE_SUFFIXES = frozenset(_READ_SUFFIXES + _UNREAD_SUFFIXES)
 
-HEAD_BYTES = 64  # so many first bytes of a file are needed to find its reader
+HEAD_BYTES = 64  # the first bytes of a file, by which its reader is found
 
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")  # as a .jp2 file, and without its box
 # Brands of ISO/IEC 23008-12, the container of HEIC and AVIF; "mif1" stands in files of both.

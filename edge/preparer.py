@@ -24,7 +24,7 @@ class Preparer:
     """Makes the input of a model from a picture.
 
     Attributes:
-        way: How.
+        way: How a picture becomes the input.
         model_input: The input of the model.
         segmenter: Separates a garment from its background; it is used for the way "garment".
     """

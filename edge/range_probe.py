@@ -6,7 +6,7 @@ about the class of the picture. It needs neither the names nor the order of the 
 
 With numbers that are much too small, a network gives one answer to everything. With numbers that are much too
 large it is sure of whatever it answers, so that a good score alone proves nothing. So 0..255 is chosen only
-if the other ranges carry next to no information.
+if the answers with the other ranges carry next to no information.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from garmentlite.edge.model_input import RANGES, InputRange
 PICTURES_PER_CLASS = 3
 # The least information, in nats, that the answers with the right range carry. Ten classes have 2.3.
 LEAST = 0.5
-# The right range carries at least this many times the information of the other ones.
+# The answers with the right range carry at least this many times the information of those with the others.
 LEAST_RATIO = 1.5
-# Numbers that are 255 times too small carry at most this share of the information of the right ones.
+# If the numbers are 255 times too small, the answers carry at most this share of the right ones' information.
 NEXT_TO_NONE = 0.25
 _SIDE = 96  # pixels of a drawn picture before it is brought to the size of the input
 

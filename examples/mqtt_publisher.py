@@ -1,4 +1,4 @@
-"""Publishes the garment before a camera to an MQTT broker, whenever another one is shown.
+"""Publishes the garment in front of a camera to an MQTT broker, whenever the answer changes.
 
     python examples/mqtt_publisher.py localhost
     python examples/mqtt_publisher.py broker.home --topic hall/garment --source photos
@@ -16,7 +16,7 @@ from garmentlite import GarmentliteError, GarmentStream, Recognizer
 
 
 def publish(client: mqtt.Client, topic: str, source: str) -> None:
-    """Publishes the label and the confidence of each other garment until the source ends."""
+    """Publishes label and confidence whenever the label changes, until the source ends."""
     last_label = None
     with GarmentStream(source, Recognizer()) as stream:
         for sighting in stream:
@@ -30,7 +30,7 @@ def publish(client: mqtt.Client, topic: str, source: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Publishes the garment before a camera.")
+    parser = argparse.ArgumentParser(description="Publishes the garment in front of a camera.")
     parser.add_argument("host", help="Name or address of the MQTT broker.")
     parser.add_argument("--port", type=int, default=1883, help="Port of the broker.")
     parser.add_argument("--topic", default="garmentlite", help="Topic of the messages.")

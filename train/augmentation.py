@@ -30,10 +30,10 @@ class Augmentation:
         flip: Probability of a mirrored image, left for right.
         erase: Probability of a random rectangle painted over in one random grey (random erasing, Zhong
             et al. 2017, arXiv 1708.04896, with its 2% to 40% of the area and aspects up to 0.3).
-        mixup: Probability of an image that is blended with another one of its batch; the target is blended
-            alike (Zhang et al. 2017, arXiv 1710.09412, with weights uniform in [0, 1]).
-        cutmix: Probability of an image into which a rectangle of another one of its batch is pasted; the
-            target is mixed by area (Yun et al. 2019, arXiv 1905.04899, with areas uniform in [0, 1]).
+        mixup: Probability that an image is blended with another one of its batch; the targets are blended
+            too (Zhang et al. 2017, arXiv 1710.09412, with weights uniform in [0, 1]).
+        cutmix: Probability that a rectangle of another image of its batch is pasted into an image; the
+            targets are mixed by area (Yun et al. 2019, arXiv 1905.04899, with areas uniform in [0, 1]).
     """
 
     rotation: float = 0.0
@@ -46,7 +46,7 @@ class Augmentation:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises OptionError if images should be mixed more often than always."""
+        """Raises OptionError if the probabilities of mixing add up to more than 1."""
         if self.mixup + self.cutmix > 1:
             raise OptionError(
                 f"The probabilities of mixup and cutmix must add up to at most 1, got {self.mixup} and "

@@ -33,8 +33,8 @@ def as_tensors(changes: Changes) -> dict[str, np.ndarray]:
 def changed(images_u8: Any, changes: Mapping[str, Any]) -> Any:
     """Carries out changes with tensor operators of Keras; the counterpart of `augmentation.changed`.
 
-    A pixel differs from Pillow's only if its source lies within some 2e-4 pixels of the border of two pixels:
-    here each coefficient is rounded to 1/65536 of a pixel and multiplied by up to 27, as in Pillow's affine
+    A pixel differs from Pillow's only if its source lies within about 2e-4 pixels of a pixel's border: here
+    each coefficient is rounded to 1/65536 of a pixel and multiplied by up to 27, as in Pillow's affine
     transform. Pillow counts in doubles where an image is neither turned nor sheared.
 
     Args:

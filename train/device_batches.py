@@ -18,8 +18,8 @@ STEPS_PER_CALL = 32  # of the optimizer; Python waits for the accelerator betwee
 class DeviceBatches(Batches):
     """The same batches as `Batches` makes, in groups of `STEPS_PER_CALL` and on the accelerator.
 
-    NumPy draws the order of the images and how each is changed, as on a CPU, and so with the same result.
-    Only these numbers are sent to the accelerator. Every batch has the same size, so that nothing is compiled
+    NumPy draws the order of the images and how each is changed, as for a training on a CPU. Only these
+    numbers are sent to the accelerator. Every batch has the same size, so that nothing is compiled
     anew: the images at the end of an epoch that do not fill a batch are left out of it.
     """
 
@@ -56,7 +56,7 @@ class DeviceBatches(Batches):
         return x, targets, factors
 
     def _step(self, step: int) -> tuple[Any, ...]:
-        """Makes the numbers of a step; behind the end of the epoch, those of the last with weights of 0."""
+        """Makes the numbers of a step; after the end of the epoch, those of the last with weights of 0."""
         chosen, places, changes = self.drawn(min(step, self.steps - 1))
         targets, factors = self.mixed_targets(chosen, changes)
         is_taken = np.float32(step < self.steps)

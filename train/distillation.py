@@ -105,7 +105,7 @@ def soft_targets(
 
 
 class ConsistentTeacher:
-    """Asks the teachers about the very images that the network is shown, changed and mixed as they are.
+    """Asks the teachers about the images as the network is shown them, changed and mixed.
 
     "Knowledge distillation: a good teacher is patient and consistent" (Beyer et al. 2021, arXiv 2106.05237).
     """
@@ -168,7 +168,7 @@ def _mean_probabilities(
 
 
 def _read_cache(path: Path, about: Mapping[str, object]) -> np.ndarray | None:
-    """Reads the teachers' probabilities; None for a cache of version 0.1.0, which is made anew."""
+    """Reads the teachers' probabilities; None for a cache of version 0.1.0, which is then made again."""
     if read_0_1_0(path, "probabilities") is not None:
         return None
     archive = read_npz(path, _PURPOSE, "delete it, and the teachers are asked again")

@@ -11,8 +11,8 @@ from garmentlite.train.blocks import IMAGE_SHAPE, conv_bn_relu
 def garment_net_tiny(num_classes: int) -> keras.Model:
     """Builds a plain network of six 3x3 convolutions, the first of which halves the image already.
 
-    An answer takes 0.71 million instructions on a Cortex-A72. Residual blocks at that cost were no more
-    accurate after a short training (docs/garment-net.md).
+    An answer takes 0.71 million instructions on a Cortex-A72. Networks with residual blocks that
+    cost as much were no more accurate after a short training (docs/garment-net.md).
 
     Args:
         num_classes: Number of outputs.

@@ -1,6 +1,6 @@
 """Rewrites the configuration of a Keras 2 network, so that Keras 3 builds the same network from it.
 
-Keras 3 reads the weights of `.keras` and `.h5` files of Keras 2, but stumbles over parts of their
+Keras 3 reads the weights of `.keras` and `.h5` files of Keras 2, but cannot read parts of their
 configuration: module names that are gone, arguments that its layers no longer take (keras-team/keras#19441),
 and data types in an older form. TensorFlow had Keras 2 up to TensorFlow 2.15, and `tf_keras` still is
 Keras 2.

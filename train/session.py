@@ -100,8 +100,8 @@ class TrainRequest:
         init: Run or `.keras` file with the initial weights.
         photos: Photographs to train on as well.
         images: Number of training images of Fashion-MNIST, drawn at random; None for all.
-        mixup: Probability of an image that is blended with another; None for the network's own.
-        cutmix: Probability of an image into which a part of another is pasted; None for the network's own.
+        mixup: Probability that an image is blended with another; None for the network's own.
+        cutmix: Probability that a part of another image is pasted into an image; None for the network's own.
         epochs: Maximum number of epochs; None for the network's own.
         batch_size: Number of images in a step; None for the network's own.
         learning_rate: The highest learning rate; None for the network's own.
@@ -111,8 +111,8 @@ class TrainRequest:
         force: Whether a run in the folder may be replaced.
         distribute: Whether to split each batch among all GPUs.
         mixed_precision: Whether to compute in bfloat16.
-        images_on_device: Whether images stay on the accelerator and are changed there; None if that is to
-            be done wherever it can be done.
+        images_on_device: Whether images stay on the accelerator and are changed there; None to do so
+            wherever it is possible.
         tensorboard: Whether to write the history for TensorBoard as well.
         data_dir: Folder with the files of Fashion-MNIST; None to find or download them.
         command: The command line, which config.json states.

@@ -142,7 +142,7 @@ class PageHandler(RequestHandler):
             404: "There is no such address; docs/camera.md lists them.",
             405: "This address does not answer to this method; docs/camera.md lists them.",
         }
-        unreadable = "The request cannot be answered; docs/camera.md tells what each address takes."
+        unreadable = "The request cannot be answered; docs/camera.md says what each address takes."
         self.refuse(status_code, sentences.get(status_code, unreadable))
 
     @property

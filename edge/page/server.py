@@ -34,13 +34,13 @@ from garmentlite.edge.page.live_pictures import LivePictures
 from garmentlite.edge.page.verdicts import Verdicts
 from garmentlite.edge.recognizer import Recognizer
 
-# A viewer for which bytes have waited for so long is cut off. Before they wait, the viewer's own system takes
+# A viewer is cut off when bytes have waited for it this long. Before any wait, the viewer's own system takes
 # about 128 kB, which is 6 seconds of /events?live=1 at 10 frames a second.
 PATIENCE_SECONDS = 2.5
 IDLE_SECONDS = 60.0  # an open connection without a request is closed after this time
 BODY_SECONDS = 60.0  # longest time for sending a body
-# Bytes of a header that are read at all. A smaller one that is too large is refused with a sentence; after
-# more bytes the connection is closed.
+# The connection is closed when a header has more bytes than this. A header that is smaller, but larger than
+# `LARGEST_REQUEST`, is refused with a sentence.
 LARGEST_HEADER = 512 << 10
 # How tornado refuses what it cannot read, and what is sent in its place.
 _BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"

@@ -93,7 +93,7 @@ class RotatingFile:
     def write(self, text: str) -> None:
         """Writes whole lines at once; of a line that does not fit on the disk nothing is left.
 
-        If somebody has deleted or renamed the file, it is made anew.
+        If somebody has deleted or renamed the file, a new one is made.
 
         Raises:
             OutputError: If they cannot be written.

@@ -27,8 +27,8 @@ LIVE_RATE = 10.0  # frames a second in the recording of a camera; enough to see 
 RATES = (1.0, 30.0)  # smallest and largest number of frames a second in the recording of a file
 LONGEST_GAP_S = 1.0  # a longer gap between two frames, such as a lost camera, is left out
 CHECK_S = 0.5  # time between two looks at the files
-# OpenCV does not report errors. A file that does not grow for so long tells one, or, where the size of frames
-# is known from those before, one that lacks so many bytes. FFmpeg writes blocks of 256 kB.
+# OpenCV does not report errors, so they show in the file: it has not grown for this long, or, if the size of
+# frames is known from earlier ones, it lacks this many bytes. FFmpeg writes blocks of 256 kB.
 STALLED_S = 60.0
 STALLED_BYTES = 2 * 256 * 1024
 FREE_MB = (
@@ -159,7 +159,7 @@ class RecordingSink:
         )
 
     def _check(self) -> None:
-        """Looks at the disk: is there room, can the file be written and does it grow, is the quota kept."""
+        """Checks the room on the disk, whether the file can be written and grows, and the quota."""
         now = time.monotonic()
         if now - self._checked_at < CHECK_S:
             return
@@ -173,7 +173,7 @@ class RecordingSink:
                 f"it cannot be found any more ({error.strerror})", "record to another place"
             ) from error
         if not os.access(self._segment.parent, os.W_OK):
-            raise self._ended("its folder can only be read now", "record to another place")
+            raise self._ended("its folder can no longer be written to", "record to another place")
         if free_mb < FREE_MB:
             raise self._ended(
                 f"only {free_mb:.0f} MB are free on its disk",
@@ -191,7 +191,7 @@ class RecordingSink:
         self._keep_quota()
 
     def _lacks_bytes(self) -> bool:
-        """Whether the frames since the file has last grown would have made it grow. MJPG frames are alike."""
+        """Whether the frames written since the file last grew must have made it grow; for MJPG alone."""
         assert self._segment is not None
         if not self._written_then or CODECS[self._segment.suffix.lower()] != "MJPG":
             return False

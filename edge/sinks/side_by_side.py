@@ -17,7 +17,7 @@ class SideBySide:
 
     A sink that cannot be opened ends the app, since the user can mend that at once. A sink that fails later,
     such as a recording on a full disk, is closed, and the others go on. If it was the last one, its error is
-    raised. A sink that wants no more is closed without a word. A watchdog alone does not keep the app
+    raised. A sink that wants no more is closed without a message. A watchdog alone does not keep the app
     running.
     """
 

@@ -147,7 +147,7 @@ class Window:
             cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, 1.0)
 
     def _present(self) -> None:
-        """Shows the picture in the window of its present size, and says the size if it is another one.
+        """Shows the picture in the window at its present size, and reports a size that has changed.
 
         Window managers change the size when they like, and OpenCV would stretch the picture to it.
         """
