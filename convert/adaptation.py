@@ -120,8 +120,16 @@ def adapt(network: keras.Model, path: Path, input_range: InputRange | None = Non
     return Adapted(keras.Model(inputs, outputs, name=network.name), taken, tuple(sentences))
 
 
+def ends_in_sigmoid(path: Path) -> ModelError:
+    """Says why a network that ends in a sigmoid is refused."""
+    return ModelError(
+        f"{path} ends in a sigmoid, so each of its outputs answers yes or no for itself; the files need one "
+        "answer, so train it with a softmax over the classes."
+    )
+
+
 def _require_one_to_one(network: keras.Model, path: Path) -> None:
-    shape_in, shape_out = network.input_shape, network.output_shape
+    shape_in, shape_out = _shapes(network)
     if (
         not isinstance(shape_in, tuple)
         or not isinstance(shape_out, tuple)
@@ -133,9 +141,15 @@ def _require_one_to_one(network: keras.Model, path: Path) -> None:
         raise _other_shapes(network, path)
 
 
+def _shapes(network: keras.Model) -> tuple[Any, Any]:
+    """Returns the shapes of input and output; None for a network that was saved before it was built."""
+    return getattr(network, "input_shape", None), getattr(network, "output_shape", None)
+
+
 def _other_shapes(network: keras.Model, path: Path) -> ModelError:
+    shape_in, shape_out = _shapes(network)
     return ModelError(
-        f"{path} goes from {network.input_shape} to {network.output_shape}, expected one grey or colour "
+        f"{path} goes from {shape_in} to {shape_out}, expected one grey or colour "
         "image (None, H, W, 1 or 3), or its pixels in a row, to the logits of two or more classes "
         "(None, C); choose such a classifier."
     )
@@ -261,10 +275,7 @@ def _without_softmax(model: Any, path: Path) -> tuple[Any, Any]:
     activation = getattr(last, "activation", None)
     name = keras.activations.serialize(activation) if activation is not None else ""
     if name == "sigmoid":
-        raise ModelError(
-            f"{path} ends in a sigmoid, so each of its outputs answers yes or no for itself; the files "
-            "need one answer, so train it with a softmax over the classes."
-        )
+        raise ends_in_sigmoid(path)
     if name == "softmax" and isinstance(last, keras.layers.Activation):
         return last, _pass_on
     if name == "softmax" and isinstance(last, keras.layers.Dense):

@@ -53,7 +53,7 @@ def measure_arena(flatbuffer: bytes) -> Arena | None:
     except PackageNotFoundError:
         return None
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], input=flatbuffer, capture_output=True, check=False
+        [sys.executable, "-P", "-c", _PROGRAM], input=flatbuffer, capture_output=True, check=False
     )
     total = re.search(rb"Arena allocation total (\d+) bytes", done.stderr)
     if done.returncode or total is None:

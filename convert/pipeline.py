@@ -142,7 +142,9 @@ def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
             f"{', '.join(there)} already there; --force replaces them, -o names another folder."
         )
     for folder in {path.parent for path in paths.values()}:
-        require_writable(folder)
+        # The folder itself is made with its first file, so that a refused network leaves no empty one.
+        above = (folder, *folder.absolute().parents)
+        require_writable(next(one for one in above if one.exists()))
 
 
 # --- for the command line
@@ -346,6 +348,9 @@ def convert(
     paths = _paths_for(source, folder, request.formats)
     adapted = list(network.adapted.sentences)
     training = source.training | ({ADAPTED: adapted} if adapted else {})
+    checksum = (
+        source.checksum()
+    )  # before the files are written, which may lie in a SavedModel's folder
     for name, one in exported.items():
         metadata = Metadata(
             name=source.name,
@@ -353,7 +358,7 @@ def convert(
             preparation=_preparation(images),
             temperature=temperature,
             unknown_threshold=confidence.unknown_threshold if confidence else None,
-            reference_sha256=source.checksum(),
+            reference_sha256=checksum,
             flatbuffer_sha256=sha256(one.flatbuffer),
             training=training,
             quantization=one.quantization,

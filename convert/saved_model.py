@@ -13,9 +13,11 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from garmentlite.convert.adaptation import ends_in_sigmoid
 from garmentlite.edge import native_log
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.files import read_bytes
+from garmentlite.edge.read_errors import READ_ERRORS
 
 LARGEST_BYTES = 512 << 20  # of a graph's file, as of a Keras file
 _USUAL_SIGNATURE = "serving_default"  # the name that Keras and TensorFlow give it
@@ -23,9 +25,16 @@ _USUAL_SIGNATURE = "serving_default"  # the name that Keras and TensorFlow give 
 # Operators of a network that keep a state: they read variables and call functions of the graph.
 _READING_STATE = ("VarHandleOp", "ReadVariableOp", "StatefulPartitionedCall")
 # Operators that read files and count as stateless.
-_READING_FILES = ("ReadFile", "MatchingFiles", "ImmutableConst", "PyFuncStateless")
+_READING_FILES = (
+    "ReadFile", "MatchingFiles", "ImmutableConst", "PyFuncStateless", "GenerateVocabRemapping",
+    "DecodeProtoV2", "EncodeProtoV2",
+)  # fmt: skip
+# Operators whose name begins so write to files and addresses, and count as stateless.
+_DEBUGGING = "Debug"
 # Kinds of objects that TensorFlow makes while it loads a folder, by running functions of the graph.
 _MADE_WHILE_LOADING = ("resource", "asset")
+# Names under which TensorFlow registers what it makes without running such functions.
+_HARMLESS_NAMES = ("", "tf.TrackableConstant")
 
 
 class SavedGraph(keras.layers.Layer):
@@ -61,28 +70,27 @@ def read_saved_model(folder: Path) -> keras.Model:
     try:
         with native_log.held_back():
             loaded = tf.saved_model.load(str(folder))  # it holds the variables of its functions
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            signatures = getattr(loaded, "signatures", {})
+            signature = signatures.get(_USUAL_SIGNATURE) or next(iter(signatures.values()), None)
+            frozen = None if signature is None else convert_variables_to_constants_v2(signature)
+    except (*READ_ERRORS, AssertionError, tf.errors.OpError) as error:
         raise _unreadable(folder, str(error)) from error
-    signatures = loaded.signatures
-    signature = signatures.get(_USUAL_SIGNATURE) or next(iter(signatures.values()), None)
-    if signature is None:
+    if frozen is None:
         raise _unreadable(
             folder, "it has no signature; save it with model.export('folder') of Keras"
         )
-    with native_log.held_back():
-        frozen = convert_variables_to_constants_v2(signature)
     if len(frozen.inputs) != 1 or len(frozen.outputs) != 1:
         raise ModelError(
             f"{folder} has {len(frozen.inputs)} inputs and {len(frozen.outputs)} outputs, expected one "
             "image and the logits of its classes; save a network with these alone."
         )
     (taken,), (given,) = frozen.inputs, frozen.outputs
-    if taken.dtype != tf.float32 or taken.shape.rank is None or taken.shape[0] is not None:
+    if taken.dtype != tf.float32 or not taken.shape.rank or taken.shape[0] is not None:
         raise ModelError(
             f"{folder} takes {taken.dtype.name} of shape {taken.shape}, expected float32 with an open "
             "number of images (None, ...); save it again with such an input."
         )
-    logits, ends_in_softmax = _before_softmax(given)
+    logits, ends_in_softmax = _before_softmax(given, folder)
     inputs = keras.Input(tuple(taken.shape[1:]))
     outputs = SavedGraph(frozen.prune(taken.name, logits.name))(inputs)
     if ends_in_softmax:
@@ -90,11 +98,17 @@ def read_saved_model(folder: Path) -> keras.Model:
     return keras.Model(inputs, outputs, name="saved_model")
 
 
-def _before_softmax(tensor: Any) -> tuple[Any, bool]:
-    """Follows an output back to the input of its softmax; returns the output itself if there is none."""
+def _before_softmax(tensor: Any, folder: Path) -> tuple[Any, bool]:
+    """Follows an output back to the input of its softmax; returns the output itself if there is none.
+
+    Raises:
+        ModelError: If the graph ends in a sigmoid.
+    """
     found = tensor
     while found.op.type == "Identity":
         found = found.op.inputs[0]
+    if found.op.type == "Sigmoid":
+        raise ends_in_sigmoid(folder)
     return (found.op.inputs[0], True) if found.op.type == "Softmax" else (tensor, False)
 
 
@@ -111,6 +125,8 @@ def _require_computing_only(folder: Path) -> None:
     if not objects:
         raise _unreadable(folder, "it is from TensorFlow 1; save it with TensorFlow 2")
     made = {one.WhichOneof("kind") for one in objects} & set(_MADE_WHILE_LOADING)
+    if any(one.saveable_objects or one.registered_name not in _HARMLESS_NAMES for one in objects):
+        made.add("functions that run while it is loaded")
     served = _served_operators(graph)
     refused = sorted(made) or sorted(name for name in served if _does_more_than_computing(name))
     if refused:
@@ -125,6 +141,7 @@ def _does_more_than_computing(operator: str) -> bool:
     return (
         definition is None
         or operator in _READING_FILES
+        or operator.startswith(_DEBUGGING)
         or (definition.is_stateful and operator not in _READING_STATE)
     )
 

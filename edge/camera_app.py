@@ -175,7 +175,10 @@ def run_camera_app(
 
 
 def _recognizer(request: CameraRequest, say: Callable[[str], None]) -> Recognizer:
-    return Recognizer(_first_classifier(request, say), request.segmenter, prepare="garment")
+    classifier = _first_classifier(request, say)
+    if doubt := classifier.model_input.doubt(str(classifier.path)):
+        say(f"Note: {doubt}")
+    return Recognizer(classifier, request.segmenter, prepare="garment")
 
 
 def _picture_recognizer(request: CameraRequest, swap: ModelSwap | None) -> Recognizer:

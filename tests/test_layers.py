@@ -257,7 +257,9 @@ def operators_of(report):
 
 @pytest.mark.parametrize("name", ["int8", "float-io", "int8-weights", "float16"])
 def test_compare_of_a_residual_network_matches_every_layer(residual, images_u8, name):
-    reference, candidate = Classifier(residual["float32"]), Classifier(residual[name])
+    reference, candidate = (
+        Classifier(residual[one], input_range="0..1") for one in ("float32", name)
+    )
     report = compare_layers(reference, candidate, images_u8)
     assert sorted(operators_of(report)) == sorted(
         [*["CONV_2D"] * 5, "ADD", "MEAN", "FULLY_CONNECTED"]
@@ -268,7 +270,7 @@ def test_compare_of_a_residual_network_matches_every_layer(residual, images_u8, 
 
 
 def test_compare_of_a_residual_network_in_another_order_is_the_same(residual, images_u8, changed):
-    reference = Classifier(residual["float32"])
+    reference = Classifier(residual["float32"], input_range="0..1")
 
     def rewrite(model):
         """The shortcut before the other branch, or behind it; the sum's inputs swapped; other names."""
@@ -304,7 +306,9 @@ def test_compare_of_a_residual_network_with_a_damaged_shortcut_names_it(
         weights[:] = np.roll(weights, 5)
 
     report = compare_layers(
-        Classifier(residual["float32"]), changed(residual["int8"], damage), images_u8
+        Classifier(residual["float32"], input_range="0..1"),
+        changed(residual["int8"], damage),
+        images_u8,
     )
     worst = report.layers[0]
     assert (worst.operator, worst.output_shape) == ("CONV_2D", (4, 4, 8))

@@ -853,3 +853,11 @@ def test_pictures_of_few_classes_are_warned_of(
 def test_pictures_of_every_class_are_not_warned_of(converted):
     _, said, _ = converted
     assert not any(one.startswith("Warning") for one in said)
+
+
+def test_place_for_the_files_is_checked_without_making_their_folder(pipeline, tmp_path):
+    pipeline.require_place_for({"int8": tmp_path / "new" / "a.tflite"}, force=False)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        pipeline.require_place_for({"int8": tmp_path / "file" / "a.tflite"}, force=False)

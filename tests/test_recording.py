@@ -146,6 +146,8 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 if sys.argv.pop(1) == "unknown":
     resource.getrlimit = lambda what: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    from garmentlite.edge.sinks import recording
+    recording.STALLED_S = 0.2
 from garmentlite.cli import main
 main()
 """
@@ -289,3 +291,19 @@ def test_log_notes_the_states_of_the_camera(tmp_path):
     first, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert first["camera"]["status"] == "lost"
     assert second["label"] == "no garment"
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(1000.0, True), (0.1, False)])
+def test_recording_ends_when_its_file_does_not_grow_but_not_after_a_gap(
+    tmp_path, monkeypatch, seconds, goes_on
+):
+    clock = [0.0]
+    monkeypatch.setattr(recording.time, "monotonic", lambda: clock[0])
+    with RecordingSink(RecordingRequest(tmp_path / "app.avi")) as sink:
+        sink.show(sighting_at(0.0))
+        clock[0] = 1000.0  # FFmpeg keeps two small frames to itself for as long
+        if goes_on:
+            assert sink.show(sighting_at(seconds))
+        else:
+            with pytest.raises(OutputError, match="does not grow any more"):
+                sink.show(sighting_at(seconds))

@@ -126,3 +126,27 @@ def test_folder_without_its_weights_is_one_sentence(read, network, tmp_path):
     with pytest.raises(ModelError, match="cannot be read as a SavedModel") as caught:
         read(tmp_path / "own")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["registered_name", "saveable_objects"])
+def test_graph_whose_functions_run_while_it_is_loaded_is_refused(
+    read, tensorflow, save_function, what
+):
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    folder = save_function(lambda x: flat(tensorflow, x))
+    stored = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    changed = stored.meta_graphs[0].object_graph_def.nodes[-1]
+    if what == "registered_name":
+        changed.registered_name = "tf.StaticHashTable"
+    else:
+        changed.saveable_objects["x"].save_function = 1
+    (folder / "saved_model.pb").write_bytes(stored.SerializeToString())
+    with pytest.raises(ModelError, match="functions that run while it is loaded"):
+        read(folder)
+
+
+def test_graph_that_ends_in_a_sigmoid_is_refused(read, tensorflow, save_function):
+    folder = save_function(lambda x: tensorflow.sigmoid(flat(tensorflow, x)))
+    with pytest.raises(ModelError, match="ends in a sigmoid"):
+        read(folder)

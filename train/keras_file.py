@@ -172,7 +172,7 @@ def _count_weights(stored: h5py.File) -> int:
             total += math.prod(item.shape or ()) * item.dtype.itemsize
             if total > LARGEST_BYTES:
                 raise UnpackError(f"its weights have more than {LARGEST_BYTES >> 20} MiB")
-            if item.external:
+            if item.external or item.is_virtual:
                 raise UnpackError("its weights are in another file")
 
     def refuse_other_files(name: str, link: object) -> None:

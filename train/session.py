@@ -397,6 +397,8 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
     if start or photographs:
         recipe = recipe_for_photographs(recipe, is_pretrained=start is not None, alone=alone)
     recipe = _with_options(recipe, request)
+    if request.teacher_sees != "clean" and not request.teachers:
+        raise OptionError("--teacher-sees belongs to --teacher; give both.")
     teacher = distillation.load(request.teachers, len(labels)) if request.teachers else None
     y = found.y_train[validation_split(found.y_train)[0]] if found else _y_training(photographs)
     weights = class_weights.parse(request.class_weights, protocol.class_weights, labels, y)

@@ -27,10 +27,9 @@ LIVE_RATE = 10.0  # frames a second in the recording of a camera; enough to see 
 RATES = (1.0, 30.0)  # smallest and largest number of frames a second in the recording of a file
 LONGEST_GAP_S = 1.0  # a longer gap between two frames, such as a lost camera, is left out
 CHECK_S = 0.5  # time between two looks at the files
-# OpenCV does not report errors, so they show in the file: it has not grown for this long, or, if the size of
-# frames is known from earlier ones, it lacks this many bytes. FFmpeg writes blocks of 256 kB.
+# Seconds. OpenCV does not report errors, so they show in the file, which does not grow any more. FFmpeg
+# writes blocks of 256 kB, which frames of a still scene fill slowly.
 STALLED_S = 60.0
-STALLED_BYTES = 2 * 256 * 1024
 FREE_MB = (
     50  # the recording stops when less is free on the disk, so that the disk never becomes full
 )
@@ -98,6 +97,7 @@ class RecordingSink:
             self._begin(sighting)
         elif not 0 <= seconds - self._last_time <= self._longest_gap:
             self._start_time = seconds - self._written / self._rate  # as if nothing were missing
+            self._grown_at = time.monotonic()  # the file could not grow meanwhile
         self._last_time = seconds
         self._longest_gap = max(LONGEST_GAP_S, 2 * sighting.frame.duration)
         picture = self._draw(sighting)
@@ -133,7 +133,7 @@ class RecordingSink:
             )
         self._written = 0
         self._start_time = sighting.frame.time
-        self._size, self._grown_at, self._written_then = 0, time.monotonic(), 0
+        self._size, self._grown_at = 0, time.monotonic()
         self._checked_at = -math.inf
 
     def _draw(self, sighting: Sighting) -> np.ndarray:
@@ -185,18 +185,10 @@ class RecordingSink:
                 "raise the limit ('ulimit -f'), or make --record-minutes smaller",
             )
         if size > self._size:
-            self._size, self._grown_at, self._written_then = size, now, self._written
-        elif now - self._grown_at > STALLED_S or self._lacks_bytes():
+            self._size, self._grown_at = size, now
+        elif now - self._grown_at > STALLED_S:
             raise self._ended("its file does not grow any more", "record to another disk")
         self._keep_quota()
-
-    def _lacks_bytes(self) -> bool:
-        """Whether the frames written since the file last grew must have made it grow; for MJPG alone."""
-        assert self._segment is not None
-        if not self._written_then or CODECS[self._segment.suffix.lower()] != "MJPG":
-            return False
-        frame_bytes = self._size / self._written_then
-        return (self._written - self._written_then) * frame_bytes > STALLED_BYTES
 
     def _ended(self, reason: str, way_out: str) -> OutputError:
         return OutputError(f"The recording {self._segment} ends because {reason}; {way_out}.")

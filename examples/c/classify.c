@@ -43,7 +43,8 @@ static void check_version(void) {
   Dl_info library;
   char path[4096];
   if (!dladdr((void*)(uintptr_t)LiteRtCreateEnvironment, &library)) fail("libLiteRt.so", "it was not found");
-  int length = (int)(strrchr(library.dli_fname, '/') - library.dli_fname);
+  const char* slash = strrchr(library.dli_fname, '/');
+  int length = slash ? (int)(slash - library.dli_fname) : 0;
   snprintf(path, sizeof path, "%.*s/../ai_edge_litert-" LITERT_VERSION ".dist-info", length, library.dli_fname);
   if (access(path, F_OK) != 0) {
     fail(library.dli_fname, "this is not the library of ai-edge-litert " LITERT_VERSION

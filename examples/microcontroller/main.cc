@@ -18,7 +18,8 @@ alignas(16) uint8_t arena[GARMENT_ARENA_BYTES];
 // Each pixel stands for pixel / 255. Garments are light, and the background is 0.
 int8_t Quantize(uint8_t pixel) {
   const float steps = pixel / 255.0f / GARMENT_INPUT_SCALE;
-  return static_cast<int8_t>(static_cast<int>(steps + 0.5f) + GARMENT_INPUT_ZERO_POINT);
+  const int quantized = static_cast<int>(steps + 0.5f) + GARMENT_INPUT_ZERO_POINT;
+  return static_cast<int8_t>(quantized > 127 ? 127 : quantized);
 }
 
 }  // namespace
