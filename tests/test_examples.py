@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import PATIENCE_S, wait_until
 
 from garmentlite.convert.arena import Arena
 from garmentlite.convert.c_array import file_names, resolver_method, to_c_array
@@ -32,7 +34,6 @@ EXAMPLES = ROOT / "examples"
 PAGE = ROOT / "docs" / "embedding.md"
 SHIPPED = sorted((ROOT / "models").glob("*_int8.tflite"))
 FLAGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
-PATIENCE_S = 60
 
 
 def require(program, package):
@@ -288,6 +289,15 @@ def test_sketch_adds_the_operators_that_the_model_needs():
 # --- MQTT
 
 
+def is_open(port):
+    """Tells whether a server takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
 def broker_port(tmp_path):
     """The port of a mosquitto that takes any client of this computer."""
@@ -298,13 +308,16 @@ def broker_port(tmp_path):
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n", "utf-8")
-        process = subprocess.Popen(["mosquitto", "-c", settings], stderr=subprocess.PIPE)
-        if any(b"running" in line for line in process.stderr):
+        process = subprocess.Popen(
+            ["mosquitto", "-c", settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        ready = partial(lambda one, at: one.poll() is not None or is_open(at), process, port)
+        wait_until(ready, "mosquitto's port")
+        if process.poll() is None:
             break
-        process.communicate()
     yield port
     process.terminate()
-    process.communicate()
+    process.wait()
 
 
 @pytest.fixture
