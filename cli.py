@@ -1410,8 +1410,9 @@ def _service_request(ctx: typer.Context, options: list[str]) -> "CameraRequest":
         )
     request = _camera_request(values)
     if request.model:
-        labels = Path(values["labels"]) if values["labels"] else None
-        _open_model(request.model, labels, request.input_range)
+        from garmentlite.edge.model_swap import open_for_garments
+
+        open_for_garments(request.model, request.labels, request.input_range)
     return request
 
 

@@ -29,7 +29,7 @@ class Adapted:
     """A network that takes pixel / 255 and gives logits.
 
     Attributes:
-        model: From float32 (N, H, W, 1) to logits (N, C).
+        model: The network, which computes logits (N, C) of float32 images (N, H, W, 1).
         input_range: The numbers that stand for the pixels in the original network.
         sentences: What was adapted; empty if the network is as it was.
     """

@@ -41,7 +41,7 @@ class SavedGraph(keras.layers.Layer):
     """Computes the graph of a SavedModel, whose weights are constants.
 
     Args:
-        function: From a float32 tensor (N, ...) to one output.
+        function: The graph, which computes one output of a float32 tensor (N, ...).
     """
 
     def __init__(self, function: Any) -> None:

@@ -50,10 +50,9 @@ class Prediction:
 class Classifier:
     """Classifies images of the size that the model takes. Build it once and call it for every image.
 
-    Images are uint8, whatever numbers and types the file takes: its types, scales and zero points are read
-        from
-    the file. The numbers that stand for the pixels are those of garmentlite's files, pixel / 255, or are
-    found out for a file that another program made.
+    Images are uint8, whatever numbers and types the file takes. Its types, scales and zero points are read
+    from it. The files of garmentlite take pixel / 255. Which numbers stand for the pixels in a file that
+    another program made is found out.
 
     Attributes:
         path: The model file.

@@ -32,7 +32,7 @@ class ModelLabels:
 
     Attributes:
         names: One for each output of the model, in their order; all different.
-        source: Where they were found, in words, such as "labels.txt in the file".
+        source: The place where they were found, such as "labels.txt in the file".
     """
 
     names: tuple[str, ...]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import is_dir
-from garmentlite.edge.picture_formats import PICTURE_SUFFIXES
+from garmentlite.edge.picture_formats import FORMATS_IN_WORDS, PICTURE_SUFFIXES
 
 _MOST_NAMED = 5  # files left out that are named; further ones are only counted
 
@@ -87,8 +87,7 @@ def _left_out(folder: Path, files: Sequence[Path]) -> str:
 
 def _nothing_found(path: str | Path, matches: list[Path]) -> str:
     if matches:
-        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-        return f"There is no picture in {path} ({suffixes}); name another folder or a file."
+        return f"There is no picture in {path} ({FORMATS_IN_WORDS}); name another folder or a file."
     if glob.has_magic(str(path)):
         return f"Nothing matches {path}; check the pattern and the folder."
     return not_a_file(path)

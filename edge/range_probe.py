@@ -72,7 +72,7 @@ def decide(scores: Mapping[str, float]) -> str | None:
     """Chooses a range by the information of the answers with each; None if they do not decide.
 
     Args:
-        scores: In nats, by the name of the range.
+        scores: The information in nats, by the name of the range.
     """
     large, *small = scores["0..255"], scores["0..1"], scores["-1..1"]
     if large >= LEAST and max(small) <= NEXT_TO_NONE * large:

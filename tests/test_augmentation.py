@@ -163,10 +163,14 @@ def test_augment_draws_the_same_places_with_and_without_flip_and_erase(images_u8
 # --- mixing
 
 
+def one_level_each(levels):
+    """Images that have one grey level each, so that the share of both images can be read from a mixed one."""
+    return np.repeat(levels, 28 * 28).reshape(len(levels), 28, 28)
+
+
 def test_augment_with_mixup_blends_two_images_by_the_share_of_the_target():
-    # Each image has one grey level, so that the share of both images can be read from the blend.
     levels = np.arange(0, 256, dtype=np.uint8)
-    images = np.repeat(levels, 28 * 28).reshape(256, 28, 28)
+    images = one_level_each(levels)
     changes = draw(256, 28, 28, Augmentation(mixup=1.0), np.random.default_rng(0))
     result = changed(images, changes)
     share = changes.own_share(28, 28)
@@ -181,7 +185,7 @@ def test_augment_with_mixup_blends_two_images_by_the_share_of_the_target():
 
 def test_augment_with_cutmix_pastes_a_rectangle_whose_area_is_the_partners_share():
     levels = np.arange(1, 201, dtype=np.uint8)
-    images = np.repeat(levels, 28 * 28).reshape(200, 28, 28)
+    images = one_level_each(levels)
     changes = draw(200, 28, 28, Augmentation(cutmix=1.0), np.random.default_rng(0))
     result = changed(images, changes)
     share = changes.own_share(28, 28)

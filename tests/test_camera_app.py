@@ -11,6 +11,7 @@ from garmentlite.edge import camera_app
 from garmentlite.edge.camera_app import CameraRequest, run_camera_app
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.errors import MissingPartError, ModelError, SourceError
+from garmentlite.edge.metadata import split
 
 MODEL = Path(__file__).parent.parent / "models" / "weighted-cnn_int8.tflite"
 
@@ -63,3 +64,13 @@ def test_camera_app_that_cannot_begin_raises(capsys, source, model, error):
     with pytest.raises(error):
         run_camera_app(request_of(source, model=model), pytest.fail)
     assert capsys.readouterr().out == ""
+
+
+def test_camera_app_says_that_the_range_of_a_model_was_found_out(capsys, tmp_path):
+    flatbuffer, _ = split(MODEL.with_name("weighted-cnn_float32.tflite").read_bytes())
+    (tmp_path / "foreign.tflite").write_bytes(flatbuffer)
+    said = []
+    run_camera_app(
+        request_of("test-pattern", model=tmp_path / "foreign.tflite", max_frames=1), said.append
+    )
+    assert any("takes 0..1 for the pixels" in sentence for sentence in said)

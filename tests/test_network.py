@@ -118,3 +118,34 @@ def test_network_with_another_input_range_takes_the_same_images_as_other_numbers
     np.testing.assert_allclose(
         found.with_input_range(RANGES["0..255"]).predict(images), expected, rtol=1e-5, atol=1e-3
     )
+
+
+def test_load_network_that_was_saved_before_it_was_built_is_refused(keras, tmp_path):
+    with pytest.warns(UserWarning, match="has not yet been built"):
+        keras.Sequential([keras.layers.Dense(10)]).save(tmp_path / "unbuilt.keras")
+    with pytest.raises(ModelError, match=r"unbuilt\.keras"):
+        load_network(tmp_path / "unbuilt.keras")
+
+
+def test_load_network_whose_weights_are_parts_of_another_file_is_refused(keras, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = save_network(keras, tmp_path / "own.h5")
+    (tmp_path / "own.h5").rename(tmp_path / "other.h5")
+    with h5py.File(tmp_path / "other.h5") as other, h5py.File(path, "w") as stored:
+        stored.attrs.update(other.attrs)
+        other.copy("model_weights", stored)
+        whole = other["model_weights"]
+        names = []
+        whole.visititems(
+            lambda name, one: names.append(name) if isinstance(one, h5py.Dataset) else None
+        )
+        for name in names:
+            kind = whole[name]
+            layout = h5py.VirtualLayout(kind.shape, kind.dtype)
+            layout[...] = h5py.VirtualSource(
+                tmp_path / "other.h5", f"model_weights/{name}", kind.shape
+            )
+            del stored[f"model_weights/{name}"]
+            stored.create_virtual_dataset(f"model_weights/{name}", layout)
+    with pytest.raises(ModelError, match="its weights are in another file"):
+        load_network(path)

@@ -150,3 +150,13 @@ def test_graph_that_ends_in_a_sigmoid_is_refused(read, tensorflow, save_function
     folder = save_function(lambda x: tensorflow.sigmoid(flat(tensorflow, x)))
     with pytest.raises(ModelError, match="ends in a sigmoid"):
         read(folder)
+
+
+def test_graph_that_writes_for_debugging_is_refused(read, tensorflow, save_function, tmp_path):
+    def debugging(x):
+        url = f"file://{tmp_path}/seen"
+        return tensorflow.raw_ops.DebugIdentity(input=flat(tensorflow, x), debug_urls=[url])
+
+    with pytest.raises(ModelError, match=r"does more than computing \(DebugIdentity\)"):
+        read(save_function(debugging))
+    assert not (tmp_path / "seen").exists()

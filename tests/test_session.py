@@ -258,6 +258,11 @@ def test_rebalance_of_a_run_of_version_0_1_0_states_its_labels_and_views(
 # --- teachers, mixing, images on the device
 
 
+def test_run_whose_teachers_see_augmented_images_needs_teachers(request_of):
+    with pytest.raises(OptionError, match="--teacher-sees belongs to --teacher"):
+        session.run(request_of(teacher_sees="augmented"))
+
+
 def test_run_taught_about_augmented_images_mixes_them_and_keeps_no_answers(finished, request_of):
     request = request_of(
         teachers=(finished,), teacher_sees="augmented", mixup=0.25, cutmix=0.5, batch_size=100

@@ -83,7 +83,8 @@ def smoothed(levels: np.ndarray, weights: tuple[int, ...]) -> np.ndarray:
 
     Args:
         levels: float32, shape (H, W), whole numbers from -255 to 255.
-        weights: Of the neighbours along a row and along a column, in 256ths; an odd number with sum 256.
+        weights: The factors, in 256ths, of the neighbours in the row and then in the column, with the pixel
+            itself in the middle. Their number is odd and their sum is 256.
 
     Returns:
         float32, shape (H, W).

@@ -25,7 +25,7 @@ class SideBySide:
         """Chooses the sinks.
 
         Args:
-            sinks: At least one.
+            sinks: The sinks, of which there is at least one.
             say: Called with one sentence for each sink that fails.
         """
         self._sinks = sinks
