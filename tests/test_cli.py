@@ -1107,6 +1107,9 @@ def test_train_on_photographs_and_fashion_mnist_goes_on_from_a_network(
         pytest.param(["--group", "a=Rock"], "No class is called 'Rock'", id="group"),
         pytest.param(["--segment", "grabcutt"], "No segmenter is called 'grabcutt'", id="segment"),
         pytest.param(["--all-photos"], "--all-photos and --teacher need Fashion-MNIST", id="all"),
+        pytest.param(
+            ["--images", 9], "--images is the number of Fashion-MNIST images", id="images"
+        ),
     ],
 )
 def test_train_on_photographs_with_options_that_do_not_fit_is_said_before_the_work(

@@ -383,6 +383,11 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
             "--all-photos and --teacher need Fashion-MNIST, but photographs of other classes are trained on "
             "without it; leave these options out."
         )
+    if alone and request.images is not None:
+        raise OptionError(
+            "--images is the number of Fashion-MNIST images, but photographs of other classes are trained on "
+            "without Fashion-MNIST; leave --images out, and give fewer photographs for a shorter training."
+        )
     backend.start(distribute=request.distribute, say=say)
     from garmentlite.train import distillation, distribution
     from garmentlite.train.networks import network_named
