@@ -80,8 +80,10 @@ def require_better_than_chance(
         raise CheckFailedError(
             f"{_result(network, len(chosen.y), now)}, and guessing gives {chance:.0%}, so nothing was "
             f"written; no other range of pixels ({', '.join(RANGES)}) and no other order of the "
-            "classes does much better, so check that the file holds the trained weights and that the images "
-            "are prepared as in its training."
+            "classes does much better. Check that the file holds the trained weights and that the images are "
+            "prepared as in its training. If the network is for other classes, name them with --labels and "
+            "give grey pictures of them with --calibration. If it is untrained on purpose, let --calibration "
+            "name a folder of grey pictures without subfolders: pictures without classes judge no network."
         )
 
 

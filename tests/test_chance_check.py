@@ -99,8 +99,10 @@ def test_network_without_trained_weights_is_refused_as_guessing(keras, saved, im
     path = saved(after=lambda x: x * 0.0)  # always the first class
     with pytest.raises(
         CheckFailedError, match=r"recognises 10% of .*guessing gives 10%, so nothing"
-    ):
+    ) as caught:
         check(path, images)
+    assert "for other classes, name them with --labels and give grey pictures" in str(caught.value)
+    assert "untrained on purpose, let --calibration name a folder of" in str(caught.value)
 
 
 def test_few_images_do_not_prove_that_a_network_guesses(keras, saved, images):
