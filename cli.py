@@ -720,18 +720,18 @@ def convert(
     from garmentlite.edge.model_input import range_of
 
     taken = range_of(input_range) if input_range else None
-    request = pipeline.Request(wanted, not ptq, epochs, seed, io or "int8", allow_float, taken)
+    request = pipeline.Request(
+        wanted, not ptq, epochs, seed, io or "int8", allow_float, c_array, taken
+    )
     known = _read_labels(labels)
     inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
-    job = pipeline.prepare(
-        source, request, inputs, folder=output, name=name, force=force, c_array=c_array
-    )
+    job = pipeline.prepare(source, request, inputs, folder=output, name=name, force=force)
     _start_backend("tf_keras", "tensorflow_model_optimization")
     with _progress() as show:
         done = pipeline.run(job, on_progress=show, say=_say)
     write_line(conversion_text.to_text(done))
-    if c_array:
-        _write_c_array(done.paths["int8"], job.folder, done.paths["int8"].stem, force=True)
+    if done.c_array:
+        _print_c_array(*done.c_array)
     write_line(conversion_text.next_step(job, done))
 
 
@@ -1481,7 +1481,11 @@ def _print_parity(outcome: "ParityReport", as_json: bool) -> None:
 def _write_c_array(model: Path, folder: Path, name: str, force: bool) -> None:
     from garmentlite.convert.c_array import write_files
 
-    source, header = write_files(_open_model(model), folder, name, force=force)
+    written = write_files(_open_model(model), folder, name, force=force, say=_say)
+    _print_c_array(*written)
+
+
+def _print_c_array(source: Path, header: Path) -> None:
     write_line(f"For TFLite Micro: {source} and {header}")
 
 

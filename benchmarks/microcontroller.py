@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
-from garmentlite.convert.arena import Arena, measure_arena
+from garmentlite.convert.arena import Arena, UnknownArena, measure_arena
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.metadata import split
@@ -91,8 +91,8 @@ def main() -> None:
         flatbuffer, _ = split(path.read_bytes())
         default, reference = Classifier(path), Classifier(path, kernels="reference")
         arena = measure_arena(flatbuffer)
-        if arena is None:
-            raise SystemExit(f"TFLite Micro cannot run {path}.")
+        if isinstance(arena, UnknownArena):
+            raise SystemExit(f"The arena of {path} was not measured, because {arena.reason}.")
         sizes[default.name] = (len(flatbuffer), arena)
         ours = micro_outputs(flatbuffer, default, images)
         apart = [

@@ -9,13 +9,14 @@ The same model gives the same text, if the same version of TFLite Micro measured
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from garmentlite.convert.arena import PACKAGE, Arena, measure_arena
+from garmentlite.convert.arena import Arena, UnknownArena, measure_arena
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import Contents, Tensor
 from garmentlite.edge.contents_reader import read_contents
@@ -66,6 +67,12 @@ def file_names(name: str) -> tuple[str, str]:
     return f"{stem}.cc", f"{stem}.h"
 
 
+def paths_in(folder: Path, name: str) -> tuple[Path, Path]:
+    """Returns the `.cc` and the `.h` file of this name in a folder; see `file_names`."""
+    source, header = file_names(name)
+    return folder / source, folder / header
+
+
 def identifier(name: str) -> str:
     """Makes a C identifier of any name: letters, digits and single underscores inside, no digit in front.
 
@@ -98,7 +105,10 @@ def resolver_method(operator: str) -> str | None:
 
 
 def to_c_array(
-    name: str, flatbuffer: bytes, labels: Sequence[str], arena: Arena | None = None
+    name: str,
+    flatbuffer: bytes,
+    labels: Sequence[str],
+    arena: Arena | UnknownArena = UnknownArena("no measurement was asked for"),  # noqa: B008
 ) -> CArray:
     """Writes a model as C++ source and a header for C and C++.
 
@@ -106,7 +116,7 @@ def to_c_array(
         name: Name of the files, such as "weighted-cnn_int8"; the identifiers are made from it.
         flatbuffer: The model without metadata.
         labels: Class names in the order of the outputs.
-        arena: The memory that TFLite Micro needs; None if it was not measured, which the header then says.
+        arena: The memory that TFLite Micro needs. If it is unknown, the header says why.
 
     Raises:
         ModelError: If TFLite Micro lacks an operator of the model.
@@ -126,16 +136,58 @@ def to_c_array(
     )
 
 
+def with_measured_arena(
+    name: str, flatbuffer: bytes, labels: Sequence[str], say: Callable[[str], None]
+) -> CArray:
+    """Measures the arena of a model, if that is possible here, and writes its source; see `to_c_array`.
+
+    Args:
+        name: Name of the files.
+        flatbuffer: The model without metadata.
+        labels: Class names in the order of the outputs.
+        say: Called with a sentence if the arena was not measured.
+
+    Raises:
+        ModelError: If TFLite Micro lacks an operator of the model.
+    """
+    arena = measure_arena(flatbuffer)
+    array = to_c_array(name, flatbuffer, labels, arena)
+    if isinstance(arena, UnknownArena):
+        say(f"The size of the arena was not measured, because {arena.reason}.")
+    return array
+
+
+def write(array: CArray, folder: Path, name: str) -> tuple[Path, Path]:
+    """Writes the source and the header; older files of this name are replaced.
+
+    Returns:
+        The `.cc` and the `.h` file.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    source, header = paths_in(folder, name)
+    write_text(source, array.source)
+    write_text(header, array.header)
+    return source, header
+
+
 def write_files(
-    classifier: Classifier, folder: Path, name: str, *, force: bool = False
+    classifier: Classifier,
+    folder: Path,
+    name: str,
+    *,
+    force: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Path, Path]:
-    """Measures the arena of a model file, if that is possible here, and writes its source and its header.
+    """Writes the source and the header of a model file; see `with_measured_arena`.
 
     Args:
         classifier: The model file, opened.
         folder: The folder to write to.
         name: Name of the files.
         force: Whether existing files may be replaced.
+        say: Called with a sentence if the arena was not measured.
 
     Returns:
         The `.cc` and the `.h` file.
@@ -144,17 +196,13 @@ def write_files(
         ModelError: If TFLite Micro lacks an operator of the model.
         OutputError: If a file exists and may not be replaced, or cannot be written.
     """
-    source, header = (folder / one for one in file_names(name))
-    for path in (source, header):
+    for path in paths_in(folder, name):
         if path.exists() and not force:
             raise OutputError(
                 f"{path} is already there; --force replaces it, or name another place."
             )
     flatbuffer, _ = split(classifier.path.read_bytes())
-    array = to_c_array(name, flatbuffer, classifier.labels, measure_arena(flatbuffer))
-    write_text(source, array.source)
-    write_text(header, array.header)
-    return source, header
+    return write(with_measured_arena(name, flatbuffer, classifier.labels, say), folder, name)
 
 
 def _header(
@@ -163,7 +211,7 @@ def _header(
     length: int,
     num_labels: int,
     methods: Sequence[str],
-    arena: Arena | None,
+    arena: Arena | UnknownArena,
 ) -> str:
     upper = prefix.upper()
     calls = "\n".join(f" *   resolver.{method}();" for method in methods)
@@ -213,14 +261,18 @@ extern const char* const {prefix}_operators[{upper}_NUM_OPERATORS];
 """
 
 
-def _arena_size(upper: str, activation_bytes: int, arena: Arena | None) -> str:
-    if arena is None:
-        return f"""\
-/* The size of the arena was not measured, because the Python package {PACKAGE} was not installed or
- * could not run the model. So {upper}_ARENA_BYTES is not defined. Install the package and
- * convert again, or define a size above the {activation_bytes} bytes that the activations alone take.
- */
-"""
+def _arena_size(upper: str, activation_bytes: int, arena: Arena | UnknownArena) -> str:
+    if isinstance(arena, UnknownArena):
+        text = (
+            f"The size of the arena was not measured, because {arena.reason}. So {upper}_ARENA_BYTES is not "
+            f"defined. Without a measurement, define a size above the {activation_bytes} bytes that the "
+            "activations alone take."
+        )
+        lines = textwrap.fill(
+            text, 105, initial_indent="/* ", subsequent_indent=" * ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        return f"{lines}\n */\n"
     return f"""\
 /* Size of the arena in bytes, measured by {arena.measured_by}.
  * Align the arena to 16 bytes. A processor of 32 bits needs less, because its pointers are smaller. Kernels

@@ -4,6 +4,7 @@ NAME_float32.tflite   the reference: the Keras 3 network as it was trained, befo
 NAME_int8.tflite      the file for the device
 NAME_FORMAT.tflite    other requested formats, see `convert.formats`
 NAME.keras            the network itself, if it came as a .keras file
+NAME_int8.cc, .h      the int8 file as C++ source, if it was requested
 NAME.json             the card: the origin of the files, how they were made, and how well they do
 """
 
@@ -16,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.convert import format_table, formats, material
-from garmentlite.convert.c_array import file_names
+from garmentlite.convert import c_array, format_table, formats, material
 from garmentlite.convert.export_task import Exported, ExportTask
 from garmentlite.convert.int8_candidates import Candidate
 from garmentlite.convert.int8_ways import require_same
@@ -74,6 +74,7 @@ class Request:
         seed: Seed of the images that set the quantization ranges, and of the fine-tuning.
         io: Type of input and output of the int8 file.
         allow_float: Whether an int8 or int16x8 file may hold operators that compute with real numbers.
+        c_array: Whether the int8 file, which must then be among the formats, is written as C++ source too.
         input_range: The numbers that stand for the pixels in the network; None to find them in it.
     """
 
@@ -83,6 +84,7 @@ class Request:
     seed: int = 0
     io: str = "int8"
     allow_float: bool = False
+    c_array: bool = False
     input_range: InputRange | None = None
 
     def __post_init__(self) -> None:
@@ -107,6 +109,7 @@ class Converted:
         candidates: The int8 models that were compared; empty if no int8 file was requested.
         chosen: The int8 model that was chosen; None if no int8 file was requested.
         material: The images that were used.
+        c_array: The `.cc` and the `.h` file; None if they were not requested.
     """
 
     paths: dict[str, Path]
@@ -115,6 +118,7 @@ class Converted:
     candidates: tuple[Candidate, ...]
     chosen: Candidate | None
     material: Material
+    c_array: tuple[Path, Path] | None = None
 
 
 def output_paths(folder: Path, name: str, wanted: Sequence[str] = ("int8",)) -> dict[str, Path]:
@@ -132,6 +136,16 @@ def _paths_for(source: Source, folder: Path, wanted: Sequence[str]) -> dict[str,
     if source.path.suffix != KERAS_SUFFIX:
         del paths["keras"]
     return paths
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file, however they are written."""
+    return one.resolve() == other.resolve()
+
+
+def _folder_beside(path: Path) -> Path:
+    """Returns the folder that a file or folder is in, also for a path such as `.` that does not name it."""
+    return path.parent if path.name not in ("", "..") else path.resolve().parent
 
 
 def require_place_for(paths: dict[str, Path], *, force: bool) -> None:
@@ -203,7 +217,6 @@ def prepare(
     folder: Path | None,
     name: str | None,
     force: bool,
-    c_array: bool = False,
 ) -> Job:
     """Checks everything that can be checked before the training backend is started.
 
@@ -214,7 +227,6 @@ def prepare(
         folder: Folder for the files; None for that of the network.
         name: What to call the files; None for the network's name.
         force: Whether existing files may be replaced.
-        c_array: Whether the int8 file will be written as C++ source too, into the same folder.
 
     Raises:
         GarmentliteError: If the network, the pictures or the folder cannot be used; nothing was written then.
@@ -224,12 +236,16 @@ def prepare(
         raise OptionError(
             f"{path} is a run and knows its classes; leave --labels out, or give --calibration too."
         )
-    folder = folder or source.path.parent
+    folder = folder or _folder_beside(source.path)
     paths = _paths_for(source, folder, request.formats)
-    if source.path == paths.get("keras"):
+    if "keras" in paths and _is_same_file(source.path, paths["keras"]):
         del paths["keras"]  # it stays where it is
-    if c_array:
-        paths |= {one: folder / one for one in file_names(paths["int8"].stem)}
+    if request.c_array:
+        paths |= {one.name: one for one in c_array.paths_in(folder, paths["int8"].stem)}
+    if inputs.about and any(_is_same_file(inputs.about, one) for one in paths.values()):
+        raise OptionError(
+            f"--about {inputs.about} is a file that the conversion writes; give the statements another file."
+        )
     require_place_for(paths, force=force)
     pictures = None
     if inputs.pictures:
@@ -341,11 +357,16 @@ def convert(
         say=say,
     )
     exported = _export_all(task, request.formats)
+    paths = _paths_for(source, folder, request.formats)
+    array = None
+    if request.c_array:  # made before any file is written, because it is refused for some operators
+        array = c_array.with_measured_arena(
+            paths["int8"].stem, exported["int8"].flatbuffer, images.labels, say
+        )
     temperature = _temperature(images, float_logits, confidence)
 
     say("Measuring on validation and, last of all, on the test images ...")
     measured, test_logits = _measure(exported, images, on_progress)
-    paths = _paths_for(source, folder, request.formats)
     adapted = list(network.adapted.sentences)
     training = source.training | ({ADAPTED: adapted} if adapted else {})
     checksum = (
@@ -366,7 +387,7 @@ def convert(
             views=source.views,
         )
         write_bytes(paths[name], attach(one.flatbuffer, metadata))
-    if "keras" in paths and paths["keras"].resolve() != source.path.resolve():
+    if "keras" in paths and not _is_same_file(source.path, paths["keras"]):
         write_bytes(paths["keras"], source.path.read_bytes())
 
     say("Comparing the files: time, memory, parity ...")
@@ -393,7 +414,8 @@ def convert(
         "test_set_read": _test_set_read(source),
     }
     write_json(paths["card"], card)
-    return Converted(models, card, table, int8.candidates, int8.chosen, images)
+    written = c_array.write(array, folder, paths["int8"].stem) if array else None
+    return Converted(models, card, table, int8.candidates, int8.chosen, images, written)
 
 
 def _judged(network: Network, images: Material, seed: int) -> Material:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from garmentlite.convert import arena
-from garmentlite.convert.arena import Arena, measure_arena
+from garmentlite.convert.arena import Arena, UnknownArena, measure_arena, most_arena_bytes
 from garmentlite.convert.c_array import (
     file_names,
     identifier,
@@ -171,11 +171,22 @@ def test_c_array_of_a_last_line_that_is_not_full_loses_no_byte(flatbuffer):
         assert bytes.fromhex("".join(numbers)) == padded
 
 
-def test_c_array_of_an_operator_that_tflite_micro_lacks_names_it(tensorflow):
-    tf = tensorflow
-    function = tf.function(lambda x: tf.math.atan2(x, x), jit_compile=False)
-    traced = function.get_concrete_function(tf.TensorSpec((1, 4), tf.float32))
-    flatbuffer = tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert()
+@pytest.fixture
+def converted_function(tensorflow):
+    """Converts a function of one float32 tensor, of the given shape, to the bytes of a model."""
+
+    def convert(function, shape):
+        tf = tensorflow
+        traced = tf.function(function, jit_compile=False).get_concrete_function(
+            tf.TensorSpec(shape, tf.float32)
+        )
+        return tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert()
+
+    return convert
+
+
+def test_c_array_of_an_operator_that_tflite_micro_lacks_names_it(tensorflow, converted_function):
+    flatbuffer = converted_function(lambda x: tensorflow.math.atan2(x, x), (1, 4))
     with pytest.raises(ModelError, match="made needs ATAN2, which TFLite Micro does not have"):
         to_c_array("made", flatbuffer, list("abcd"))
 
@@ -213,17 +224,44 @@ def test_arena_of_a_shipped_model_is_the_smallest_in_which_it_runs(tflite_micro,
 
 def test_arena_without_tflite_micro_is_not_measured(flatbuffer, monkeypatch):
     monkeypatch.setattr(arena, "PACKAGE", "not-tflite-micro")
-    assert measure_arena(flatbuffer) is None
+    assert measure_arena(flatbuffer).reason == (
+        "the Python package not-tflite-micro is not installed; install it and convert again"
+    )
 
 
-def test_arena_of_a_model_that_tflite_micro_cannot_run_is_not_measured(tflite_micro, flatbuffer):
-    assert measure_arena(flatbuffer[: len(flatbuffer) // 2]) is None
+def test_arena_of_a_model_that_is_damaged_is_not_measured(tflite_micro, flatbuffer):
+    damaged = measure_arena(flatbuffer[: len(flatbuffer) // 2])
+    assert damaged.reason.startswith("the model cannot be read (")
+
+
+def test_arena_of_few_weights_and_large_activations_is_measured(tflite_micro, converted_function):
+    """Its activations take several hundred times the bytes of its file."""
+    flatbuffer = converted_function(lambda x: x * x + x, (1, 500_000))
+    measured = measure_arena(flatbuffer)
+    assert isinstance(measured, Arena)
+    assert measured.num_bytes > 300 * len(flatbuffer)
+    assert measured.num_bytes <= most_arena_bytes(read_contents(flatbuffer))
+
+
+def test_arena_that_no_microcontroller_has_is_not_measured(tflite_micro, converted_function):
+    flatbuffer = converted_function(lambda x: x * x + x, (1, 30_000_000))
+    unknown = measure_arena(flatbuffer)
+    assert unknown.reason.endswith("cannot run the model in 268.4 MB of memory")
+
+
+def test_arena_that_takes_too_long_is_not_measured(tflite_micro, flatbuffer, monkeypatch):
+    monkeypatch.setattr(arena, "TIMEOUT_S", 0.001)  # no process starts in a millisecond
+    assert measure_arena(flatbuffer) == UnknownArena(
+        "tflite-micro did not prepare the model within 0.001 s; convert again while the computer has less to "
+        "do"
+    )
 
 
 def test_c_array_without_an_arena_says_so_and_defines_none(build, flatbuffer):
     build("made", flatbuffer, AWKWARD_LABELS)  # compiles
-    header = to_c_array("made", flatbuffer, AWKWARD_LABELS).header
-    assert "The size of the arena was not measured" in header
+    unknown = UnknownArena("the test did not ask for it")
+    header = to_c_array("made", flatbuffer, AWKWARD_LABELS, unknown).header
+    assert "The size of the arena was not measured, because the test did not ask for it." in header
     assert "#define MADE_ARENA_BYTES" not in header
 
 
@@ -347,7 +385,8 @@ def test_convert_of_a_tflite_file_writes_its_c_array_beside_it(run, model_file, 
     assert printed == f"For TFLite Micro: {source} and {header}\n"
     assert source.read_text() == to_c_array("made_int8", flatbuffer, AWKWARD_LABELS).source
     measured = measure_arena(flatbuffer)
-    assert ("#define MADE_INT8_ARENA_BYTES" in header.read_text()) == (measured is not None)
+    is_known = isinstance(measured, Arena)
+    assert ("#define MADE_INT8_ARENA_BYTES" in header.read_text()) == is_known
     assert f"MODEL_LENGTH {len(flatbuffer)}\n" in header.read_text()  # without the metadata
 
 
@@ -358,6 +397,12 @@ def test_convert_to_a_c_array_overwrites_nothing_without_force(run, model_file, 
     assert not (tmp_path / "other.cc").exists()
     run(*options, "--force")
     assert "OTHER_MODEL_LENGTH" in (tmp_path / "other.h").read_text()
+
+
+def test_convert_to_a_c_array_says_that_the_arena_was_not_measured(run, model_file, monkeypatch):
+    monkeypatch.setattr(arena, "PACKAGE", "not-tflite-micro")
+    said = run("convert", model_file, "--c-array").stderr
+    assert "The size of the arena was not measured, because the Python package not-" in said
 
 
 @pytest.mark.parametrize("options", [[], ["--int8"], ["--int8", "--c-array"]])

@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -338,6 +339,18 @@ def unlabelled(pictures):
     return replace(material.from_folder(pictures, OWN_LABELS), is_labelled=False)
 
 
+def test_convert_to_a_c_array_that_is_refused_writes_nothing(
+    convert, keras, own_pictures, tmp_path
+):
+    """TFLite Micro has no GELU."""
+    path = save_own(keras, tmp_path / "own.keras", keras.layers.Activation("gelu"))
+    with pytest.raises(ModelError, match="own_int8 needs GELU, which TFLite Micro does not have"):
+        convert(
+            tmp_path / "out", find_source(path, None), images=unlabelled(own_pictures), c_array=True
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_convert_of_another_size_and_other_classes_calibrates_on_its_pictures(
     convert, pipeline, keras, own_pictures, tmp_path
 ):
@@ -459,7 +472,6 @@ def test_convert_of_a_twin_that_differs_is_refused(convert, folding, tmp_path, m
 
 def test_convert_on_a_full_disk_keeps_the_older_files(convert, tmp_path, monkeypatch):
     import errno
-    from pathlib import Path
 
     for name in ("tiny_float32.tflite", "tiny_int8.tflite", "tiny.json"):
         (tmp_path / name).write_text("older")
@@ -545,6 +557,57 @@ def test_require_place_below_a_file_is_refused_before_the_work(pipeline, tmp_pat
         pipeline.require_place_for(
             pipeline.output_paths(tmp_path / "file" / "out", "net"), force=True
         )
+
+
+@pytest.fixture
+def own_keras(trained_keras, tmp_path, monkeypatch):
+    """A network in a folder of its own, which is the working folder, and another name of that folder."""
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "own.keras"
+    path.write_bytes(trained_keras.read_bytes())
+    (tmp_path / "link").symlink_to("folder")
+    monkeypatch.chdir(tmp_path / "folder")
+    return path
+
+
+@pytest.mark.parametrize("named", ["own.keras", "../folder/own.keras", "../link/own.keras", "/"])
+@pytest.mark.parametrize("folder", [".", "../folder", "../link", "/"])
+def test_prepare_with_another_spelling_of_the_folder_does_not_take_the_network_for_a_result(
+    pipeline, own_keras, named, folder
+):
+    """Without --force, a network that is already there would be refused as a file to be replaced."""
+    named = own_keras if named == "/" else Path(named)
+    folder = own_keras.parent if folder == "/" else Path(folder)
+    job = prepared(pipeline, named, folder)
+    assert (job.source.path, job.folder) == (named, folder)
+    job.folder.joinpath("own.json").touch()
+    with pytest.raises(OutputError, match=r"own\.json already there"):
+        prepared(pipeline, named, folder)
+
+
+def test_prepare_refuses_to_replace_another_network_of_the_same_name(pipeline, own_keras, tmp_path):
+    (tmp_path / "own.keras").touch()
+    with pytest.raises(OutputError, match=r"own\.keras already there"):
+        prepared(pipeline, own_keras, tmp_path)
+
+
+@pytest.mark.parametrize("named", [".", "../inner", "../inner/.", "variables/.."])
+def test_prepare_of_a_saved_model_writes_beside_its_folder_however_it_is_named(
+    pipeline, tmp_path, monkeypatch, named
+):
+    (tmp_path / "inner" / "variables").mkdir(parents=True)
+    (tmp_path / "inner" / "saved_model.pb").touch()
+    monkeypatch.chdir(tmp_path / "inner")
+    job = prepared(pipeline, Path(named), None)
+    assert (job.source.name, job.folder.resolve()) == ("inner", tmp_path)
+
+
+def test_prepare_with_statements_that_the_card_would_replace_is_refused(pipeline, own_keras):
+    own_keras.with_suffix(".json").write_text("{}")
+    with pytest.raises(
+        OptionError, match=r"--about .*own\.json is a file that the conversion writes"
+    ):
+        prepared(pipeline, own_keras, Path(), about=own_keras.with_suffix(".json"))
 
 
 # --- how sure it may be of photographs
