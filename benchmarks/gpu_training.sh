@@ -15,8 +15,8 @@
 #     cli rebalance runs/student --target-recall Shirt=0.92 --target-recall all=0.88 -o runs/student-balanced
 #
 # SMALL=1 tries the same commands with two epochs of 2,000 images and small networks, which works on a CPU too.
-# STUDENT=garment-net trains another student. MINUTES=9 is the time for all of it. OPTIONS are further options of
-# every training.
+# STUDENT=garment-net trains another student. MINUTES=9 is the time for all of it; with less than 6 minutes, nothing
+# is left for the student. OPTIONS are further options of every training.
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -25,6 +25,8 @@ OUT=${OUT:-$RUNS/out}
 STUDENT=${STUDENT:-resnet-20}
 TEACHER=${TEACHER:-wide-resnet}
 END=$(($(date +%s) + ${MINUTES:-9} * 60))
+RESERVED=45 # seconds at the end, for copying and for the table of rates
+SHORTEST=60 # seconds of the student's training; the half of it is for compiling (benchmarks/training_rate.py)
 export KERAS_BACKEND=jax
 mkdir -p "$RUNS" "$OUT"
 JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(cd "$RUNS" && pwd)/compiled}
@@ -83,7 +85,12 @@ else
     train 180 teacher --network "$TEACHER"
     # A trial measures how many epochs fit into the time that is left; its compiled program is used again.
     train 75 trial $TAUGHT --epochs 1000
-    left=$((END - $(date +%s) - 45))
+    left=$((END - $(date +%s) - RESERVED))
+    if [ "$left" -lt "$SHORTEST" ]; then
+        echo "The teacher and the trial took so long that $left s are left for the student, which needs $SHORTEST s at" \
+            "least; start again with more time than MINUTES=${MINUTES:-9}, or with a smaller TEACHER." >&2
+        exit 1
+    fi
     epochs=$("$PYTHON" benchmarks/training_rate.py "$RUNS/trial" --epochs-in "$left" || echo 47)
     train "$left" student $TAUGHT --epochs "$epochs"
 fi
