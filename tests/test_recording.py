@@ -147,7 +147,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 if sys.argv.pop(1) == "unknown":
     resource.getrlimit = lambda what: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     from garmentlite.edge.sinks import recording
-    recording.STALLED_S = 0.2
+    recording.QUIET_S = 0.2
 from garmentlite.cli import main
 main()
 """
@@ -157,7 +157,7 @@ main()
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("known", "the largest size that the system allows"), ("unknown", "does not grow any more")],
+    [("known", "the largest size that the system allows"), ("unknown", "File too large")],
 )
 def test_webcam_goes_on_without_a_recording_that_cannot_grow(tmp_path, limit, expected):
     """A limit that is unknown stands for every error of writing that OpenCV keeps to itself."""
@@ -307,3 +307,38 @@ def test_recording_ends_when_its_file_does_not_grow_but_not_after_a_gap(
         else:
             with pytest.raises(OutputError, match="does not grow any more"):
                 sink.show(sighting_at(seconds))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
+def test_recording_whose_writes_fail_ends_within_seconds_and_names_the_error(tmp_path, monkeypatch):
+    """OpenCV tells nothing of the error, and two small frames do not fill a block of FFmpeg either."""
+    import resource
+
+    clock = [0.0]
+    monkeypatch.setattr(recording.time, "monotonic", lambda: clock[0])
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with RecordingSink(RecordingRequest(tmp_path / "app.avi")) as sink:
+        sink.show(sighting_at(0.0, level=100))
+        monkeypatch.setattr(resource, "getrlimit", lambda what: unlimited)
+        clock[0] = 3.0
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, usual[1]))
+            with pytest.raises(OutputError, match=r"cannot grow any more \(File too large\)"):
+                sink.show(sighting_at(0.1, level=100))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert len(read_video(segments(tmp_path)[0])[0]) == 2  # the trial left nothing in the file
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_recording_of_a_still_scene_goes_on_while_its_file_does_not_grow(
+    tmp_path, monkeypatch, suffix
+):
+    clock = [0.0]
+    monkeypatch.setattr(recording.time, "monotonic", lambda: clock[0])
+    with RecordingSink(RecordingRequest(tmp_path / f"app{suffix}")) as sink:
+        for number in range(10):
+            clock[0] = 3.0 * number
+            assert sink.show(sighting_at(number / 10, level=100))
+    assert len(read_video(segments(tmp_path, suffix)[0])[0]) == 10

@@ -27,12 +27,16 @@ LIVE_RATE = 10.0  # frames a second in the recording of a camera; enough to see 
 RATES = (1.0, 30.0)  # smallest and largest number of frames a second in the recording of a file
 LONGEST_GAP_S = 1.0  # a longer gap between two frames, such as a lost camera, is left out
 CHECK_S = 0.5  # time between two looks at the files
-# Seconds. OpenCV does not report errors, so they show in the file, which does not grow any more. FFmpeg
-# writes blocks of 256 kB, which frames of a still scene fill slowly.
+# OpenCV does not report errors of writing: the file just stops growing. It may also stop for a while without
+# an error, since FFmpeg collects blocks of this many bytes, which the frames of a still scene fill slowly.
+BLOCK_BYTES = 256 << 10
+# While the file does not grow, a block is written as a trial each time that so many seconds have passed.
+QUIET_S = 2.0
+# After so many seconds without growth the recording ends even if the trials succeed, because FFmpeg writes
+# nothing more after an error, even if its cause is gone.
 STALLED_S = 60.0
-FREE_MB = (
-    50  # the recording stops when less is free on the disk, so that the disk never becomes full
-)
+# The recording ends when less than this is free on the disk, so that the disk never becomes full.
+FREE_MB = 50
 LARGEST_SHARE = 0.25  # of the quota, for one segment
 _MB = 1_000_000
 
@@ -97,7 +101,7 @@ class RecordingSink:
             self._begin(sighting)
         elif not 0 <= seconds - self._last_time <= self._longest_gap:
             self._start_time = seconds - self._written / self._rate  # as if nothing were missing
-            self._grown_at = time.monotonic()  # the file could not grow meanwhile
+            self._grown_at = self._proved_at = time.monotonic()  # the file could not grow meanwhile
         self._last_time = seconds
         self._longest_gap = max(LONGEST_GAP_S, 2 * sighting.frame.duration)
         picture = self._draw(sighting)
@@ -133,7 +137,9 @@ class RecordingSink:
             )
         self._written = 0
         self._start_time = sighting.frame.time
-        self._size, self._grown_at = 0, time.monotonic()
+        self._size = 0
+        self._grown_at = time.monotonic()  # when the file was last seen to grow
+        self._proved_at = self._grown_at  # when it grew or a trial showed that it can
         self._checked_at = -math.inf
 
     def _draw(self, sighting: Sighting) -> np.ndarray:
@@ -185,10 +191,39 @@ class RecordingSink:
                 "raise the limit ('ulimit -f'), or make --record-minutes smaller",
             )
         if size > self._size:
-            self._size, self._grown_at = size, now
+            self._size = size
+            self._grown_at = self._proved_at = now
         elif now - self._grown_at > STALLED_S:
             raise self._ended("its file does not grow any more", "record to another disk")
+        elif now - self._proved_at > QUIET_S:
+            self._try_to_write(self._segment, size)
+            self._proved_at = now
         self._keep_quota()
+
+    def _try_to_write(self, segment: Path, size: int) -> None:
+        """Writes a block at the end of the file and removes it again, to meet the error that OpenCV hides.
+
+        FFmpeg writes only while OpenCV is called, and keeps its own position, so the block is not in its way.
+
+        Args:
+            segment: The file.
+            size: Its present size in bytes.
+
+        Raises:
+            OutputError: If the block cannot be written.
+        """
+        try:
+            with segment.open("ab", buffering=0) as file:
+                try:
+                    left = BLOCK_BYTES
+                    while left:
+                        left -= file.write(bytes(left))
+                finally:
+                    file.truncate(size)
+        except OSError as error:
+            raise self._ended(
+                f"its file cannot grow any more ({error.strerror})", "record to another disk"
+            ) from error
 
     def _ended(self, reason: str, way_out: str) -> OutputError:
         return OutputError(f"The recording {self._segment} ends because {reason}; {way_out}.")
