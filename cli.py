@@ -1305,15 +1305,14 @@ def _load_data(data_dir: Path | None) -> "FashionMnist":
 def _open_model(
     path: Path | None, labels_file: Path | None = None, input_range: str | None = None
 ) -> "Classifier":
-    """Opens a model, and prints a note if its input range was found out with drawn pictures only."""
+    """Opens a model, and prints a note on each thing in it that the user should check."""
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.shipped import default_model
 
     classifier = Classifier(
         path or default_model(), labels=_read_labels(labels_file), input_range=input_range
     )
-    doubt = classifier.model_input.doubt(str(classifier.path))
-    if doubt:
+    for doubt in classifier.doubts():
         _say(f"Note: {doubt}")
     return classifier
 

@@ -176,7 +176,7 @@ def run_camera_app(
 
 def _recognizer(request: CameraRequest, say: Callable[[str], None]) -> Recognizer:
     classifier = _first_classifier(request, say)
-    if doubt := classifier.model_input.doubt(str(classifier.path)):
+    for doubt in classifier.doubts():
         say(f"Note: {doubt}")
     return Recognizer(classifier, request.segmenter, prepare="garment")
 

@@ -57,8 +57,7 @@ class Classifier:
     Attributes:
         path: The model file.
         name: Name of the model in its metadata; without metadata, the name of the file without suffix.
-        labels: Class names in the order of the outputs.
-        labels_source: Where the class names come from, in words.
+        labels: Class names in the order of the outputs; all different.
         metadata: The metadata inside the file; None for a file that another program made.
         num_outputs: Number of classes.
         model_input: The size and the channels of an image, and the numbers that stand for its pixels.
@@ -108,10 +107,14 @@ class Classifier:
         except ModelError as error:
             raise unusable(self.path, error, _WAY_OUT) from error
         self._use(file, chosen)
-        found = self._find_labels(file, labels)
-        self.labels = self._checked_labels(found.names)
-        self.labels_source = found.source
+        self._found_labels = self._find_labels(file, labels)
+        self.labels = self._checked_labels(self._found_labels.names)
         self.name = self.metadata.name if self.metadata else self.path.stem
+
+    @property
+    def labels_source(self) -> str:
+        """Where the class names come from, in words."""
+        return self._found_labels.source
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -131,6 +134,18 @@ class Classifier:
     def unknown_threshold(self) -> float | None:
         """Confidence in [0, 1] below which the answer is "unknown"; None if the model has no threshold."""
         return self.metadata.unknown_threshold if self.metadata else None
+
+    def doubts(self, file: str | None = None) -> list[str]:
+        """Writes a sentence on each thing that a user should check in a file of another program.
+
+        These are a range that was found out with drawn pictures, and labels that stand for several classes.
+
+        Args:
+            file: Name of the model in the sentences; None for its path.
+        """
+        name = str(self.path) if file is None else file
+        found = (self.model_input.doubt(name), self._found_labels.doubt(name))
+        return [sentence for sentence in found if sentence]
 
     def raw_outputs(self, images_u8: np.ndarray) -> np.ndarray:
         """Computes the outputs in the type of the file.

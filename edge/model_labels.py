@@ -21,6 +21,7 @@ from garmentlite.edge.read_errors import READ_ERRORS
 from garmentlite.edge.zip_entries import open_archive, read_entry
 
 LARGEST_BYTES = 1 << 20  # of a list of labels; the 21,843 labels of ImageNet-21k take 0.4 MB
+_MOST_NAMED = 5  # labels for several classes that a sentence names; further ones are only counted
 _ULTRALYTICS = "metadata.json"
 _USUAL = "labels.txt"
 _NUMBERED = re.compile(r"(\d{1,6})[\s:,]+(\S.*)")
@@ -31,12 +32,30 @@ class ModelLabels:
     """Class names, and where they were found.
 
     Attributes:
-        names: One for each output of the model, in their order; all different.
+        names: One for each output of the model, in their order; a name may stand for several classes.
         source: The place where they were found, such as "labels.txt in the file".
     """
 
     names: tuple[str, ...]
     source: str
+
+    def doubt(self, file: str) -> str | None:
+        """Writes a sentence about names that stand for several classes; None if all are different.
+
+        Args:
+            file: Name of the model file.
+        """
+        repeated = [name for name, count in Counter(self.names).items() if count > 1]
+        if not repeated:
+            return None
+        listed = ", ".join(f"'{name}'" for name in repeated[:_MOST_NAMED])
+        more = f" and {len(repeated) - _MOST_NAMED:,} more" if len(repeated) > _MOST_NAMED else ""
+        example = _numbered(repeated[0], self.names.index(repeated[0]))
+        return (
+            f"The labels of {file} have one name for several classes ({listed}{more}), so the answers add "
+            f"the number of the class, as in '{example}'; if this is a mistake, give each class a name of "
+            "its own with --labels."
+        )
 
 
 def read_label_file(path: Path) -> list[str]:
@@ -98,9 +117,13 @@ def distinct(labels: Sequence[str]) -> list[str]:
     """
     counts = Counter(labels)
     return [
-        f"{label} (class {number})" if counts[label] > 1 else label
+        _numbered(label, number) if counts[label] > 1 else label
         for number, label in enumerate(labels)
     ]
+
+
+def _numbered(label: str, number: int) -> str:
+    return f"{label} (class {number})"
 
 
 def _labels_of_text(content: bytes) -> list[str]:

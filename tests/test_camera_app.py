@@ -66,11 +66,13 @@ def test_camera_app_that_cannot_begin_raises(capsys, source, model, error):
     assert capsys.readouterr().out == ""
 
 
-def test_camera_app_says_that_the_range_of_a_model_was_found_out(capsys, tmp_path):
+def test_camera_app_says_what_to_check_in_a_model_of_another_program(capsys, tmp_path):
     flatbuffer, _ = split(MODEL.with_name("weighted-cnn_float32.tflite").read_bytes())
     (tmp_path / "foreign.tflite").write_bytes(flatbuffer)
-    said = []
-    run_camera_app(
-        request_of("test-pattern", model=tmp_path / "foreign.tflite", max_frames=1), said.append
+    request = request_of(
+        "test-pattern", model=tmp_path / "foreign.tflite", labels=["a"] * 10, max_frames=1
     )
+    said = []
+    run_camera_app(request, said.append)
     assert any("takes 0..1 for the pixels" in sentence for sentence in said)
+    assert any("have one name for several classes ('a')" in sentence for sentence in said)

@@ -258,6 +258,15 @@ def test_classify_of_a_picture_named_twice_does_it_once(run, pictures, shipped_i
     assert len(run("classify", tile, tile, "--model", shipped_int8).stdout.splitlines()) == 1
 
 
+def test_classify_with_a_label_for_two_classes_says_so(run, pictures, shipped_int8, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("Top\nTop\n" + "\n".join(FASHION_MNIST_LABELS[2:]))
+    arguments = ("classify", pictures / "tile.png", "--model", shipped_int8)
+    said = run(*arguments, "--labels", labels).stderr
+    assert said.startswith(f"Note: The labels of {shipped_int8} have one name for several classes")
+    assert run(*arguments).stderr == ""
+
+
 def test_classify_saves_what_the_network_saw_and_overwrites_nothing(
     run, pictures, shipped_int8, tmp_path
 ):

@@ -195,6 +195,20 @@ def test_classifier_takes_the_labels_in_the_file(write):
     assert Classifier(path, labels=list("abcd"), input_range="0..1").labels == list("abcd")
 
 
+@pytest.mark.parametrize("given", [None, ["Hat", "Shoe", "Hat", "Shoe"]])
+def test_classifier_of_labels_that_stand_twice_is_used_and_names_them(write, given):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("labels.txt", "Hat\nShoe\nHat\nShoe\n")
+    classifier = Classifier(write(behind=packed.getvalue()), labels=given, input_range="0..1")
+    assert len(set(classifier.labels)) == 4
+    (doubt,) = classifier.doubts()
+    assert doubt.startswith(f"The labels of {classifier.path} have one name for several classes")
+    assert "('Hat', 'Shoe')" in doubt
+    assert "as in 'Hat (class 0)'" in doubt
+    assert Classifier(classifier.path, labels=list("abcd"), input_range="0..1").doubts() == []
+
+
 def test_classifier_of_labels_that_cannot_be_read_asks_for_them(write):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

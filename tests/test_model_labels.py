@@ -7,7 +7,13 @@ import zipfile
 import pytest
 
 from garmentlite.edge.errors import ModelError, OptionError
-from garmentlite.edge.model_labels import LARGEST_BYTES, distinct, labels_in, read_label_file
+from garmentlite.edge.model_labels import (
+    LARGEST_BYTES,
+    ModelLabels,
+    distinct,
+    labels_in,
+    read_label_file,
+)
 
 
 @pytest.fixture
@@ -90,6 +96,12 @@ def test_distinct_adds_the_number_to_repeated_labels_alone():
     labels = ["crane", "cat", "crane"]
     assert distinct(labels) == ["crane (class 0)", "cat", "crane (class 2)"]
     assert distinct(distinct(labels)) == distinct(labels)
+
+
+def test_doubt_names_five_repeated_labels_and_counts_the_others():
+    twice = ModelLabels(tuple("abcdefg" * 2), "given")
+    assert "('a', 'b', 'c', 'd', 'e' and 2 more)" in twice.doubt("model.tflite")
+    assert ModelLabels(("crane", "cat"), "given").doubt("model.tflite") is None
 
 
 # --- zip archives in model files

@@ -349,13 +349,12 @@ def _notes(reference: Classifier, candidate: Classifier, provenance: Provenance)
             "One file ends in a softmax and the other does not, so their logits are known only up to a "
             "constant and the logit offset is not judged."
         )
-    return (*notes, *_notes_on_ranges(reference, candidate))
+    return (*notes, *_notes_on_foreign_files(reference, candidate))
 
 
-def _notes_on_ranges(reference: Classifier, candidate: Classifier) -> list[str]:
-    """Writes a sentence on each input range that is not stated by the file itself, and on two that differ."""
-    doubts = [one.model_input.doubt(one.path.name) for one in (reference, candidate)]
-    notes = [doubt for doubt in doubts if doubt]
+def _notes_on_foreign_files(reference: Classifier, candidate: Classifier) -> list[str]:
+    """Writes a sentence on each thing to check in files of other programs, and on ranges that differ."""
+    notes = [doubt for one in (reference, candidate) for doubt in one.doubts(one.path.name)]
     before, after = (one.model_input.range for one in (reference, candidate))
     if before != after:
         notes.append(
