@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from waiting import PATIENCE_S
 
 from garmentlite import cli
 from garmentlite.edge import foreign_model
@@ -620,7 +621,7 @@ class ServedPage:
 
     def ask(self, path, *, method="GET", body=None, **headers):
         """Sends a request; the status, the headers and the body of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)
@@ -631,7 +632,7 @@ class ServedPage:
 
     def open(self, path):
         """Opens a connection without end, of which nothing is read; HTTP/1.0 has no chunks."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
         return connection
 

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from waiting import PATIENCE_S
 
 TOKEN = "a-token-of-forty-three-characters-0123456789"
 HEADERS = {
@@ -113,7 +114,7 @@ def test_own_hosts_are_answered(serve):
 
 def test_request_without_a_host_is_refused(serve):
     page = serve()
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /verdict HTTP/1.0\r\n\r\n")
         assert b" 403 " in connection.recv(100)
 

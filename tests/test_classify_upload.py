@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import PATIENCE_S
 
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.page.classify_upload import LARGEST_PICTURE
@@ -100,7 +101,7 @@ def test_form_without_a_picture_is_refused(serve, body):
 
 def test_body_that_is_too_large_is_refused_before_it_is_received(serve):
     page = serve()
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
         head = "POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         connection.sendall(f"{head}Content-Length: {2 * LARGEST_PICTURE}\r\n\r\n".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
@@ -108,7 +109,7 @@ def test_body_that_is_too_large_is_refused_before_it_is_received(serve):
 
 def test_body_of_unknown_length_that_is_too_large_is_refused(serve):
     page = serve()
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             b"POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
@@ -126,7 +127,7 @@ def test_body_of_unknown_length_that_is_too_large_is_refused(serve):
 def test_request_that_ends_early_makes_room_again(serve):
     page = serve()
     for _ in range(5):
-        with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
             connection.sendall(
                 b"POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900\r\n\r\nx"
             )

@@ -6,14 +6,13 @@ from itertools import chain, count, pairwise
 
 import numpy as np
 import pytest
+from waiting import PATIENCE_S
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.sources import live
 from garmentlite.edge.sources.interface import Frame
 from garmentlite.edge.sources.live import LiveSource
-
-WAIT = 30  # seconds; only a test that fails waits for so long
 
 
 def frames(level=120, first=0):
@@ -69,7 +68,7 @@ class FakeCapture:
 
 def until(source, reached):
     """Reads a source until a frame or a state is what a test waits for; returns all that came."""
-    items, deadline = [], time.monotonic() + WAIT
+    items, deadline = [], time.monotonic() + PATIENCE_S
     for item in source:
         items.append(item)
         if reached(item):
@@ -89,7 +88,7 @@ def has(status):
 def no_camera_thread_runs():
     for thread in threading.enumerate():
         if thread.name == "camera":
-            thread.join(WAIT)
+            thread.join(PATIENCE_S)
             if thread.is_alive():
                 return False
     return True
@@ -118,7 +117,7 @@ def test_live_source_left_early_releases_the_camera_and_ends_its_thread():
     camera = FakeCamera(frames())
     with LiveSource(camera) as source:
         next(iter(source))
-    assert camera.released.wait(WAIT)
+    assert camera.released.wait(PATIENCE_S)
     assert no_camera_thread_runs()
 
 
@@ -135,7 +134,7 @@ def test_live_source_without_a_usable_first_frame_raises_and_releases_the_camera
     camera = FakeCamera([None] * 100)
     with pytest.raises(SourceError, match="gives no usable frames"), LiveSource(camera):
         pass
-    assert camera.released.wait(WAIT)
+    assert camera.released.wait(PATIENCE_S)
 
 
 def test_live_source_whose_driver_hangs_at_once_raises_within_the_limit(monkeypatch):
@@ -144,7 +143,7 @@ def test_live_source_whose_driver_hangs_at_once_raises_within_the_limit(monkeypa
     try:
         with (
             pytest.raises(SourceError, match="gave no frame within"),
-            LiveSource(FakeCamera([lambda: stuck.wait(WAIT)])),
+            LiveSource(FakeCamera([lambda: stuck.wait(PATIENCE_S)])),
         ):
             pass
     finally:
@@ -246,7 +245,7 @@ def test_live_source_that_freezes_is_seen_and_opened_again():
 @pytest.mark.slow
 def test_live_source_whose_driver_hangs_is_opened_again_beside_it():
     stuck = threading.Event()
-    camera = FakeCamera([*some(200), lambda: stuck.wait(WAIT)], frames(first=900))
+    camera = FakeCamera([*some(200), lambda: stuck.wait(PATIENCE_S)], frames(first=900))
     try:
         with LiveSource(camera, first_pause=0.01) as source:
             until(source, is_frame)
@@ -261,9 +260,11 @@ def test_live_source_whose_driver_hangs_is_opened_again_beside_it():
 @pytest.mark.slow
 def test_live_source_whose_driver_always_hangs_collects_no_threads():
     stuck = threading.Event()
-    camera = FakeCamera([*some(1), lambda: stuck.wait(3 * WAIT)])
+    camera = FakeCamera([*some(1), lambda: stuck.wait(3 * PATIENCE_S)])
     hanging = []
-    camera.scripts = [[*some(1, number), lambda: stuck.wait(3 * WAIT)] for number in range(50)]
+    camera.scripts = [
+        [*some(1, number), lambda: stuck.wait(3 * PATIENCE_S)] for number in range(50)
+    ]
     try:
         with LiveSource(camera, first_pause=0.01) as source:
             start = time.monotonic()
@@ -279,7 +280,7 @@ def test_live_source_whose_driver_always_hangs_collects_no_threads():
 @pytest.mark.slow
 def test_live_source_frame_that_waited_while_the_app_was_paused_is_not_answered():
     stuck = threading.Event()
-    camera = FakeCamera([*some(200), lambda: stuck.wait(WAIT)], frames(first=900))
+    camera = FakeCamera([*some(200), lambda: stuck.wait(PATIENCE_S)], frames(first=900))
     try:
         with LiveSource(camera, first_pause=0.01) as source:
             items = iter(source)
@@ -305,12 +306,12 @@ def test_live_source_defect_of_the_driver_reaches_the_loop():
     camera = FakeCamera([*some(1), RuntimeError("driver bug")])
     with LiveSource(camera) as source, pytest.raises(RuntimeError, match="driver bug"):
         until(source, lambda _: False)
-    assert camera.released.wait(WAIT)
+    assert camera.released.wait(PATIENCE_S)
 
 
 def test_live_source_can_be_opened_again():
     source = LiveSource(FakeCamera(frames(), frames(first=400)))
     for _ in range(2):
         with source:
-            assert until(source, is_frame)[-1].time < WAIT
+            assert until(source, is_frame)[-1].time < PATIENCE_S
             assert source.camera.reconnects == 0

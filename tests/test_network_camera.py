@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from waiting import PATIENCE_S
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.errors import SourceError
@@ -24,7 +25,6 @@ from garmentlite.edge.sources.registry import open_source
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "weighted-cnn_int8.tflite"
-WAIT = 60  # seconds; only a test that fails waits for so long
 
 
 def jpeg(number):
@@ -71,7 +71,7 @@ class Server:
     def each_frame(self):
         for number in count():
             if self.is_silent.is_set():
-                time.sleep(WAIT)
+                time.sleep(PATIENCE_S)
             yield number, jpeg(number)
             time.sleep(0.05)
 
@@ -197,7 +197,7 @@ def http_server():
 
 def until(source, reached):
     """Reads a source until a frame or a state is what a test waits for; returns it."""
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + PATIENCE_S
     for item in source:
         if reached(item):
             return item
@@ -315,7 +315,7 @@ def test_app_with_a_camera_that_is_killed_and_started_again_tells_it_in_its_line
         http_server.kill()
         next(line for line in lines if line["camera"]["status"] == "lost")
         app.send_signal(signal.SIGTERM)  # within the pause before the camera is opened again
-        _, err = app.communicate(timeout=WAIT)
+        _, err = app.communicate(timeout=PATIENCE_S)
         assert (app.returncode, err) == (0, "")
     finally:
         app.kill()
@@ -334,7 +334,7 @@ def test_app_whose_camera_has_fallen_silent_ends_with_0(server, number):
         server.is_silent.set()
         next(line for line in app.stdout if json.loads(line)["camera"]["status"] == "lost")
         app.send_signal(number)
-        _, err = app.communicate(timeout=WAIT)
+        _, err = app.communicate(timeout=PATIENCE_S)
         assert (app.returncode, err) == (0, "")
     finally:
         app.kill()

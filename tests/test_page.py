@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_S
 
 from garmentlite.edge import camera_app
 from garmentlite.edge.camera_app import CameraOutcome, CameraRequest, run_camera_app
@@ -27,7 +28,7 @@ def config(monkeypatch, tmp_path):
 
 
 def ask(port, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.page.features import Feature
@@ -208,14 +208,14 @@ def test_method_that_an_address_does_not_have_is_refused(page, method, path):
 
 def test_request_that_is_too_large_is_refused(page):
     head = f"POST /controls HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {LARGEST_REQUEST + 1}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head.encode())
         assert_refused(connection, 400, "cannot be read")
 
 
 def assert_refused(connection, status, words):
     """Reads an answer, which has to be one sentence."""
-    connection.settimeout(20)
+    connection.settimeout(PATIENCE_S)
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     text = answer.read().decode()
@@ -229,7 +229,7 @@ def test_header_that_is_too_long_is_refused(page, place):
     size = 200_000
     address = "?" + "x" * size if place == "address" else ""
     fields = {"address": "", "field": f"X: {'x' * size}\r\n", "fields": "X: y\r\n" * (size // 6)}
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             f"GET /verdict{address} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields[place]}\r\n".encode()
         )
@@ -246,7 +246,7 @@ def test_header_that_is_too_long_is_refused(page, place):
     ],
 )
 def test_request_that_is_not_http_is_refused_in_a_sentence(page, text):
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as connection:
         connection.sendall(text)
         assert_refused(connection, 400, "cannot be read; send HTTP/1.1")
     assert page.ask("/verdict")[0] == 200

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_S
 
 from garmentlite.edge.stop_signals import ended_by_signals
 
 ROOT = Path(__file__).parent.parent
-WAIT = 60  # seconds; only a test that fails waits for so long
 both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 needs_hangup = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="has no SIGHUP")
 
@@ -59,7 +59,7 @@ def test_signal_closes_what_is_open_and_ends_with_0(number):
     process.send_signal(number)
     time.sleep(0.1)
     process.send_signal(number)
-    out, err = process.communicate(timeout=WAIT)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (0, "closed\n", "")
 
 
@@ -70,7 +70,7 @@ def test_closed_terminal_closes_what_is_open_and_ends_with_0():
     process = start("-c", heeding + CLOSES_WHAT_IS_OPEN)
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGHUP)
-    out, err = process.communicate(timeout=WAIT)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (0, "closed\n", "")
 
 
@@ -83,7 +83,7 @@ def test_process_under_nohup_outlives_its_terminal():
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=WAIT)[0] == "closed\n"
+    assert process.communicate(timeout=PATIENCE_S)[0] == "closed\n"
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_signal_ends_a_process_that_hangs_in_native_code(number):
     process = start("-c", HANGS_IN_NATIVE_CODE)
     assert process.stdout.readline() == "begun\n"
     process.send_signal(number)
-    _, err = process.communicate(timeout=WAIT)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "did not close in time" in err
 
@@ -117,7 +117,7 @@ def test_app_that_runs_ends_with_0_and_without_a_word(number):
     process = start("-P", "cli.py", "webcam", "--source", "test-pattern", "--headless")
     assert process.stdout.readline().startswith("{")
     process.send_signal(number)
-    _, err = process.communicate(timeout=WAIT)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (0, "")
 
 
@@ -130,7 +130,7 @@ def test_app_that_waits_for_its_first_frame_ends_with_0(number):
         if line.rpartition("|")[2].strip() == "garmentlite.edge.camera_app":
             break
     process.send_signal(number)
-    _, err = process.communicate(timeout=WAIT)
+    _, err = process.communicate(timeout=PATIENCE_S)
     said = [line for line in err.splitlines() if not line.startswith("import time:")]
     assert (process.returncode, said) == (0, [])
 
@@ -139,8 +139,8 @@ def test_app_that_waits_for_its_first_frame_ends_with_0(number):
 def test_app_whose_reader_is_gone_ends_quietly():
     shell = f"{sys.executable} -P cli.py webcam --source test-pattern --headless | head -n 2"
     ended = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {shell}"], cwd=ROOT, capture_output=True, text=True, timeout=WAIT,
-        check=False, env=os.environ,
+        ["bash", "-c", f"set -o pipefail; {shell}"], cwd=ROOT, capture_output=True, text=True,
+        timeout=PATIENCE_S, check=False, env=os.environ,
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
     assert len(ended.stdout.splitlines()) == 2
@@ -151,7 +151,7 @@ def test_app_whose_reader_is_gone_ends_quietly():
 def test_app_on_a_full_disk_says_one_sentence():
     ended = subprocess.run(
         ["bash", "-c", f"{sys.executable} -P cli.py webcam --source test-pattern --headless > /dev/full"],
-        cwd=ROOT, capture_output=True, text=True, timeout=WAIT, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert ended.returncode == 2
     assert ended.stderr.startswith("Error: The answers cannot be written to standard output")
