@@ -1,4 +1,14 @@
-"""Names the garment that is held up before a fixed camera, and runs no network while nothing changes."""
+"""Names the garment that is held up before a fixed camera, and runs no network while nothing changes.
+
+These modules share the work, from the frame to the pixel:
+
+    camera_recognizer   decides whether a frame needs a new answer, and asks the network for it
+    camera_segmenter    finds the garment in a frame, by the empty scene and the search
+    empty_scene         learns what the scene looks like without a garment, and what differs from it
+    scene_model         compares a frame with one scene: exposure, noise and edges of each pixel
+    held_garment        tells whether somebody holds the garment, or has left it in the scene
+    garment_search      chooses the windows of the frame that the segmentation network looks at
+"""
 
 from __future__ import annotations
 
@@ -7,9 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from garmentlite.edge.camera_segmenter import CameraSegmenter
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
-from garmentlite.edge.fixed_camera import FixedCamera
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.labels import NO_GARMENT
 from garmentlite.edge.pictures import MAX_SIDE, Picture
@@ -44,17 +54,17 @@ class CameraRecognizer:
                 f"garments; choose one that takes {TILE}x{TILE} images."
             )
         self._classifier = recognizer.classifier
-        self._camera = FixedCamera(recognizer.segmenter, box)
+        self._segmenter = CameraSegmenter(recognizer.segmenter, box)
         self._last: Recognition | None = None
 
     @property
     def box(self) -> GuideBox:
         """Where the garment is expected; it may be changed between two frames."""
-        return self._camera.box
+        return self._segmenter.box
 
     @box.setter
     def box(self, box: GuideBox) -> None:
-        self._camera.box = box
+        self._segmenter.box = box
 
     def change_classifier(self, classifier: Classifier) -> None:
         """Answers with another model from the next frame on; what is known about the scene stays."""
@@ -63,7 +73,7 @@ class CameraRecognizer:
 
     def forget(self) -> None:
         """Forgets the scene; call it when another source begins or the camera was opened again."""
-        self._camera.forget()
+        self._segmenter.forget()
         self._last = None
 
     def recognize(self, frame_bgr: np.ndarray, seconds: float) -> Recognition:
@@ -84,19 +94,19 @@ class CameraRecognizer:
         start = time.perf_counter()
         # Twice the pixels of a photograph, since the segmenter looks at a part of the frame alone.
         picture = Picture.from_bgr(frame_bgr, least_side=MAX_SIDE)
-        difference = self._camera.look(picture.rgb, seconds)
+        difference = self._segmenter.look(picture.rgb, seconds)
         compare_ms = (time.perf_counter() - start) * 1000
         is_computed = False
         if difference.is_empty:
             recognition = self._nothing(frame_bgr.shape)
-            self._camera.note(None)
+            self._segmenter.note(None)
         elif difference.is_unchanged and self._last is not None:
             recognition = self._last
-            self._camera.keep()
+            self._segmenter.keep()
         else:
             is_computed = True
-            recognition = recognize(picture, self._classifier, self._camera)
-            self._camera.note(None if recognition.image_u8 is None else recognition.mask)
+            recognition = recognize(picture, self._classifier, self._segmenter)
+            self._segmenter.note(None if recognition.image_u8 is None else recognition.mask)
         if is_computed:
             latency_ms = dict(recognition.latency_ms)
             latency_ms["segment"] += compare_ms
@@ -104,7 +114,7 @@ class CameraRecognizer:
             rest_ms = (time.perf_counter() - start) * 1000 - compare_ms
             latency_ms = {"segment": compare_ms, "prepare": rest_ms}
         self._last = recognition
-        if recognition.image_u8 is not None and not self._camera.is_held:
+        if recognition.image_u8 is not None and not self._segmenter.is_held:
             recognition = _withheld(recognition)
         return replace(recognition, latency_ms=latency_ms)
 
@@ -119,7 +129,7 @@ class CameraRecognizer:
             box=None,
             reason=NOTHING_NEW,
             form="photo",
-            segmenter=self._camera.name,
+            segmenter=self._segmenter.name,
             latency_ms={},
         )
 

@@ -1,6 +1,6 @@
 """Finds the garment in frames of a fixed camera by the empty scene, the guide box and a segmenter.
 
-`FixedCamera` takes the place of a segmenter if frames come from a camera or a video.
+`CameraSegmenter` takes the place of a segmenter if frames come from a camera or a video.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEPT_PART = 0.15  # foreground parts below this share of the largest one's area
 _POSSIBLE = 0.4
 
 
-class FixedCamera:
+class CameraSegmenter:
     """Finds the garment that is held up before a fixed camera.
 
     For each frame, call `look` first. If the scene is empty, call `note` with None. If the frame is
