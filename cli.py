@@ -85,12 +85,12 @@ class _SentenceGroup(TyperGroup):
 def _say_why(error: GarmentliteError | KeyboardInterrupt | OSError) -> int:
     """Writes the sentence of an error that a user can cause or meet; the exit status."""
     if isinstance(error, BrokenPipeError):  # the reader (`| head`) closed the pipe, which is fine
-        standard_streams.discard_output()
+        standard_streams.discard(sys.stdout)
         return 0
     if isinstance(error, KeyboardInterrupt):
         _say("Interrupted.")
     elif isinstance(error, OSError):
-        standard_streams.discard_output()
+        standard_streams.discard(sys.stdout)
         name = f"{error.filename}: " if error.filename else ""
         _say(
             f"Error: {name}{error.strerror or error}; check the name, the rights and the free space."

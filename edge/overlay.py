@@ -213,7 +213,7 @@ def _require_fitting(frame_bgr: np.ndarray, recognition: Recognition) -> None:
     if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
         raise PictureError(
             f"A frame must be uint8 of shape (height, width, 3) in BGR, got {frame_bgr.dtype} of shape "
-            f"{frame_bgr.shape}; convert it first."
+            f"{frame_bgr.shape}; read the picture with cv2.imread, or convert it with cv2.cvtColor."
         )
     if recognition.mask is not None and recognition.mask.shape != frame_bgr.shape[:2]:
         raise PictureError(

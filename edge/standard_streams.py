@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import TextIO
 
 from garmentlite.edge.errors import OutputError
 
@@ -55,14 +56,18 @@ def write_line(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        discard_output()
+        discard(sys.stdout)
         raise OutputError(
             f"Standard output cannot be written ({error.strerror}); redirect it to another file."
         ) from error
 
 
-def discard_output() -> None:
-    """Discards what is still buffered for standard output, so that writing it does not fail at exit."""
+def discard(stream: TextIO) -> None:
+    """Sends a stream to nowhere after an error, so that Python's flush at exit does not fail again.
+
+    Args:
+        stream: A stream with a file descriptor. What is still buffered for it is lost.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -12,7 +12,12 @@ from importlib.util import find_spec
 
 from garmentlite.edge.doctor.child import found_by_child
 from garmentlite.edge.doctor.finding import Finding, ok, problem
-from garmentlite.edge.sources.v4l2 import VideoDevice, processes_that_use, video_devices
+from garmentlite.edge.sources.v4l2 import (
+    JOIN_GROUP,
+    VideoDevice,
+    processes_that_use,
+    video_devices,
+)
 
 _GROUP = "video"
 
@@ -47,10 +52,7 @@ def find_groups() -> Finding:
     """Looks whether this user may open the cameras that there are."""
     locked = [str(device.path) for device in video_devices() if not device.is_permitted]
     if locked:
-        return problem(
-            f"this user may not open {', '.join(locked)}; run 'sudo usermod -aG {_GROUP} $USER', then log "
-            "out and in again."
-        )
+        return problem(f"this user may not open {', '.join(locked)}; {JOIN_GROUP}.")
     return ok(f"this user {'is' if _is_member() else 'need not be'} in the group {_GROUP}")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import Any, Self, TextIO
 
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.errors import OutputError
 from garmentlite.edge.sinks.interface import Sighting
+from garmentlite.edge.standard_streams import discard
 
 
 class JsonLinesSink:
@@ -54,10 +54,10 @@ class JsonLinesSink:
             self._stream.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
             self._stream.flush()
         except BrokenPipeError:
-            _divert_to_nowhere(self._stream)
+            discard(self._stream)
             return False
         except OSError as error:
-            _divert_to_nowhere(self._stream)
+            discard(self._stream)
             raise OutputError(
                 f"The answers cannot be written to standard output ({error.strerror}); make room, or send "
                 "them to another file."
@@ -88,10 +88,3 @@ def sighting_document(sighting: Sighting, top_k: int) -> dict[str, Any]:
 def state_document(camera: CameraState) -> dict[str, Any]:
     """Makes the JSON object of a camera whose frames are not answered."""
     return {"label": None, "clock": round(time.time(), 3), "camera": camera.as_document()}
-
-
-def _divert_to_nowhere(stream: TextIO) -> None:
-    """Makes the flush that Python does at exit succeed, since the pipe is broken."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from garmentlite.edge.sources.picamera import csi_cameras
-from garmentlite.edge.sources.v4l2 import VideoDevice, video_devices
+from garmentlite.edge.sources.v4l2 import JOIN_GROUP, VideoDevice, video_devices
 
 
 def camera_list() -> str:
@@ -28,10 +28,7 @@ def camera_list() -> str:
 
 def _describe(device: VideoDevice) -> list[str]:
     if not device.is_permitted:
-        return [
-            f"{device.path}: {device.name} - this user may not use it; run 'sudo usermod -aG video "
-            '"$USER"\', then log out and in again'
-        ]
+        return [f"{device.path}: {device.name} - this user may not use it; {JOIN_GROUP}"]
     if device.is_csi:
         return [f"{device.path}: the camera connector of a Raspberry Pi; use --source picamera"]
     lines = [f"--source {device.path}: {device.name}"]

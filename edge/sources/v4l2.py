@@ -16,6 +16,8 @@ DEV = Path("/dev")
 PROC = Path("/proc")
 # Drivers of a Raspberry Pi's camera connector; only libcamera can use what they deliver.
 CSI_DRIVERS = ("unicam", "rp1-cfe")
+# What a user does who may not open a camera; it ends a sentence.
+JOIN_GROUP = "run 'sudo usermod -aG video \"$USER\"', then log out and in again"
 # Parts of a Raspberry Pi that capture video but are no cameras.
 _NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
 
@@ -97,9 +99,8 @@ def video_device(path: Path) -> VideoDevice | None:
     except PermissionError:
         name = path.name
         with suppress(OSError):
-            name = (
-                (SYSFS / path.name / "name").read_text(encoding="utf-8", errors="replace").strip()
-            )
+            stored = (SYSFS / path.name / "name").read_text(encoding="utf-8", errors="replace")
+            name = stored.strip()
         return VideoDevice(path, by_id, name, "", (), is_permitted=False)
     except OSError:
         return None
@@ -119,10 +120,7 @@ def why_not_opened(path: Path) -> str | None:
         there = f"there are {', '.join(others)}" if others else "no camera is connected"
         return f"{path} does not exist ({there}); check the cable, and see 'cli webcam --list'"
     if not os.access(path, os.R_OK | os.W_OK):
-        return (
-            "this user may not use it; run 'sudo usermod -aG video \"$USER\"', then log out and in "
-            "again"
-        )
+        return f"this user may not use it; {JOIN_GROUP}"
     device = video_device(path)
     if device is None:
         return "it is no camera; see 'cli webcam --list'"
