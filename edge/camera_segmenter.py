@@ -78,9 +78,8 @@ class CameraSegmenter:
         """
         shape = self._seen().foreground.shape
         if mask is not None:
-            step = max(
-                1, max(mask.shape) // (2 * SIDE)
-            )  # twice the pixels of the result are enough
+            # Twice the pixels of the result are enough.
+            step = max(1, max(mask.shape) // (2 * SIDE))
             self._garment = _resized(mask[::step, ::step], shape) >= 0.5
         else:
             self._garment = None

@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 
 SECONDS_PER_GARMENT = 4.0  # how long the moving test pattern shows each garment
 _SUPERSAMPLING = 4  # outlines are drawn larger by this factor and reduced, for smooth edges
-_PLAIN_TONE = (
-    100  # the tone of the garment's own colour in a sketch; 0 is black, 200 twice as light
-)
-_CORNER_RADII = (
-    0.03,
-    0.015,
-    0.007,
-)  # shares of the sketch's side, one for each round of corner cutting
+# The tone of the garment's own colour in a sketch; 0 is black, 200 twice as light.
+_PLAIN_TONE = 100
+# Shares of the sketch's side, one for each round of corner cutting.
+_CORNER_RADII = (0.03, 0.015, 0.007)
 _GROUND_SPEED = 12.0  # pixels per second by which the background of the moving test pattern slides
 # Median grey of the training images of each label, negated back: coats are dark, sandals are light.
 _GREY = (88, 65, 79, 71, 62, 148, 104, 109, 68, 65)

@@ -93,9 +93,8 @@ def attach(flatbuffer: bytes, metadata: Metadata) -> bytes:
             entry = zipfile.ZipInfo(name, _FIXED_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            entry.create_system = (
-                3  # Unix on every system, because the bytes must not depend on the machine
-            )
+            # Unix on every system, because the bytes must not depend on the machine.
+            entry.create_system = 3
             archive.writestr(entry, content)
     return buffer.getvalue()
 

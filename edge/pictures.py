@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MIN_SIDE = 28  # pixels; a smaller picture has less detail than the image that the network sees
-MAX_PIXELS = (
-    64_000_000  # width x height; 192 MB as RGB, which fits into the memory of a board with 1 GB
-)
+# Width x height of the largest picture: 192 MB as RGB, which fits into the memory of a board with 1 GB.
+MAX_PIXELS = 64_000_000
 _GREY_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of 16-bit grey pictures
 # Pixels of the longest side. Masks and boxes of a photograph refer to the photograph reduced to this size.
 MAX_SIDE = 640

@@ -42,9 +42,8 @@ def _answer_twice() -> str:
 
     frame_bgr = np.ascontiguousarray(draw_scene(_DRAWN, np.random.default_rng(0)).rgb[..., ::-1])
     recognizer = Recognizer()
-    recognizer.recognize(
-        frame_bgr
-    )  # the first one takes longer, since memory is still being allocated
+    # The first picture takes longer, since memory is still being allocated.
+    recognizer.recognize(frame_bgr)
     start = time.perf_counter()
     recognition = recognizer.recognize(frame_bgr)
     milliseconds = (time.perf_counter() - start) * 1000

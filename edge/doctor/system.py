@@ -9,10 +9,8 @@ from pathlib import Path
 
 from garmentlite.edge.doctor.finding import Finding, ok, problem
 
-OLDEST_GLIBC = (
-    2,
-    34,
-)  # libLiteRt.so of ai-edge-litert 2.3 needs it, although the wheel allows 2.27
+# libLiteRt.so of ai-edge-litert 2.3 needs it, although the wheel allows 2.27.
+OLDEST_GLIBC = (2, 34)
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)  # as pyproject.toml says
 _BOARD = Path("/proc/device-tree/model")  # "Raspberry Pi 4 Model B Rev 1.4" and a null byte
 

@@ -38,9 +38,7 @@ HEADERS = {
 }
 COOKIE_DAYS = 365
 LARGEST_REQUEST = 64 << 10  # bytes of a body or a header; pictures have a limit of their own
-HEARTBEAT_SECONDS = (
-    5.0  # how often a silent connection is written to, so that a lost one is noticed
-)
+HEARTBEAT_SECONDS = 5.0  # a silent connection is written to so often, so that a lost one is noticed
 FIRST_PICTURE_SECONDS = 5.0  # how long a request for a picture waits while there is none
 # Bytes that wait in the system until a viewer reads them. The usual buffer grows to megabytes, so it would
 # take long to notice that a viewer does not read.

@@ -37,10 +37,8 @@ def _grabcut(rgb: np.ndarray) -> np.ndarray:
     likely = is_commoner_in_the_middle(colour_bins(rgb))
     trimap = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[frame_of(rgb.shape) & ~likely] = cv2.GC_BGD
-    if (
-        likely.all() or not likely.any()
-    ):  # one of the two colour models would have no pixel to learn from
-        return likely
+    if likely.all() or not likely.any():
+        return likely  # one of the two colour models would have no pixel to learn from
     cv2.setRNGSeed(_SEED)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # storage of the colour models
     cv2.grabCut(

@@ -59,9 +59,8 @@ class CollectedSink:
         """
         self._latest = sighting
         answer, frame = sighting.recognition, sighting.frame
-        if (
-            frame.name != self._still or answer.label == NO_GARMENT
-        ):  # what follows is another garment
+        is_over = frame.name != self._still or answer.label == NO_GARMENT
+        if is_over:  # what follows is another garment
             if self._label != NO_GARMENT:
                 self.collected.begin_hold_up()
             self._still, self._label, self._tried_at = frame.name, NO_GARMENT, None

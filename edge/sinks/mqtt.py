@@ -33,9 +33,8 @@ CONFIDENCE_S = 1.0  # shortest time between two messages of which only the confi
 # Home Assistant needs some seconds after its "online" before it takes all messages.
 HOME_ASSISTANT_STARTS_S = 5.0
 KEEPALIVE_S = 30  # a broker that does not answer for longer than this is gone
-LONGEST_PAUSE_S = (
-    30  # between two attempts to connect; the first ones follow after 1, 2, 4 ... seconds
-)
+# Longest time between two attempts to connect; the first attempts follow after 1, 2, 4 ... seconds.
+LONGEST_PAUSE_S = 30
 GOODBYE_S = 2.0  # longest time that the app waits at its end for the broker
 
 PROBLEMS = (CameraStatus.BLACK, CameraStatus.FROZEN, CameraStatus.LOST)

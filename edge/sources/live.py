@@ -103,9 +103,8 @@ class LiveSource:
             now, is_old = self._seconds(time.monotonic()), False
             if taken is not None:
                 bgr, seconds = taken[0], self._seconds(taken[1])
-                is_old = (
-                    now - seconds >= STALL_SECONDS
-                )  # it waited while the app was paused or suspended
+                # An old frame has waited while the app was paused or suspended.
+                is_old = now - seconds >= STALL_SECONDS
                 if not is_old and self._watch.frame(bgr, seconds):
                     told = None
                     yield Frame(bgr, seconds)

@@ -22,9 +22,8 @@ _STEADY_LEVELS, _STEADY_SECONDS = 4.0, 0.4
 # A frame is black if 99% of its values are below this. Video that does not use the full range has black at
 # 16, and the sensor adds some noise.
 _BLACK_LEVEL = 24
-_SAMPLE_SIDE = (
-    64  # pixels; mean and blackness are measured in a grid of about so many rows and columns
-)
+# Mean and blackness are measured in a grid of about so many rows and columns of pixels.
+_SAMPLE_SIDE = 64
 
 
 class CameraWatch:
