@@ -15,7 +15,7 @@ import numpy as np
 
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.files import sha256
-from garmentlite.edge.labels import FASHION_MNIST_LABELS, folder_name_of, is_reserved
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, is_reserved, label_key
 from garmentlite.edge.picture_files import find_pictures
 from garmentlite.edge.pictures import read_picture
 from garmentlite.train import runs
@@ -125,8 +125,8 @@ def from_fashion_mnist(
             another order. With other names, the classes of the images are not known.
     """
     require_class_names(labels)
-    number_of = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
-    names = [folder_name_of(label) for label in FASHION_MNIST_LABELS]
+    number_of = {label_key(label): class_id for class_id, label in enumerate(labels)}
+    names = [label_key(label) for label in FASHION_MNIST_LABELS]
     is_labelled = set(number_of) == set(names)
     numbers = np.array([number_of.get(name, -1) for name in names])
     train_at, validate_at = validation_split(data.y_train)
@@ -252,7 +252,7 @@ def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> li
     """Finds each picture's class number by its subfolder; -1 for all pictures if there are no subfolders."""
     if all(path.parent == folder for path in paths):
         return [-1] * len(paths)
-    known = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
+    known = {label_key(label): class_id for class_id, label in enumerate(labels)}
     class_ids = []
     for path in paths:
         name = path.relative_to(folder).parts[0]
@@ -261,12 +261,12 @@ def _class_ids(folder: Path, paths: Sequence[Path], labels: Sequence[str]) -> li
                 f"{path} is in the folder '{name}', but no class can be called so; move its pictures out of "
                 f"{folder}."
             )
-        if path.parent == folder or folder_name_of(name) not in known:
+        if path.parent == folder or label_key(name) not in known:
             raise DataError(
                 f"{path} is not in the folder of a class; make a folder for each label "
                 f"({', '.join(labels)}; --labels gives others), or put all pictures into one folder."
             )
-        class_ids.append(known[folder_name_of(name)])
+        class_ids.append(known[label_key(name)])
     return class_ids
 
 

@@ -35,7 +35,7 @@ from garmentlite.edge.documents import DocumentError, parse
 from garmentlite.edge.errors import OptionError, OutputError, PictureError
 from garmentlite.edge.files import read_bytes, write_bytes
 from garmentlite.edge.garment_crop import garment_crop
-from garmentlite.edge.labels import RESERVED, UNLABELLED, folder_name_of
+from garmentlite.edge.labels import RESERVED, UNLABELLED, label_key
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import LEAST_SIDE, MAX_SIDE, read_picture
 from garmentlite.edge.preparation import TILE
@@ -242,11 +242,11 @@ class CollectedPictures:
         Returns:
             images_u8, uint8 of shape (N, 28, 28), and their class numbers, int64 of shape (N,).
         """
-        number = {folder_name_of(label): class_id for class_id, label in enumerate(labels)}
+        number = {label_key(label): class_id for class_id, label in enumerate(labels)}
         found = [
-            (tile, number[folder_name_of(one.label)])
+            (tile, number[label_key(one.label)])
             for one in self._scan()
-            if one.is_held_out and one.label and folder_name_of(one.label) in number
+            if one.is_held_out and one.label and label_key(one.label) in number
             if (tile := self.tile_of(one)) is not None
         ]
         images_u8 = np.array([tile for tile, _ in found], np.uint8).reshape(-1, TILE, TILE)
@@ -415,8 +415,8 @@ class CollectedPictures:
     def _label_of(self, folder_name: str) -> str | None:
         if folder_name == UNLABELLED:
             return None
-        wanted = folder_name_of(folder_name)
-        known = (label for label in self.labels if folder_name_of(label) == wanted)
+        wanted = label_key(folder_name)
+        known = (label for label in self.labels if label_key(label) == wanted)
         return next(known, folder_name)
 
     def _make_folder(self, folder: Path) -> None:
@@ -443,9 +443,9 @@ def _folder_name(label: str) -> str:
         OptionError: If a class cannot have this label.
     """
     name = " ".join(label.split()).replace("/", "-").replace("\\", "-")
-    is_reserved = folder_name_of(name) in map(folder_name_of, (*RESERVED, UNLABELLED))
+    is_reserved = label_key(name) in map(label_key, (*RESERVED, UNLABELLED))
     if (
-        not folder_name_of(name)
+        not label_key(name)
         or len(name) > LONGEST_LABEL
         or name.startswith(".")
         or not name.isprintable()

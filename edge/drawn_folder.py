@@ -10,7 +10,7 @@ import numpy as np
 
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.files import refuse_to_overwrite, replacing, write_text
-from garmentlite.edge.labels import FASHION_MNIST_LABELS
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, label_key
 
 TABLE = "labels.csv"
 
@@ -39,7 +39,7 @@ def draw_folder(folder: Path, per_class: int, seed: int, *, force: bool = False)
     writer.writerow(["image", "label"])
     for number in range(per_class):
         for label in FASHION_MNIST_LABELS:
-            name = f"{label.replace('/', ' ').replace(' ', '-').lower()}-{number}.png"
+            name = f"{label_key(label)}-{number}.png"
             with replacing(folder / name) as temporary:
                 Image.fromarray(draw_scene(label, rng).rgb).save(temporary)
             writer.writerow([name, label])

@@ -1,4 +1,4 @@
-"""The ten Fashion-MNIST labels in the order of their numbers, and the search for a label by a typed name."""
+"""The Fashion-MNIST labels in the order of their numbers, reserved names, and the search for a label."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     return folded[matches[0]] if matches else None
 
 
-def folder_name_of(label: str) -> str:
-    """Turns a label into a folder's name, such as "t-shirt-top", whatever its case and punctuation."""
+def label_key(label: str) -> str:
+    """Makes a key that is the same for all spellings of a label, to compare labels with folders' names.
+
+    A folder's name cannot hold "/", and people type labels in their own way: the key of "T-shirt/top",
+    "T-shirt-top" and "t shirt top" is "t-shirt-top".
+    """
     return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")
 
 

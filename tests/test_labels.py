@@ -3,7 +3,7 @@
 import pytest
 
 from garmentlite.edge.errors import OptionError
-from garmentlite.edge.labels import FASHION_MNIST_LABELS, class_id_of, folder_name_of, nearest
+from garmentlite.edge.labels import FASHION_MNIST_LABELS, class_id_of, label_key, nearest
 
 
 @pytest.mark.parametrize(("class_id", "label"), list(enumerate(FASHION_MNIST_LABELS)))
@@ -51,9 +51,9 @@ def test_nearest_of_an_unlike_name_is_none():
     assert nearest("anything", []) is None
 
 
-def test_folder_name_of_labels_is_one_for_each_and_the_same_for_its_spellings():
-    names = [folder_name_of(label) for label in FASHION_MNIST_LABELS]
+def test_label_key_is_one_for_each_label_and_the_same_for_its_spellings():
+    names = [label_key(label) for label in FASHION_MNIST_LABELS]
     assert names[0] == "t-shirt-top"
     assert len(set(names)) == 10
     for spelling in ("T-shirt_top", "t shirt top", "T-SHIRT/TOP", "_t-shirt--top_"):
-        assert folder_name_of(spelling) == names[0]
+        assert label_key(spelling) == names[0]

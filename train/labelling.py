@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from garmentlite.edge.errors import DataError, OptionError
-from garmentlite.edge.labels import RESERVED, class_id_of, folder_name_of
+from garmentlite.edge.labels import RESERVED, class_id_of, label_key
 
 _NONE = -1  # number of a label that is neither a class nor a group
 
@@ -44,8 +44,8 @@ class Labelling:
 
 def class_of(name: str, labels: Sequence[str]) -> int | None:
     """Finds the number of a class from a folder's name, which cannot hold "/"; None if it is not a class."""
-    folders = [folder_name_of(label) for label in labels]
-    wanted = folder_name_of(name)
+    folders = [label_key(label) for label in labels]
+    wanted = label_key(name)
     return folders.index(wanted) if wanted in folders else None
 
 
@@ -144,10 +144,10 @@ def _own_classes(
 ) -> Labelling:
     names: dict[str, str] = {}  # the first spelling of each
     for label in written:
-        names.setdefault(folder_name_of(label), label)
+        names.setdefault(label_key(label), label)
     classes = tuple(sorted(names.values()))
     for label in classes:
-        if folder_name_of(label) in map(folder_name_of, RESERVED):
+        if label_key(label) in map(label_key, RESERVED):
             raise DataError(
                 f"A class cannot be called '{label}', since the program gives that answer itself when the "
                 "network is not sure or sees no garment; rename that folder or label."
