@@ -6,7 +6,7 @@
 # make fuzz         opens COUNT (1000) damaged files of every kind and counts crashes, hangs and wrong errors
 # make killed-trainings  kills COUNT (20) trainings with kill -9, resumes them and compares their weights
 # make reconnects   loses a camera COUNT (1000) times and prints memory, threads and descriptors
-# make soak         runs the camera app with all its faces for MINUTES (10), disturbs it, and prints the same
+# make soak         runs the camera app with all its outputs for MINUTES (10), disturbs it, and prints the same
 # make lint         checks style, formatting and types
 # make reproduce    makes the shipped models again by the commands in their cards (hours on a CPU); with
 #                   PHOTOS=folder and SCENES=folder garment-net-photo and the segmenter too, see

@@ -1,4 +1,4 @@
-"""Runs the camera app with all its faces for minutes, disturbs it, and prints what it holds.
+"""Runs the camera app with all its outputs for minutes, disturbs it, and prints what it holds.
 
     python benchmarks/soak.py [--minutes 10]
 

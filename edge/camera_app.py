@@ -1,4 +1,4 @@
-"""The camera app: makes the source, the recognizer and the faces that a user asked for, and runs them."""
+"""The camera app: makes the source, the recognizer and the sinks that a user asked for, and runs them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def run_camera_app(
         compare: Compares a new model with the one in use on held-out pictures; None to compare none.
 
     Raises:
-        GarmentliteError: If the source, the model or a face cannot be opened, or if the last face failed.
+        GarmentliteError: If the source, the model or a sink cannot be opened, or if the last sink failed.
         KeyboardInterrupt: If the user pressed Ctrl-C.
     """
     unreadable: list[str] = []
@@ -165,9 +165,9 @@ def run_camera_app(
         if request.watch_model
         else None
     )  # fmt: skip
-    faces = _faces(request, controls, collected, swap, say)
+    sinks = _sinks(request, controls, collected, swap, say)
     with swap or nullcontext():
-        answered = run(stream, faces, max_frames=request.max_frames, say=say)
+        answered = run(stream, sinks, max_frames=request.max_frames, say=say)
     was_stopped = controls.settings.is_stopped
     if not (answered or unreadable or was_stopped):
         say("Error: The source ended before one of its frames was answered; give it more frames.")
@@ -201,39 +201,39 @@ def _chosen_classifier(request: CameraRequest) -> Classifier:
     return open_for_garments(request.model or default_model(), request.labels, request.input_range)
 
 
-def _faces(
+def _sinks(
     request: CameraRequest,
     controls: Controls,
     collected: CollectedPictures | None,
     swap: ModelSwap | None,
     say: Callable[[str], None],
 ) -> list[Sink]:
-    """Makes the faces that the user asked for. A new face is a sink of its own and one line here."""
-    faces: list[Sink] = []
+    """Makes the sinks that the user asked for; a new one is a class in `edge/sinks/` and one line here."""
+    sinks: list[Sink] = []
     falls_back = False
     if request.has_window:
         try:
-            faces.append(WindowSink(Display(), controls, collected=collected))
+            sinks.append(WindowSink(Display(), controls, collected=collected))
         except MissingPartError as obstacle:
             falls_back = request.serve is None
             if falls_back:
                 say(f"No window: {obstacle} Printing JSON lines.")
     if request.prints_json or falls_back:
         lines = JsonLinesSink(sys.stdout, top_k=request.top_k)
-        faces.append(OnlyChangesSink(lines) if request.only_changes else lines)
+        sinks.append(OnlyChangesSink(lines) if request.only_changes else lines)
     if request.record:
-        faces.append(RecordingSink(request.record))
+        sinks.append(RecordingSink(request.record))
     if request.log:
         log = LogSink(request.log, top_k=request.top_k)
-        faces.append(OnlyChangesSink(log) if request.only_changes else log)
+        sinks.append(OnlyChangesSink(log) if request.only_changes else log)
     if request.broker:
-        faces.append(MqttSink(request.broker, say))
+        sinks.append(MqttSink(request.broker, say))
     collector = CollectedSink(collected) if collected else None
     if collector:
-        faces.append(collector)
+        sinks.append(collector)
     if request.serve is not None:
         hosts = request.allowed_hosts
-        faces.append(
+        sinks.append(
             PageSink(
                 request.serve,
                 controls,
@@ -245,8 +245,8 @@ def _faces(
         )
     watchdog = watchdog_from_environment()
     if watchdog:
-        faces.append(watchdog)
-    return faces
+        sinks.append(watchdog)
+    return sinks
 
 
 def _panels(collector: CollectedSink | None, swap: ModelSwap | None) -> list[Feature]:

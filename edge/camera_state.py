@@ -1,4 +1,4 @@
-"""The state of the camera, as every face of the app shows it."""
+"""The state of the camera, as the app's outputs show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the camera app: the faces that are made of a request, and what it says of its work."""
+"""Tests of the camera app: the sinks that are made of a request, and what it says of its work."""
 
 import json
 from pathlib import Path

@@ -233,8 +233,8 @@ def test_picture_that_is_sent_to_the_page_is_named_by_the_model_in_use(path, cap
     body = io.BytesIO()
     Image.fromarray(tile).save(body, "PNG")
 
-    def send_pictures(stream, faces, **options):
-        lines, page = faces
+    def send_pictures(stream, sinks, **options):
+        lines, page = sinks
 
         def send():
             address = said[0].removeprefix("The page: ") + "classify"

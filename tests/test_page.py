@@ -1,4 +1,4 @@
-"""Tests of the page as a face of the camera app."""
+"""Tests of the page as an output of the camera app."""
 
 import http.client
 import json

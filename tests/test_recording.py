@@ -177,7 +177,7 @@ def test_webcam_goes_on_without_a_recording_that_cannot_grow(tmp_path, limit, ex
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipes")
 @pytest.mark.parametrize("records", [True, False])
-def test_webcam_whose_reader_has_gone_away_goes_on_for_its_other_faces(tmp_path, records):
+def test_webcam_whose_reader_has_gone_away_goes_on_for_its_other_outputs(tmp_path, records):
     arguments = ["webcam", "--source", "test-pattern", "--headless", "--segment", "plain"]
     arguments += ["--record", "app.avi", "--max-frames", "100"] if records else []
     app = subprocess.Popen(

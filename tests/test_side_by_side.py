@@ -37,8 +37,8 @@ class CountingSink:
 
 def test_sink_that_fails_is_closed_and_the_others_go_on():
     full, window, said = CountingSink(fails_at=2), CountingSink(), []
-    with SideBySide([full, window], said.append) as faces:
-        assert [faces.show(None) for _ in range(4)] == [True] * 4
+    with SideBySide([full, window], said.append) as sinks:
+        assert [sinks.show(None) for _ in range(4)] == [True] * 4
         assert full.events == ["opened", "closed"]
     assert (full.count, window.count) == (2, 4)
     assert window.events == full.events == ["opened", "closed"]
@@ -47,24 +47,24 @@ def test_sink_that_fails_is_closed_and_the_others_go_on():
 
 def test_sink_that_fails_at_a_state_of_the_camera_stops_alone_too():
     broker, window, said = CountingSink(fails_at=1), CountingSink(), []
-    with SideBySide([broker, window], said.append) as faces:
-        assert faces.show_state(CameraState(CameraStatus.LOST))
+    with SideBySide([broker, window], said.append) as sinks:
+        assert sinks.show_state(CameraState(CameraStatus.LOST))
     assert len(said) == 1
 
 
 def test_sink_that_fails_and_cannot_be_closed_is_said_once():
     full, window, said = CountingSink(fails_at=1, closes=False), CountingSink(), []
-    with SideBySide([full, window], said.append) as faces:
-        assert faces.show(None)
+    with SideBySide([full, window], said.append) as sinks:
+        assert sinks.show(None)
     assert len(said) == 1
 
 
 def test_last_sink_that_fails_raises_its_error_and_is_closed():
     first, last, said = CountingSink(fails_at=1), CountingSink(fails_at=2), []
-    with SideBySide([first, last], said.append) as faces:
-        faces.show(None)
+    with SideBySide([first, last], said.append) as sinks:
+        sinks.show(None)
         with pytest.raises(OutputError, match="The disk is full"):
-            faces.show(None)
+            sinks.show(None)
     assert last.events == ["opened", "closed"]
     assert len(said) == 1
 
@@ -79,21 +79,21 @@ def test_sink_that_cannot_be_opened_raises_and_closes_the_others():
 
 def test_sink_that_wants_no_more_is_closed_without_a_word_and_the_others_go_on():
     first, second = CountingSink(enough=1), CountingSink(enough=3)
-    with SideBySide([first, second], pytest.fail) as faces:
-        assert faces.show(None)
+    with SideBySide([first, second], pytest.fail) as sinks:
+        assert sinks.show(None)
         assert first.events == ["opened", "closed"]
-        assert faces.show_state(None)
-        assert not faces.show(None)  # nobody is left
+        assert sinks.show_state(None)
+        assert not sinks.show(None)  # nobody is left
     assert (first.count, second.count) == (1, 3)
 
 
 def test_watchdog_alone_does_not_keep_the_app_running(tmp_path):
     watchdog = WatchdogSink(str(tmp_path / "notify"), 30.0)
-    with SideBySide([CountingSink(enough=1), watchdog], pytest.fail) as faces:
-        assert not faces.show(None)
+    with SideBySide([CountingSink(enough=1), watchdog], pytest.fail) as sinks:
+        assert not sinks.show(None)
     failing = CountingSink(fails_at=1)
     with (
-        SideBySide([failing, watchdog], pytest.fail) as faces,
+        SideBySide([failing, watchdog], pytest.fail) as sinks,
         pytest.raises(OutputError, match="disk is full"),
     ):
-        faces.show(None)
+        sinks.show(None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 UNIT_NAME = "garmentlite.service"
 WATCHDOG_S = 30  # systemd starts the app again if the loop gives no sign of life for so long
-MEMORY_LIMIT = "400M"  # the app with all its faces takes less than half of it
+MEMORY_LIMIT = "400M"  # the app with all its outputs takes less than half of it
 # The first systemd that can make the pauses between restarts longer (RestartSteps); bookworm has 252.
 GROWING_PAUSES_SINCE = 254
 
