@@ -106,7 +106,7 @@ class Classifier:
             self._read_signature()
         except ModelError as error:
             raise unusable(self.path, error, _WAY_OUT) from error
-        self._use(file, chosen)
+        self._settle_input(file, chosen)
         self._found_labels = self._find_labels(file, labels)
         self.labels = self._checked_labels(self._found_labels.names)
         self.name = self.metadata.name if self.metadata else self.path.stem
@@ -265,7 +265,7 @@ class Classifier:
         self._input_index = inputs[0]["index"]
         self._output_index = outputs[0]["index"]
 
-    def _use(self, file: ModelFile, chosen: InputRange | None) -> None:
+    def _settle_input(self, file: ModelFile, chosen: InputRange | None) -> None:
         """Settles the numbers that stand for the pixels, and whether the file gives probabilities."""
         input_range: InputRange | None = CONTRACT
         known_by: KnownBy = "contract"

@@ -106,20 +106,13 @@ def read_contents(flatbuffer: bytes) -> Contents:
         raise ModelError("it has no input or no output")
     graph.text(_GRAPH_NAME)
     names = [_operator_name(code) for code in model.tables(_MODEL_CODES)]
-    steps, reads, writes = [], [], []
-    for operator in graph.tables(_GRAPH_OPERATORS):
-        number = operator.integer(_OPERATOR_CODE, "u4")
-        if number >= len(names):
-            raise ModelError("it is damaged: an operator in it has a type that is not in the file")
-        _require_sound_options(operator, len(tensors))
-        read = _numbers_of(operator, _OPERATOR_INPUTS, len(tensors), optional=True)
-        written = _numbers_of(operator, _OPERATOR_OUTPUTS, len(tensors))
-        given, made = (tuple(tensors[one] for one in side) for side in (read, written))
-        if not made or len(given) < _MACS_NEED.get(names[number], 0):
-            raise ModelError(f"it is damaged: a {names[number]} in it lacks an input or an output")
-        steps.append(Operator(names[number], given, made, count_macs(names[number], given, made)))
-        reads.append(read)
-        writes.append(written)
+    operators = graph.tables(_GRAPH_OPERATORS)
+    reads = [_numbers_of(one, _OPERATOR_INPUTS, len(tensors), optional=True) for one in operators]
+    writes = [_numbers_of(one, _OPERATOR_OUTPUTS, len(tensors)) for one in operators]
+    steps = [
+        _operator_of(one, names, tensors, read, written)
+        for one, read, written in zip(operators, reads, writes, strict=True)
+    ]
     _require_order(tensors, variables, reads, writes, inputs, outputs)
     used = sorted({*inputs, *outputs, *chain(*reads), *chain(*writes)})
     contents = Contents(
@@ -224,6 +217,33 @@ def _quantization_of(
             raise ModelError(f"the tensor {name!r:.60} has {len(scales)} scales, not one a channel")
     points = zero_points if len(zero_points) else np.zeros(len(scales), np.int64)
     return tuple(map(float, scales)), tuple(map(int, points))
+
+
+def _operator_of(
+    stored: Table,
+    names: Sequence[str],
+    tensors: Sequence[Tensor],
+    read: Sequence[int],
+    written: Sequence[int],
+) -> Operator:
+    """Reads an operator.
+
+    Args:
+        stored: Its table.
+        names: The types of operators in the file.
+        tensors: The tensors of the graph.
+        read: Numbers of the tensors that it reads.
+        written: Numbers of the tensors that it writes.
+    """
+    number = stored.integer(_OPERATOR_CODE, "u4")
+    if number >= len(names):
+        raise ModelError("it is damaged: an operator in it has a type that is not in the file")
+    _require_sound_options(stored, len(tensors))
+    name = names[number]
+    inputs, outputs = (tuple(tensors[one] for one in side) for side in (read, written))
+    if not outputs or len(inputs) < _MACS_NEED.get(name, 0):
+        raise ModelError(f"it is damaged: a {name} in it lacks an input or an output")
+    return Operator(name, inputs, outputs, count_macs(name, inputs, outputs))
 
 
 def _buffer_size(stored: Table) -> int:

@@ -105,10 +105,6 @@ class GarmentStream:
             SourceError: If no frame of a video can be read.
             RuntimeError: If the stream is not open.
         """
-        if not self._is_open:
-            raise RuntimeError(
-                "The stream is not open; read it inside 'with GarmentStream(...) as stream:'."
-            )
         yield from (event for event in self.events() if isinstance(event, Sighting))
 
     def events(self) -> Iterator[Sighting | CameraState]:
@@ -145,25 +141,31 @@ class GarmentStream:
             settings = self.controls.settings
             if settings.is_stopped:
                 return
-            frame = item.turned(settings.rotation)
-            if settings.is_mirrored:
-                frame = frame.mirrored()
-            self._camera_recognizer.box = settings.box
             self._take_new_model()
-            last_view, view = view, (frame.name, settings.rotation, settings.is_mirrored)
+            last_view, view = view, (item.name, settings.rotation, settings.is_mirrored)
             if view != last_view:
                 self._smoother.reset()
                 self._camera_recognizer.forget()
-            recognition = self._answer_to(frame)
-            yield Sighting(
-                frame=frame,
-                recognition=self._steadied(recognition, frame.time, capture_ms),
-                answer_to_frame=recognition,
-                frames_per_second=rate.tick(time.perf_counter()),
-                clock=time.time(),
-                camera=self._source.camera,
-                guide_box=settings.box if frame.name is None else None,
-            )
+            yield self._sighting(item, settings, capture_ms, rate)
+
+    def _sighting(
+        self, frame: Frame, settings: Settings, capture_ms: float, rate: FrameRate
+    ) -> Sighting:
+        """Turns a frame as the settings say, and answers it."""
+        frame = frame.turned(settings.rotation)
+        if settings.is_mirrored:
+            frame = frame.mirrored()
+        self._camera_recognizer.box = settings.box
+        recognition = self._answer_to(frame)
+        return Sighting(
+            frame=frame,
+            recognition=self._steadied(recognition, frame.time, capture_ms),
+            answer_to_frame=recognition,
+            frames_per_second=rate.tick(time.perf_counter()),
+            clock=time.time(),
+            camera=self._source.camera,
+            guide_box=settings.box if frame.name is None else None,
+        )
 
     def _forget(self, camera: CameraState) -> None:
         """Forgets what a camera showed before its frames could not be answered."""
@@ -240,13 +242,13 @@ def run(
         GarmentliteError: If a sink cannot be opened, or if the last sink fails.
     """
     answered = 0
-    with stream, SideBySide(sinks, say) as faces:
+    with stream, SideBySide(sinks, say) as side_by_side:
         for event in stream.events():
             if isinstance(event, Sighting):
                 answered += 1
-                wants_more = faces.show(event)
+                wants_more = side_by_side.show(event)
             else:
-                wants_more = faces.show_state(event)
+                wants_more = side_by_side.show_state(event)
             if not wants_more:
                 stream.controls.change(is_stopped=True)
             if stream.controls.settings.is_stopped or answered == max_frames:
