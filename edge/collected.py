@@ -36,16 +36,13 @@ from garmentlite.edge.errors import OptionError, OutputError, PictureError
 from garmentlite.edge.files import read_bytes, write_bytes
 from garmentlite.edge.garment_crop import garment_crop
 from garmentlite.edge.labels import RESERVED, UNLABELLED, label_key
+from garmentlite.edge.near_duplicates import MOST_COMPARED, NearDuplicates
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import LEAST_SIDE, MAX_SIDE, read_picture
 from garmentlite.edge.preparation import TILE
 from garmentlite.edge.sinks.interface import Sighting
 
 DETAILS, HELD_OUT = ".details", ".held-out"
-# Mean difference in grey levels of two 28x28 images. Of 3,000 test images of Fashion-MNIST, 1.5% have another
-# one of the same class that is closer. A drawn garment that sways differs by 3 from frame to frame (median).
-NEAR_DUPLICATE = 8.0
-MOST_COMPARED = 2000  # newest pictures that a new one is compared with; each takes 1.6 kB of memory
 HELD_OUT_ONE_IN = 5  # the pictures of one in so many garments that are held up are held out
 FREE_BYTES = 500 << 20  # nothing is kept if less than this is free on the disk
 LONGEST_LABEL = 60  # characters
@@ -92,7 +89,7 @@ class CollectedPicture:
     """One picture that was kept.
 
     Attributes:
-        id: Its name, which says nothing but when it was taken.
+        id: The start of its files' names: when it was taken, and a random number.
         label: What a person says it shows; None for a picture without a label.
         is_held_out: Whether models are compared on it, and never trained.
         path: The crop, a PNG file.
@@ -162,12 +159,12 @@ class CollectedPictures:
         self._answers: dict[str, tuple[str, float] | None] = {}
         self.begin_hold_up()
         self._make_folder(self.folder / DETAILS)
-        self._tiles: dict[str, np.ndarray] = {}
+        self._near_duplicates = NearDuplicates()
         self.delete_old(time.time())
         for picture in reversed(self._scan()[:MOST_COMPARED]):
             tile = self.tile_of(picture)
             if tile is not None:
-                self._tiles[picture.id] = tile.astype(np.int16)
+                self._near_duplicates.add(picture.id, tile)
 
     def begin_hold_up(self) -> None:
         """Says that another garment is held up from now on: its pictures are all held out, or none."""
@@ -194,8 +191,9 @@ class CollectedPictures:
         with self._lock:
             if self._has_near_duplicate(tile, label):
                 return Kept.NEAR_DUPLICATE
-            name = f"{datetime.fromtimestamp(sighting.clock, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(8)}"
-            files = self._files(name, sighting, tile, mask, folder / f"{name}.png")
+            moment = datetime.fromtimestamp(sighting.clock, UTC)
+            picture_id = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(8)}"
+            files = self._files(picture_id, sighting, tile, mask, folder / f"{picture_id}.png")
             size = sum(map(len, files.values()))
             self._make_folder(self.folder / DETAILS)  # somebody may have deleted everything
             obstacle = self._make_room(size, sighting.clock)
@@ -206,9 +204,7 @@ class CollectedPictures:
             for path, content in files.items():
                 write_bytes(path, content, is_private=True)
             self._total += size
-            self._tiles[name] = tile.astype(np.int16)
-            while len(self._tiles) > MOST_COMPARED:
-                del self._tiles[next(iter(self._tiles))]
+            self._near_duplicates.add(picture_id, tile)
         return Kept.YES
 
     def pictures(self) -> list[CollectedPicture]:
@@ -252,14 +248,18 @@ class CollectedPictures:
         images_u8 = np.array([tile for tile, _ in found], np.uint8).reshape(-1, TILE, TILE)
         return images_u8, np.array([class_id for _, class_id in found], np.int64)
 
-    def relabel(self, names: Iterable[str], label: str | None) -> int:
+    def relabel(self, ids: Iterable[str], label: str | None) -> int:
         """Gives pictures another label, or takes it away; returns how many were there.
+
+        Args:
+            ids: Ids of the pictures.
+            label: Name of the class that a person says they show; None to take the label away.
 
         Raises:
             OptionError: If the label cannot be that of a class.
             OutputError: If a file cannot be moved.
         """
-        wanted, moved = set(names), 0
+        wanted, moved = set(ids), 0
         with self._lock:
             for picture in self._scan():
                 if picture.id not in wanted:
@@ -276,13 +276,16 @@ class CollectedPictures:
                 moved += 1
         return moved
 
-    def delete(self, names: Iterable[str]) -> int:
+    def delete(self, ids: Iterable[str]) -> int:
         """Deletes pictures with all that belongs to them; returns how many were there.
+
+        Args:
+            ids: Ids of the pictures.
 
         Raises:
             OutputError: If a file cannot be deleted.
         """
-        wanted = set(names)
+        wanted = set(ids)
         with self._lock:
             found = [picture for picture in self._scan() if picture.id in wanted]
             for picture in found:
@@ -313,32 +316,37 @@ class CollectedPictures:
     # --- the parts of `keep`
 
     def _has_near_duplicate(self, tile: np.ndarray, label: str | None) -> bool:
-        if not self._tiles:
-            return False
-        known = np.stack(list(self._tiles.values()))
-        is_near = np.abs(known - tile.astype(np.int16)).mean(axis=(1, 2)) < NEAR_DUPLICATE
-        if label is None or not is_near.any():
-            return bool(is_near.any())
+        near = self._near_duplicates.of(tile)
+        if label is None or not near:
+            return bool(near)
         # A person's label is worth a second picture, unless the first one has this label already.
-        near = {name for name, one in zip(self._tiles, is_near, strict=True) if one}
         return any(one.id in near and one.label == label for one in self._scan())
 
     def _files(
-        self, name: str, sighting: Sighting, tile: np.ndarray, mask: np.ndarray, crop: Path
+        self, picture_id: str, sighting: Sighting, tile: np.ndarray, mask: np.ndarray, crop: Path
     ) -> dict[Path, bytes]:
-        """Makes the files of a picture; the crop comes last, because it makes the picture complete."""
+        """Makes the files of a picture; the crop comes last, because it makes the picture complete.
+
+        Args:
+            picture_id: Id of the picture.
+            sighting: The answer to the frame.
+            tile: uint8, shape (28, 28), the image that the network saw.
+            mask: bool, shape (H, W), True on the garment.
+            crop: The file of the crop.
+        """
         answer = sighting.recognition
         details = {
-            "id": name,
+            "id": picture_id,
             "time": datetime.fromtimestamp(sighting.clock, UTC).isoformat(timespec="seconds"),
             **answer.as_document(),
         }
         files = {
-            self._details(name, ".json"): json.dumps(details, ensure_ascii=False).encode() + b"\n",
-            self._details(name, "-28x28.png"): _encoded(".png", tile),
+            self._details(picture_id, ".json"): json.dumps(details, ensure_ascii=False).encode()
+            + b"\n",
+            self._details(picture_id, "-28x28.png"): _encoded(".png", tile),
         }
         if self._with_frames:
-            files[self._details(name, "-frame.jpg")] = _encoded(".jpg", sighting.frame.bgr)
+            files[self._details(picture_id, "-frame.jpg")] = _encoded(".jpg", sighting.frame.bgr)
         # As large as the stream recognizes the frames of a camera, and still pictures.
         least_side = MAX_SIDE if sighting.frame.name is None else LEAST_SIDE
         files[crop] = _encoded(".png", garment_crop(sighting.frame.bgr, mask, least_side))
@@ -382,8 +390,8 @@ class CollectedPictures:
             self._total = sum(picture.size for picture in found)
             return sorted(found, key=lambda picture: picture.id, reverse=True)
 
-    def _read_answer(self, name: str) -> tuple[str, float] | None:
-        path = self._details(name, ".json")
+    def _read_answer(self, picture_id: str) -> tuple[str, float] | None:
+        path = self._details(picture_id, ".json")
         try:
             document = parse(read_bytes(path, _LARGEST_DETAILS), _LARGEST_DETAILS)
             return document.line("label"), document.number("confidence", 0, 1)
@@ -401,12 +409,12 @@ class CollectedPictures:
         for suffix in _BESIDE:
             _unlink(self._details(picture.id, suffix))
         self._total -= picture.size
-        self._tiles.pop(picture.id, None)
+        self._near_duplicates.remove(picture.id)
         self._answers.pop(picture.id, None)
         _remove_if_empty(picture.path.parent)
 
-    def _details(self, name: str, suffix: str) -> Path:
-        return self.folder / DETAILS / (name + suffix)
+    def _details(self, picture_id: str, suffix: str) -> Path:
+        return self.folder / DETAILS / (picture_id + suffix)
 
     def _folder_of(self, label: str | None, is_held_out: bool) -> Path:
         root = self.folder / HELD_OUT if is_held_out else self.folder

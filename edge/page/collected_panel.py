@@ -127,8 +127,8 @@ class LabelHandler(CollectedHandler):
 
     def _relabel(self) -> dict[str, Any]:
         document = _body(self)
-        names = _names(document, self.collected.pictures())
-        return {"changed": self.collected.relabel(names, _label(document))}
+        ids = _ids(document, self.collected.pictures())
+        return {"changed": self.collected.relabel(ids, _label(document))}
 
 
 class DeleteHandler(CollectedHandler):
@@ -142,8 +142,8 @@ class DeleteHandler(CollectedHandler):
         document = _body(self)
         if document.fields.get("all") is True:
             return {"deleted": self.collected.delete_all()}
-        names = _names(document, self.collected.pictures())
-        return {"deleted": self.collected.delete(names)}
+        ids = _ids(document, self.collected.pictures())
+        return {"deleted": self.collected.delete(ids)}
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:
@@ -152,7 +152,7 @@ async def in_thread(work: Callable[[], Result]) -> Result:
 
 
 def _key(picture: CollectedPicture) -> str:
-    """Returns the random part of the picture's name, by which the page calls it."""
+    """Returns the random part of a picture's id, by which the page calls the picture."""
     return picture.id[-_KEY_LENGTH:]
 
 
@@ -175,6 +175,6 @@ def _label(document: Document) -> str | None:
     return None if document.is_null("label") else document.line("label")
 
 
-def _names(document: Document, pictures: list[CollectedPicture]) -> list[str]:
+def _ids(document: Document, pictures: list[CollectedPicture]) -> list[str]:
     wanted = set(document.texts("keys"))
     return [picture.id for picture in pictures if _key(picture) in wanted]
