@@ -1409,9 +1409,9 @@ def _service_request(ctx: typer.Context, options: list[str]) -> "CameraRequest":
         )
     request = _camera_request(values)
     if request.model:
-        from garmentlite.edge.model_swap import open_for_garments
+        from garmentlite.edge.camera_recognizer import open_camera_model
 
-        open_for_garments(request.model, request.labels, request.input_range)
+        open_camera_model(request.model, request.labels, request.input_range)
     return request
 
 

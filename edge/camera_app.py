@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from garmentlite.edge.broker_address import BrokerAddress
+from garmentlite.edge.camera_recognizer import open_camera_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures, CollectRequest
 from garmentlite.edge.controls import Controls, Settings
 from garmentlite.edge.errors import MissingPartError, ModelError
 from garmentlite.edge.guide_box import DEFAULT_BOX, GuideBox
 from garmentlite.edge.model_comparison import Compare
-from garmentlite.edge.model_swap import ModelSwap, open_for_garments
+from garmentlite.edge.model_swap import ModelSwap
 from garmentlite.edge.page.address import Address
 from garmentlite.edge.page.features import Feature
 from garmentlite.edge.recognizer import Recognizer
@@ -191,14 +192,14 @@ def _first_classifier(request: CameraRequest, say: Callable[[str], None]) -> Cla
     """Opens the watched model; while it is missing or cannot be used, the other one."""
     if request.watch_model and request.watch_model.exists():
         try:
-            return open_for_garments(request.watch_model, request.labels, request.input_range)
+            return open_camera_model(request.watch_model, request.labels, request.input_range)
         except ModelError as error:
             say(f"Error: {error} Another model is used until the file has changed.")
     return _chosen_classifier(request)
 
 
 def _chosen_classifier(request: CameraRequest) -> Classifier:
-    return open_for_garments(request.model or default_model(), request.labels, request.input_range)
+    return open_camera_model(request.model or default_model(), request.labels, request.input_range)
 
 
 def _sinks(

@@ -13,7 +13,9 @@ These modules share the work, from the frame to the pixel:
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -132,6 +134,30 @@ class CameraRecognizer:
             segmenter=self._segmenter.name,
             latency_ms={},
         )
+
+
+def open_camera_model(
+    path: Path, labels: Sequence[str] | None = None, input_range: str | None = None
+) -> Classifier:
+    """Opens a model of garments and lets it answer once, so that its first frame takes no longer than others.
+
+    Args:
+        path: A `.tflite` file.
+        labels: Class names in place of those in the file.
+        input_range: See `Classifier`.
+
+    Raises:
+        ModelError: If it cannot be used, or does not take images of 28x28 pixels.
+    """
+    classifier = Classifier(path, labels=labels, input_range=input_range)
+    if classifier.image_size != (TILE, TILE):
+        height, width = classifier.image_size
+        raise ModelError(
+            f"{path} takes images of {height}x{width} pixels, expected {TILE}x{TILE}; choose a model for "
+            "garments."
+        )
+    classifier.probabilities(np.zeros((1, TILE, TILE), np.uint8))
+    return classifier
 
 
 def _withheld(recognition: Recognition) -> Recognition:

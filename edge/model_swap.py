@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
+from garmentlite.edge.camera_recognizer import open_camera_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures
 from garmentlite.edge.errors import GarmentliteError, ModelError
 from garmentlite.edge.files import read_bytes, sha256, write_bytes
 from garmentlite.edge.model_comparison import Compare, ModelComparison
 from garmentlite.edge.model_file import LARGEST_BYTES
-from garmentlite.edge.preparation import TILE
 
 LOOK_S = 1.0  # between two looks at the file; one that is still being written changes in this time
 
@@ -164,7 +162,7 @@ class ModelSwap:
 
     def _opened(self, checksum: str) -> Classifier:
         """Opens the watched file."""
-        classifier = open_for_garments(self._path, self._labels, self._input_range)
+        classifier = open_camera_model(self._path, self._labels, self._input_range)
         if classifier.sha256 != checksum:
             raise ModelError(f"{self._path} changed while it was read; copy it again.")
         return classifier
@@ -196,30 +194,6 @@ class ModelSwap:
     @property
     def _previous_path(self) -> Path:
         return self._path.with_name(f"{self._path.stem}.previous.tflite")
-
-
-def open_for_garments(
-    path: Path, labels: Sequence[str] | None = None, input_range: str | None = None
-) -> Classifier:
-    """Opens a model and lets it answer once, so that its first frame takes no longer than the others.
-
-    Args:
-        path: A `.tflite` file.
-        labels: Class names in place of those in the file.
-        input_range: See `Classifier`.
-
-    Raises:
-        ModelError: If it cannot be used, or does not take images of 28x28 pixels.
-    """
-    classifier = Classifier(path, labels=labels, input_range=input_range)
-    if classifier.image_size != (TILE, TILE):
-        height, width = classifier.image_size
-        raise ModelError(
-            f"{path} takes images of {height}x{width} pixels, expected {TILE}x{TILE}; choose a model for "
-            "garments."
-        )
-    classifier.probabilities(np.zeros((1, TILE, TILE), np.uint8))
-    return classifier
 
 
 def _read(path: Path) -> bytes:

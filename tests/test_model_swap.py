@@ -14,10 +14,11 @@ from waiting import PATIENCE_S, wait_until
 
 from garmentlite.edge import camera_app, model_swap
 from garmentlite.edge.camera_app import CameraRequest, run_camera_app
+from garmentlite.edge.camera_recognizer import open_camera_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.model_comparison import ModelComparison, Progress
-from garmentlite.edge.model_swap import ModelSwap, open_for_garments
+from garmentlite.edge.model_swap import ModelSwap
 from garmentlite.edge.page.address import Address
 from garmentlite.edge.recognizer import Recognizer
 from garmentlite.edge.sources.registry import open_source
@@ -199,7 +200,7 @@ def answers_of(recognizer, change_after=None, new=None):
 
 
 def test_stream_takes_the_new_model_between_two_frames(path):
-    recognizer, new = Recognizer(Classifier(path), "plain"), open_for_garments(NEW)
+    recognizer, new = Recognizer(Classifier(path), "plain"), open_camera_model(NEW)
     mixed = answers_of(recognizer, change_after=3, new=new)
     assert recognizer.classifier is new
     before = answers_of(Recognizer(Classifier(path), "plain"))
