@@ -45,7 +45,7 @@ from garmentlite.edge.metadata import split
 from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.runtime import pack, unpack
-from garmentlite.edge.segmenters.network_file import SegmenterNet
+from garmentlite.edge.segmenters.network_file import SegmentationNetwork
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import collection, data
@@ -249,7 +249,7 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
             path.write_bytes(content)
             if name == "segmenter":
                 square = np.arange(96 * 96 * 3, dtype=np.uint8).reshape(96, 96, 3)
-                SegmenterNet(path).levels(square)
+                SegmentationNetwork(path).levels(square)
                 return
             classifier = Classifier(path)
             noise = np.random.default_rng(0).integers(0, 256, (2, *classifier.image_size), np.uint8)

@@ -30,7 +30,7 @@ from garmentlite.edge.preparation import why_no_garment
 from garmentlite.edge.recognition import recognize
 from garmentlite.edge.segmenters.masks import reduced
 from garmentlite.edge.segmenters.network_file import FILE
-from garmentlite.edge.segmenters.picture_border import frame_of
+from garmentlite.edge.segmenters.picture_border import border_mask
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER, default_model
 from garmentlite.train.empty_scenes import piece_of_ground
@@ -49,7 +49,7 @@ class FrameGrabCut:
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """Marks the garment: bool, shape (H, W)."""
         small = reduced(rgb, 160)
-        trimap = np.where(frame_of(small.shape), cv2.GC_BGD, cv2.GC_PR_FGD).astype(np.uint8)
+        trimap = np.where(border_mask(small.shape), cv2.GC_BGD, cv2.GC_PR_FGD).astype(np.uint8)
         cv2.setRNGSeed(0)
         cv2.grabCut(
             small, trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from garmentlite.edge.opencv import load_opencv
-from garmentlite.edge.segmenters.picture_border import frame_of
+from garmentlite.edge.segmenters.picture_border import border_mask
 
 # Distances from the mean in standard deviations: a pixel agrees with the scene below the first, and differs
 # from it above the second.
@@ -196,7 +196,7 @@ class SceneModel:
         same = (product > _SAME_DIRECTION * length * expected) & (
             length > _LEAST_GRADIENT * expected
         )
-        border = frame_of(levels.shape)
+        border = border_mask(levels.shape)
         shares = []
         for region in (self.is_known, self.is_known & border):
             edges = self.edges & region

@@ -14,7 +14,7 @@ from garmentlite.edge.foreign_model import is_made_here, require_runnable, trust
 from garmentlite.edge.metadata import attach, split
 from garmentlite.edge.model_file import open_model_file, read_model_file
 from garmentlite.edge.runtime import pack, unpack
-from garmentlite.edge.segmenters.network_file import FILE, SegmenterNet, with_checksum
+from garmentlite.edge.segmenters.network_file import FILE, SegmentationNetwork, with_checksum
 
 
 @pytest.fixture(autouse=True)
@@ -71,9 +71,9 @@ def test_a_shipped_file_is_opened_without_a_trial(path, count_trials, cache):
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("make", [Classifier, SegmenterNet])
+@pytest.mark.parametrize("make", [Classifier, SegmentationNetwork])
 def test_a_file_of_ours_that_was_changed_is_not_run(make, write, count_trials):
-    name = FILE if make is SegmenterNet else "weighted-cnn_int8.tflite"
+    name = FILE if make is SegmentationNetwork else "weighted-cnn_int8.tflite"
     content = bytearray((shipped.FOLDER / name).read_bytes())
     content[len(content) // 2] ^= 1
     path = write(content)

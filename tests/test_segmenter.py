@@ -17,7 +17,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import Picture, read_picture
 from garmentlite.edge.preparation import prepare
 from garmentlite.edge.segmenters.network import NetworkSegmenter
-from garmentlite.edge.segmenters.network_file import FILE, SIDE, SegmenterNet
+from garmentlite.edge.segmenters.network_file import FILE, SIDE, SegmentationNetwork
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
 from garmentlite.train import cut_outs, held_up
@@ -102,12 +102,12 @@ def test_segmenter_net_of_another_file_is_refused(tmp_path, content, reason):
     path = tmp_path / "other.tflite"
     path.write_bytes(content())
     with pytest.raises(ModelError, match=f"is not a model that can be used here: .*{reason}"):
-        SegmenterNet(path)
+        SegmentationNetwork(path)
 
 
 def test_segmenter_net_answers_the_same_and_keeps_its_input():
     square = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    before, network = square.copy(), SegmenterNet()
+    before, network = square.copy(), SegmentationNetwork()
     first = network.levels(square).copy()
     network.levels(255 - square)
     assert np.array_equal(network.levels(square), first)
@@ -380,7 +380,7 @@ def test_train_segmenter_learns_and_its_int8_file_answers_alike(
     pictures = samples.batch(24, 999)[0].astype(np.float32) / 255
     path = tmp_path / "segmenter.tflite"
     path.write_bytes(export.to_int8(model, pictures))
-    network = SegmenterNet(path)
+    network = SegmentationNetwork(path)
     logits = np.asarray(model(pictures, training=False))[..., 0]
     found = np.stack(
         [network.logits(network.levels(np.rint(p * 255).astype(np.uint8))) for p in pictures]

@@ -10,7 +10,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.masks import cleaned, components
-from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet
+from garmentlite.edge.segmenters.network_file import SIDE, SegmentationNetwork
 from garmentlite.edge.segmenters.registry import SEGMENTERS, make_segmenter
 
 SCENES_PER_LABEL = 2
@@ -184,11 +184,11 @@ def test_guided_of_a_network_leaves_out_what_has_only_the_colours_of_the_garment
     rgb[100:200, 150:250] = rgb[20:70, 20:70] = (200, 30, 60)
     rgb[140:160, 250:395] = (200, 30, 60)  # touches the garment
     network = make_segmenter("network")
-    logits = SegmenterNet().logits(np.arange(256, dtype=np.uint8))
+    logits = SegmentationNetwork().logits(np.arange(256, dtype=np.uint8))
     unlikely, likely = (int(np.abs(logits - logit).argmin()) for logit in (-2, 3))
     levels = np.full((SIDE, SIDE), unlikely, np.uint8)
     levels[SIDE // 3 : -SIDE // 3, SIDE // 3 : -SIDE // 3] = likely
-    monkeypatch.setattr(SegmenterNet, "levels", lambda self, square_rgb: levels)
+    monkeypatch.setattr(SegmentationNetwork, "levels", lambda self, square_rgb: levels)
     mask = network.guided(rgb, np.zeros((30, 40), np.float32)).mask
     assert mask[100:200, 150:250].mean() > 0.9
     assert not mask[20:70, 20:70].any()

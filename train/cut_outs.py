@@ -22,7 +22,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.segmenters.grabcut import GrabCutSegmenter
 from garmentlite.edge.segmenters.masks import cleaned, levels_of, reduced
-from garmentlite.edge.segmenters.picture_border import frame_of
+from garmentlite.edge.segmenters.picture_border import border_mask
 
 # Longest side in pixels. A garment that fills a training picture needs 110.
 STORED_SIDE = 144
@@ -99,7 +99,7 @@ def masks_of(rgb: np.ndarray) -> list[np.ndarray]:
         rgb: uint8, shape (H, W, 3).
     """
     height, width = rgb.shape[:2]
-    frame = np.where(frame_of(rgb.shape), 0, 3).astype(np.uint8)  # GC_BGD, GC_PR_FGD
+    frame = np.where(border_mask(rgb.shape), 0, 3).astype(np.uint8)  # GC_BGD, GC_PR_FGD
     y, x = np.mgrid[:height, :width]
     radius = ((2 * x + 1) / width - 1) ** 2 + ((2 * y + 1) / height - 1) ** 2
     ellipse = np.select([radius < 0.65, radius <= 1.45], [3, 2], 0).astype(np.uint8)

@@ -38,11 +38,11 @@ def is_commoner_in_the_middle(bins: np.ndarray) -> np.ndarray:
     Returns:
         bool, shape (H, W).
     """
-    frame = share_of_bins(along_border(bins))
+    border = share_of_bins(along_border(bins))
     height, width = bins.shape
     margin_y, margin_x = (int(side * (1 - _MIDDLE) / 2) for side in (height, width))
     middle = share_of_bins(bins[margin_y : height - margin_y, margin_x : width - margin_x])
     smallest = 1e-6  # a colour that is in neither part gets 0.5
-    odds = (middle + smallest) / (middle + frame + 2 * smallest)
+    odds = (middle + smallest) / (middle + border + 2 * smallest)
     levels = np.rint(odds * 255).take(bins)
     return smoothed(levels, _NEIGHBOURS) > _GARMENT_ODDS * 255

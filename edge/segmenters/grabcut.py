@@ -8,7 +8,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.border import is_commoner_in_the_middle
 from garmentlite.edge.segmenters.colours import colour_bins
 from garmentlite.edge.segmenters.masks import cleaned, enlarged, reduced
-from garmentlite.edge.segmenters.picture_border import frame_of
+from garmentlite.edge.segmenters.picture_border import border_mask
 from garmentlite.edge.segmenters.plain import mask_on_plain_background
 
 GRABCUT_ITERATIONS = 2  # more iterations change nothing visible, because the start is good
@@ -36,7 +36,7 @@ def _grabcut(rgb: np.ndarray) -> np.ndarray:
     cv2 = load_opencv()
     likely = is_commoner_in_the_middle(colour_bins(rgb))
     trimap = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[frame_of(rgb.shape) & ~likely] = cv2.GC_BGD
+    trimap[border_mask(rgb.shape) & ~likely] = cv2.GC_BGD
     if likely.all() or not likely.any():
         return likely  # one of the two colour models would have no pixel to learn from
     cv2.setRNGSeed(_SEED)

@@ -19,7 +19,7 @@ from garmentlite.edge.segmenters.colours import (
 )
 from garmentlite.edge.segmenters.interface import Found
 from garmentlite.edge.segmenters.masks import cleaned, enlarged, reduced
-from garmentlite.edge.segmenters.network_file import SIDE, SegmenterNet, garment_weights
+from garmentlite.edge.segmenters.network_file import SIDE, SegmentationNetwork, garment_weights
 from garmentlite.edge.segmenters.plain import mask_on_plain_background
 
 # Weight of the network's logit beside the colours' logit. The network locates the garment and colours
@@ -62,7 +62,7 @@ class NetworkSegmenter:
             ModelError: If the file is missing, or is not a segmentation network.
             MissingPartError: If the LiteRT runtime is not installed.
         """
-        self._network = SegmenterNet(path)
+        self._network = SegmentationNetwork(path)
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `Segmenter.segment`."""

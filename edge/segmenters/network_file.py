@@ -43,7 +43,7 @@ def garment_weights(logits: np.ndarray) -> np.ndarray:
     return np.where(logits > 0, weights, np.float32(0))
 
 
-class SegmenterNet:
+class SegmentationNetwork:
     """An int8 network that computes for each pixel how certainly it belongs to the garment.
 
     The file's input is pixel / 255 and its output a logit. Build it once and call it for every picture.

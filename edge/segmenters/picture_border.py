@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-FRAME_SHARE = 0.06  # thickness of the strip as a share of the picture's longest side
+STRIP_SHARE = 0.06  # thickness of the strip as a share of the picture's longest side
 
 
-def frame_of(shape: tuple[int, ...]) -> np.ndarray:
+def border_mask(shape: tuple[int, ...]) -> np.ndarray:
     """Marks the strip along the border.
 
     Args:
@@ -18,13 +18,13 @@ def frame_of(shape: tuple[int, ...]) -> np.ndarray:
     """
     height, width = shape[:2]
     thickness = _thickness(height, width)
-    frame = np.ones((height, width), bool)
-    frame[thickness : height - thickness, thickness : width - thickness] = False
-    return frame
+    strip = np.ones((height, width), bool)
+    strip[thickness : height - thickness, thickness : width - thickness] = False
+    return strip
 
 
 def along_border(plane: np.ndarray) -> np.ndarray:
-    """Collects the pixels that `frame_of` marks.
+    """Collects the pixels that `border_mask` marks.
 
     Args:
         plane: Shape (H, W, ...).
@@ -49,4 +49,4 @@ def along_border(plane: np.ndarray) -> np.ndarray:
 
 
 def _thickness(height: int, width: int) -> int:
-    return max(1, round(FRAME_SHARE * max(height, width)))  # pixels
+    return max(1, round(STRIP_SHARE * max(height, width)))  # pixels
