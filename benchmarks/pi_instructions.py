@@ -7,9 +7,10 @@ The emulator is qemu-aarch64 of QEMU 7.2. It must be built with plugins, as in D
 but not in qemu-user-static. gcc compiles the plugin. The emulated system is the one of bookworm in which
 `make test-pi` has installed garmentlite.
 
-The script prints a table in Markdown and a line of JSON. It counts the third inference with random inputs.
-The counts do not change from run to run. They say nothing exact about time. With --networks, all networks
-that `cli train` knows are counted as well. They are not trained, since the weights do not change the count.
+The script prints a table in Markdown and a line of JSON. It counts the third inference with random inputs,
+of each model in a process of its own. From run to run the counts change by some tens at most. They say
+nothing exact about time. With --networks, all networks that `cli train` knows are counted as well. They are
+not trained, since the weights do not change the count.
 
 With --picture, which may be given several times, the stages of recognizing a picture file with the shipped
 models are counted too, the third time that each runs. If the answer is in doubt, the picture is segmented,
@@ -40,7 +41,8 @@ GUEST_OF_MODELS = f"""
 import os, sys
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-for path in sys.argv[1:]:
+
+def run(path):
     interpreter = Interpreter(model_content=open(path, "rb").read(), num_threads=1)
     interpreter.allocate_tensors()
     (taken,) = interpreter.get_input_details()
@@ -54,6 +56,15 @@ for path in sys.argv[1:]:
         os.umask(0x7e0)
         interpreter.invoke()
         os.umask(0x7e1)
+
+# Each model runs in a process of its own. In one process its count would change by some thousands, because of
+# the memory that the models before it have used.
+for path in sys.argv[1:]:
+    if os.fork() == 0:
+        run(path)
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"{{path}} could not be run.")
 """
 STAGES = ("decode", "segment", "prepare", "infer")
 WHOLE = "whole, decoding included"
