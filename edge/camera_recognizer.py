@@ -8,6 +8,7 @@ These modules share the work, from the frame to the pixel:
     scene_model         compares a frame with one scene: exposure, noise and edges of each pixel
     held_garment        tells whether somebody holds the garment, or has left it in the scene
     garment_search      chooses the windows of the frame that the segmentation network looks at
+    guide_box           is the part of the frame in which a garment is expected
 """
 
 from __future__ import annotations

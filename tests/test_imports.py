@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 import tomllib
 from graphlib import CycleError, TopologicalSorter
@@ -123,6 +124,14 @@ def loaded_by(run_python, modules):
     result = run_python("-c", code)
     assert (result.returncode, result.stderr) == (0, "")
     return json.loads(result.stdout)
+
+
+def test_map_of_edge_names_every_module_and_no_other():
+    folder = ROOT / "edge"
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    packages = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    assert set(re.findall(r"`([a-z_0-9]+/?)`", text)) == modules | packages
 
 
 def test_import_of_the_light_modules_loads_nothing_heavy(run_python):
