@@ -98,9 +98,16 @@ class CameraSegmenter:
         return self._garment is not None and (is_certain or self._scene.is_held)
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
-        """Finds the garment like `Segmenter.segment`; `rgb` is the frame that was given to `look`.
+        """Finds the garment in the frame that was given to `look`, like `Segmenter.segment`.
 
-        A second mask, of all that differs from the scene, did not change the share of right answers.
+        There is no second mask, as an `AlternativeSegmenter` has: the mask of all that differs from the scene
+        did not change the share of right answers.
+
+        Args:
+            rgb: uint8, shape (H, W, 3), the frame. It is not changed.
+
+        Returns:
+            bool, shape (H, W), True on the garment; False everywhere if no garment was found.
         """
         seen = self._seen()
         part = self._part(rgb.shape)
@@ -145,7 +152,12 @@ def _touching(mask: np.ndarray, box: GuideBox) -> np.ndarray:
 
 
 def _box_of_parts(foreground: np.ndarray, box: GuideBox) -> GuideBox | None:
-    """Finds the box around all that differs from the scene or is not known yet; None if there is nothing."""
+    """Finds the box around all that differs from the scene or is not known yet; None if there is nothing.
+
+    Args:
+        foreground: See `Difference.foreground`.
+        box: The guide box; parts that touch it are preferred.
+    """
     cv2 = load_opencv()
     height, width = foreground.shape
     mask = (foreground > _POSSIBLE).astype(np.uint8)

@@ -165,7 +165,7 @@ class GarmentSearch:
     def _closer(
         self, look: _Look, rgb: np.ndarray, foreground: np.ndarray | None, box: GuideBox
     ) -> _Look:
-        """Looks again at what was found, if it is small in the window in which it was found."""
+        """Looks again from closer at what was found, if it is small in its window; see `find`."""
         if look.score == -math.inf:
             return look
         window = _around(_box_around(look, rgb.shape), rgb.shape)
@@ -177,10 +177,11 @@ class GarmentSearch:
     def _look(
         self, rgb: np.ndarray, window: Window, foreground: np.ndarray | None, box: GuideBox
     ) -> _Look:
+        """Segments one window, and scores what was found in it; for the other arguments see `find`."""
         seen = np.ascontiguousarray(rgb[window])
         evidence = None
         if foreground is not None:
-            evidence = _AGREES * np.clip(1 - 2 * cut(foreground, window, rgb.shape), 0, 1)
+            evidence = _AGREES * np.clip(1 - 2 * _part_of(foreground, window, rgb.shape), 0, 1)
         found = self._segmenter.guided(seen, evidence)
         look = _Look(window, found.mask, found.certainty)
         if np.count_nonzero(found.mask) < _SMALLEST_MASK * rgb.shape[0] * rgb.shape[1]:
@@ -196,19 +197,26 @@ class GarmentSearch:
         return replace(look, score=found.certainty - penalty)
 
 
-def cut(plane: np.ndarray, window: Window, shape: tuple[int, ...]) -> np.ndarray:
-    """Cuts out of a reduced plane what `window` is of the frame from which the plane was made."""
-    rows, columns = (
-        slice(
-            min(side - 1, round(span.start * side / full)),
-            max(min(side - 1, round(span.start * side / full)) + 1, round(span.stop * side / full)),
-        )
-        for span, side, full in zip(window, plane.shape, shape, strict=False)
-    )
+def _part_of(plane: np.ndarray, window: Window, shape: tuple[int, ...]) -> np.ndarray:
+    """Cuts the part that shows a window of the frame out of a plane that is smaller than the frame.
+
+    Args:
+        plane: Shape (h, w); it shows the whole frame.
+        window: Rows and columns of the frame.
+        shape: Shape of the frame, (H, W) or (H, W, channels).
+
+    Returns:
+        At least one row and one column of the plane, as a new array or a contiguous view.
+    """
+    spans = []
+    for span, side, full in zip(window, plane.shape, shape, strict=False):
+        start = min(side - 1, round(span.start * side / full))
+        spans.append(slice(start, max(start + 1, round(span.stop * side / full))))
+    rows, columns = spans
     return np.ascontiguousarray(plane[rows, columns])
 
 
-def widened(span: slice, smallest: int, length: int) -> slice:
+def _widened(span: slice, smallest: int, length: int) -> slice:
     """Widens a range of rows or columns to at least `smallest` of them, within [0, length)."""
     missing = max(0, min(smallest, length) - (span.stop - span.start))
     start = min(
@@ -220,11 +228,18 @@ def widened(span: slice, smallest: int, length: int) -> slice:
 def window_around(
     box: GuideBox, shape: tuple[int, ...], margin: float, smallest: int = 1
 ) -> Window:
-    """Chooses the rows and columns around a box, which are not much longer in one direction."""
+    """Chooses the rows and columns around a box, which are not much longer in one direction.
+
+    Args:
+        box: The box.
+        shape: Shape of the frame, (H, W) or (H, W, channels).
+        margin: How far the window extends beyond the box on each side, as a share of the box's sides.
+        smallest: Smallest number of rows and of columns, in pixels.
+    """
     rows, columns = box.pixels(shape, margin)
     longest = max(rows.stop - rows.start, columns.stop - columns.start)
     smallest = max(smallest, round(_LEAST_ASPECT * longest))
-    return widened(rows, smallest, shape[0]), widened(columns, smallest, shape[1])
+    return _widened(rows, smallest, shape[0]), _widened(columns, smallest, shape[1])
 
 
 def _around(box: GuideBox, shape: tuple[int, ...]) -> Window:
@@ -258,6 +273,11 @@ def _box_around(look: _Look, shape: tuple[int, ...]) -> GuideBox:
 
 def _cut_share(mask: np.ndarray, window: Window, shape: tuple[int, ...]) -> float:
     """Measures how much of a mask lies on borders of the window that are not borders of the frame.
+
+    Args:
+        mask: bool, the shape of the window, with at least one True pixel.
+        window: Rows and columns of the frame.
+        shape: Shape of the frame, (H, W) or (H, W, channels).
 
     Returns:
         The pixels on those borders as a share of the root of the mask's area, at most 1.

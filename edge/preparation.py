@@ -296,13 +296,21 @@ def naive_tile(rgb: np.ndarray) -> np.ndarray:
 
 
 def _trimmed(plane: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts a plane and its mask to the box around the mask."""
+    """Cuts a plane, shape (H, W) or (H, W, 3), and its mask, bool (H, W), to the box around the mask."""
     x, y, width, height = box_of(mask)
     return plane[y : y + height, x : x + width], mask[y : y + height, x : x + width]
 
 
 def _thumbnails(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reduces and blurs a grey plane and its mask, unless they fit into one of the paper's thumbnails."""
+    """Reduces and blurs a grey plane and its mask, unless they fit into one of the paper's thumbnails.
+
+    Args:
+        grey: uint8, shape (H, W), 255 outside the mask.
+        mask: bool, shape (H, W).
+
+    Returns:
+        Both with a longest side of `REDUCED_SIDE` pixels and a margin of two pixels; or both unchanged.
+    """
     cv2 = load_opencv()
     height, width = mask.shape
     if height <= THUMBNAIL_HW[0] and width <= THUMBNAIL_HW[1]:
@@ -343,6 +351,13 @@ def _subsampled(grey: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Reduces the longest side of a plane and its mask to 28 by skipping rows and columns.
 
     Ends that are thin enough to be skipped are cut off first, so that the garment fills the tile.
+
+    Args:
+        grey: uint8, shape (H, W).
+        mask: bool, shape (H, W), with at least one True pixel.
+
+    Returns:
+        Both cut to the box around the reduced mask, whose longest side is 28.
     """
     while True:
         grey, mask = _trimmed(grey, mask)
