@@ -32,9 +32,10 @@ CHECK_S = 0.5  # time between two looks at the files
 BLOCK_BYTES = 256 << 10
 # While the file does not grow, a block is written as a trial each time that so many seconds have passed.
 QUIET_S = 2.0
-# After so many seconds without growth the recording ends even if the trials succeed, because FFmpeg writes
-# nothing more after an error, even if its cause is gone.
-STALLED_S = 60.0
+# After so many seconds without growth another segment is begun, although the trials succeed: FFmpeg writes
+# nothing more to a file after an error, even if its cause is gone. A dark, still scene fills a block of WebM
+# in 90 seconds.
+STALLED_S = 300.0
 # The recording ends when less than this is free on the disk, so that the disk never becomes full.
 FREE_MB = 50
 LARGEST_SHARE = 0.25  # of the quota, for one segment
@@ -162,6 +163,7 @@ class RecordingSink:
         return (
             seconds - self._start_time >= self._request.segment_minutes * 60
             or self._size > LARGEST_SHARE * self._request.quota_mb * _MB
+            or time.monotonic() - self._grown_at > STALLED_S
         )
 
     def _check(self) -> None:
@@ -193,8 +195,6 @@ class RecordingSink:
         if size > self._size:
             self._size = size
             self._grown_at = self._proved_at = now
-        elif now - self._grown_at > STALLED_S:
-            raise self._ended("its file does not grow any more", "record to another disk")
         elif now - self._proved_at > QUIET_S:
             self._try_to_write(self._segment, size)
             self._proved_at = now
