@@ -36,7 +36,7 @@ A camera:
 
 The machine: `doctor/` checks it, and `service/` starts the app with it.
 
-Drawn pictures: `drawing`, `drawn_folder`.
+Drawn pictures: `drawing`, `garment_sketches`, `drawn_folder`.
 
 All of these use:
     `errors`: the errors that a user can cause
