@@ -715,7 +715,7 @@ def convert(
     if (ptq or io or c_array) and not int8:
         option = "--ptq" if ptq else "--io" if io else "--c-array"
         raise OptionError(f"{option} applies to the int8 file; give --int8 too.")
-    from garmentlite.convert import pipeline
+    from garmentlite.convert import job, pipeline
     from garmentlite.convert.report import conversion_text
     from garmentlite.edge.model_input import range_of
 
@@ -724,15 +724,15 @@ def convert(
         wanted, not ptq, epochs, seed, io or "int8", allow_float, c_array, taken
     )
     known = _read_labels(labels)
-    inputs = pipeline.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
-    job = pipeline.prepare(source, request, inputs, folder=output, name=name, force=force)
+    inputs = job.Inputs(calibration, known, tuple(held_out or ()), data_dir, about)
+    prepared = job.prepare(source, request, inputs, folder=output, name=name, force=force)
     _start_backend("tf_keras", "tensorflow_model_optimization")
     with _progress() as show:
-        done = pipeline.run(job, on_progress=show, say=_say)
+        done = job.run(prepared, on_progress=show, say=_say)
     write_line(conversion_text.to_text(done))
     if done.c_array:
         _print_c_array(*done.c_array)
-    write_line(conversion_text.next_step(job, done))
+    write_line(conversion_text.next_step(prepared, done))
 
 
 @app.command()

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from own_process import in_own_process
 
-from garmentlite.convert import pipeline
+from garmentlite.convert import job, pipeline
 from garmentlite.edge import footprint
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents_reader import read_contents
@@ -110,8 +110,8 @@ def run(name: str, folder: Path) -> None:
 def convert_by_ranges(folder: Path, name: str) -> None:
     """Converts a run to int8 by quantization ranges alone, without fine-tuning."""
     request = pipeline.Request(fine_tune=False)
-    job = pipeline.prepare(folder, request, pipeline.Inputs(), folder=None, name=name, force=False)
-    pipeline.run(job, say=print)
+    prepared = job.prepare(folder, request, job.Inputs(), folder=None, name=name, force=False)
+    job.run(prepared, say=print)
 
 
 def int8_file(folder: Path) -> Path:

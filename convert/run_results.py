@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from garmentlite.convert import pipeline
+from garmentlite.convert.output_files import output_paths
 from garmentlite.convert.verify.check import OnStage, verify
 from garmentlite.convert.verify.criteria import Criteria
 from garmentlite.convert.verify.measurements import Answers
@@ -184,7 +184,7 @@ def read_run(folder: Path) -> Run:
         )
     history = runs.read_json(folder, runs.HISTORY)
     metrics = runs.read_json(folder, runs.METRICS)
-    paths = pipeline.output_paths(folder, _name_of_files(folder, config["network"]))
+    paths = output_paths(folder, _name_of_files(folder, config["network"]))
     missing = [paths[kind].name for kind in ("float32", "int8", "card") if not paths[kind].exists()]
     if missing:
         raise ModelError(

@@ -170,6 +170,7 @@ def test_parts_that_a_device_runs_are_light():
                 "garmentlite.convert.format_table",
                 "garmentlite.convert.int8_candidates",
                 "garmentlite.convert.int8_ways",
+                "garmentlite.convert.job",
                 "garmentlite.convert.pipeline",
                 "garmentlite.convert.run_results",
                 "garmentlite.train",

@@ -128,33 +128,6 @@ def test_card_has_its_fields_and_is_the_file_written(converted):
     assert {"tensorflow", "tf_keras", "keras"} <= set(quantization["versions"])
 
 
-def test_card_states_what_the_file_of_statements_says(
-    pipeline, trained_keras, made_material, tmp_path
-):
-    statements = {"purpose": "tests", "not_for": ["judging people"]}
-    (tmp_path / "about.json").write_text(json.dumps(statements))
-    job = pipeline.prepare(
-        trained_keras, pipeline.Request(("float32",), False),
-        pipeline.Inputs(about=tmp_path / "about.json"), folder=tmp_path, name=None, force=False,
-    )  # fmt: skip
-    done = pipeline.convert(job.source, job.folder, made_material, job.request, about=job.about)
-    assert done.card["about"] == statements
-
-
-@pytest.mark.parametrize("content", [None, "[1]", "{"])
-def test_prepare_with_statements_that_are_no_object_is_one_sentence(
-    pipeline, trained_keras, tmp_path, content
-):
-    if content is not None:
-        (tmp_path / "about.json").write_text(content)
-    inputs = pipeline.Inputs(about=tmp_path / "about.json")
-    with pytest.raises(OptionError, match=r"--about .*about.json cannot be read as a JSON object"):
-        pipeline.prepare(
-            trained_keras, pipeline.Request(("float32",), False), inputs, folder=tmp_path, name=None,
-            force=False,
-        )  # fmt: skip
-
-
 def test_card_measures_what_the_files_do(converted, made_data):
     done, *_ = converted
     _, validation = validation_split(made_data.y_train)
@@ -541,75 +514,6 @@ def test_find_source_of_another_file_is_refused(pipeline, tmp_path, name):
         find_source(tmp_path / name, None)
 
 
-def test_require_place_for_files_that_are_there_needs_force(pipeline, tmp_path):
-    paths = pipeline.output_paths(tmp_path, "net")
-    pipeline.require_place_for(paths, force=False)
-    paths["card"].write_text("older")
-    with pytest.raises(OutputError, match=r"net\.json already there; --force replaces"):
-        pipeline.require_place_for(paths, force=False)
-    pipeline.require_place_for(paths, force=True)
-    assert paths["card"].read_text() == "older"
-
-
-def test_require_place_below_a_file_is_refused_before_the_work(pipeline, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="Cannot write"):
-        pipeline.require_place_for(
-            pipeline.output_paths(tmp_path / "file" / "out", "net"), force=True
-        )
-
-
-@pytest.fixture
-def own_keras(trained_keras, tmp_path, monkeypatch):
-    """A network in a folder of its own, which is the working folder, and another name of that folder."""
-    (tmp_path / "folder").mkdir()
-    path = tmp_path / "folder" / "own.keras"
-    path.write_bytes(trained_keras.read_bytes())
-    (tmp_path / "link").symlink_to("folder")
-    monkeypatch.chdir(tmp_path / "folder")
-    return path
-
-
-@pytest.mark.parametrize("named", ["own.keras", "../folder/own.keras", "../link/own.keras", "/"])
-@pytest.mark.parametrize("folder", [".", "../folder", "../link", "/"])
-def test_prepare_with_another_spelling_of_the_folder_does_not_take_the_network_for_a_result(
-    pipeline, own_keras, named, folder
-):
-    """Without --force, a network that is already there would be refused as a file to be replaced."""
-    named = own_keras if named == "/" else Path(named)
-    folder = own_keras.parent if folder == "/" else Path(folder)
-    job = prepared(pipeline, named, folder)
-    assert (job.source.path, job.folder) == (named, folder)
-    job.folder.joinpath("own.json").touch()
-    with pytest.raises(OutputError, match=r"own\.json already there"):
-        prepared(pipeline, named, folder)
-
-
-def test_prepare_refuses_to_replace_another_network_of_the_same_name(pipeline, own_keras, tmp_path):
-    (tmp_path / "own.keras").touch()
-    with pytest.raises(OutputError, match=r"own\.keras already there"):
-        prepared(pipeline, own_keras, tmp_path)
-
-
-@pytest.mark.parametrize("named", [".", "../inner", "../inner/.", "variables/.."])
-def test_prepare_of_a_saved_model_writes_beside_its_folder_however_it_is_named(
-    pipeline, tmp_path, monkeypatch, named
-):
-    (tmp_path / "inner" / "variables").mkdir(parents=True)
-    (tmp_path / "inner" / "saved_model.pb").touch()
-    monkeypatch.chdir(tmp_path / "inner")
-    job = prepared(pipeline, Path(named), None)
-    assert (job.source.name, job.folder.resolve()) == ("inner", tmp_path)
-
-
-def test_prepare_with_statements_that_the_card_would_replace_is_refused(pipeline, own_keras):
-    own_keras.with_suffix(".json").write_text("{}")
-    with pytest.raises(
-        OptionError, match=r"--about .*own\.json is a file that the conversion writes"
-    ):
-        prepared(pipeline, own_keras, Path(), about=own_keras.with_suffix(".json"))
-
-
 # --- how sure it may be of photographs
 
 
@@ -840,59 +744,6 @@ def test_network_that_guesses_is_refused_and_nothing_is_written(convert, network
     assert not (tmp_path / "out").exists()
 
 
-def prepared(pipeline, path, folder, **inputs):
-    return pipeline.prepare(
-        path, pipeline.Request(("float32",)), pipeline.Inputs(**inputs), folder=folder, name=None,
-        force=False,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def loads_made_data(pipeline, made_data, monkeypatch):
-    monkeypatch.setattr(pipeline.data, "load", lambda folder, say: made_data)
-
-
-def test_labels_without_pictures_name_the_outputs(
-    pipeline, trained_keras, loads_made_data, tmp_path
-):
-    upper = [label.upper() for label in FASHION_MNIST_LABELS]
-    said = []
-    job = prepared(pipeline, trained_keras, tmp_path / "out", labels=upper)
-    done = pipeline.run(job, say=said.append)
-    assert Classifier(done.paths["float32"]).labels == upper
-    assert done.card["measured"]["float32"]["test"]["accuracy"] > 0.5
-    assert any(one.startswith("The outputs stand for T-SHIRT/TOP, TROUSER") for one in said)
-
-
-def test_labels_of_other_things_leave_the_images_without_classes(
-    pipeline, trained_keras, loads_made_data, tmp_path
-):
-    letters = list("ABCDEFGHIJ")
-    said = []
-    job = prepared(pipeline, trained_keras, tmp_path / "out", labels=letters)
-    done = pipeline.run(job, say=said.append)
-    assert Classifier(done.paths["float32"]).labels == letters
-    assert done.card["measured"]["float32"] == {}
-    assert any("only set quantization ranges" in one for one in said)
-
-
-def test_labels_of_a_run_or_twice_the_same_are_refused(
-    pipeline, run_folder, trained_keras, tmp_path
-):
-    with pytest.raises(OptionError, match="is a run and knows its classes; leave --labels out"):
-        prepared(pipeline, run_folder, tmp_path / "out", labels=["a", "b"])
-    with pytest.raises(OptionError, match="The label 'a' occurs twice"):
-        prepared(pipeline, trained_keras, tmp_path / "out", labels=["a", "b", "a"])
-
-
-def test_labels_in_another_number_than_outputs_are_refused(
-    pipeline, trained_keras, loads_made_data, tmp_path
-):
-    job = prepared(pipeline, trained_keras, tmp_path / "out", labels=["a", "b"])
-    with pytest.raises(ModelError, match=r"has 10 outputs, but 2 classes are known \(a, b"):
-        pipeline.run(job)
-
-
 @pytest.mark.parametrize("is_labelled", [True, False])
 def test_pictures_of_few_classes_are_warned_of(
     pipeline, trained_keras, made_material, tmp_path, is_labelled
@@ -916,11 +767,3 @@ def test_pictures_of_few_classes_are_warned_of(
 def test_pictures_of_every_class_are_not_warned_of(converted):
     _, said, _ = converted
     assert not any(one.startswith("Warning") for one in said)
-
-
-def test_place_for_the_files_is_checked_without_making_their_folder(pipeline, tmp_path):
-    pipeline.require_place_for({"int8": tmp_path / "new" / "a.tflite"}, force=False)
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="file"):
-        pipeline.require_place_for({"int8": tmp_path / "file" / "a.tflite"}, force=False)

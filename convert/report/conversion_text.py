@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from garmentlite.convert.format_table import Row
 from garmentlite.convert.int8_candidates import Candidate
-from garmentlite.convert.pipeline import Converted, Job
+from garmentlite.convert.job import Job
+from garmentlite.convert.pipeline import Converted
 from garmentlite.edge.text_table import text_table
 from garmentlite.train import runs
 
