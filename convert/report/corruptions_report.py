@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from garmentlite.convert.report import html
+from garmentlite.convert.report import charts, html
 from garmentlite.convert.report.html import Html, Tone
 from garmentlite.convert.verify.corruptions import (
     CLEAN,
@@ -93,7 +93,7 @@ def to_section(report: CorruptionsReport) -> Html:
     ]
     clean = [one for one in report.sets if one.kind == CLEAN]
     kinds = dict.fromkeys(one.kind for one in report.sets if one.kind != CLEAN)
-    charts = [
+    drawn = [
         _chart(kind, [*clean, *(one for one in report.sets if one.kind == kind)]) for kind in kinds
     ]
     word = html.badge("ok", "good") if report.passed else html.badge("FAILED", "bad")
@@ -105,7 +105,7 @@ def to_section(report: CorruptionsReport) -> Html:
         "Corrupted images",
         html.paragraph(html.join((word, report.finding), " ")),
         html.paragraph("Where only one line is visible, the other lies under it."),
-        html.side_by_side(*charts),
+        html.side_by_side(*drawn),
         html.table(headers, rows, align="llrrrrll"),
         method(report),
         lead=lead,
@@ -113,7 +113,7 @@ def to_section(report: CorruptionsReport) -> Html:
 
 
 def _chart(kind: str, sets: Sequence[CorruptedSet]) -> Html:
-    return html.line_chart(
+    return charts.line_chart(
         {
             "before": [100 * one.accuracy_reference for one in sets],
             "after": [100 * one.accuracy_candidate for one in sets],

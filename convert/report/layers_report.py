@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from garmentlite.convert.report import html
+from garmentlite.convert.report import charts, html
 from garmentlite.convert.report.html import Html
 from garmentlite.convert.verify.layers import SNR_LIMIT, LayerError, LayersReport
 from garmentlite.edge.text_table import text_table
@@ -104,7 +104,7 @@ def to_section(report: LayersReport) -> Html:
         )
         for row in report.layers
     ]
-    chart = html.bar_chart(
+    chart = charts.bar_chart(
         {row.name: [_percent(row.own_snr_db), _percent(row.snr_db)] for row in report.layers},
         ["own error", "whole error"],
         title="Error of every layer, worst first",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from garmentlite.convert import int8_ways
-from garmentlite.convert.report import html, verify_report
+from garmentlite.convert.report import charts, html, verify_report
 from garmentlite.convert.report.html import Html, Tone
 from garmentlite.convert.run_results import (
     PictureAnswer,
@@ -112,8 +112,8 @@ def _facts_section(run: Run, parity: ParityReport) -> Html:
 
 
 def _curves_section(run: Run) -> Html:
-    charts = [
-        html.line_chart(
+    curves = [
+        charts.line_chart(
             {
                 "training": [epoch[name] for epoch in run.history],
                 "validation": [epoch[f"val_{name}"] for epoch in run.history],
@@ -132,7 +132,7 @@ def _curves_section(run: Run) -> Html:
     validation = run.config["images"]["validation"]
     return html.section(
         _LEARNING,
-        html.side_by_side(*charts),
+        html.side_by_side(*curves),
         f"The dashed line is epoch {run.kept_epoch}: its weights had the lowest validation loss "
         f"({kept['val_loss']:.3f}, accuracy {kept['val_accuracy']:.2%}) and were kept. Training can look "
         "worse than validation, because training images are rotated, shifted and sheared at random "

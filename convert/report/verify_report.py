@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from garmentlite.convert.report import corruptions_report, html, layers_report
+from garmentlite.convert.report import charts, corruptions_report, html, layers_report
 from garmentlite.convert.report.html import Html, Tone
 from garmentlite.convert.verify.guards import GuardResult
 from garmentlite.convert.verify.measurements import ClassPrecision
@@ -298,9 +298,9 @@ def _classes_section(report: ParityReport) -> Html:
         "class", "images", "recall before", "recall after", "lost", "gained",
         "loss, points", "at most", "p (Holm)", "verdict",
     )  # fmt: skip
-    chart = html.interval_chart(
+    chart = charts.interval_chart(
         [
-            html.Interval(row.label, 100 * row.loss, 100 * row.bound, _TONES[row.verdict])
+            charts.Interval(row.label, 100 * row.loss, 100 * row.bound, _TONES[row.verdict])
             for row in report.classes
             if row.support
         ],
