@@ -591,7 +591,7 @@ def compare(
     comparison = compare_runs(paths, class_name)
     document = comparison.as_document()
     if output:
-        from garmentlite.convert.compare_runs import write_comparison
+        from garmentlite.convert.comparison_files import write_comparison
 
         with _progress() as show:
             document = write_comparison(

@@ -175,6 +175,7 @@ def test_parts_that_a_device_runs_are_light():
                 "garmentlite.convert.run_results",
                 "garmentlite.train",
                 "garmentlite.train.compare",
+                "garmentlite.train.compare_networks",
                 "garmentlite.train.data",
                 "garmentlite.train.runs",
             },

@@ -7,7 +7,8 @@ import pytest
 
 from garmentlite.edge import metrics
 from garmentlite.edge.errors import OutputError
-from garmentlite.train.compare import Measured, TradeOff
+from garmentlite.train.compare import Measured
+from garmentlite.train.compare_networks import TradeOff
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 The stored figures are those of the test set, which is not read again here. Two runs differ in a figure if
 the difference is above two standard errors. These are the standard errors of two independent samples. Since
-the runs were measured on the same images, the true error is smaller, and the rule is cautious. If both
-networks are at hand, the validation images on which one is right and the other wrong are counted, which
-shows smaller differences.
+the runs were measured on the same images, the true error is smaller, and the rule is cautious. If the
+networks themselves are at hand, `compare_networks` shows smaller differences.
 """
 
 from __future__ import annotations
@@ -278,48 +277,6 @@ class Comparison:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Paired:
-    """The images of a class on which two networks differ.
-
-    Attributes:
-        label: The class, or "all classes".
-        images: Number of images of the class.
-        lost: Number of images that only the first network recognises.
-        gained: Number of images that only the other network recognises.
-    """
-
-    label: str
-    images: int
-    lost: int
-    gained: int
-
-    @property
-    def may_be_chance(self) -> bool:
-        """Whether chance alone may explain it (McNemar's test at two standard errors)."""
-        error = math.sqrt(self.lost + self.gained)
-        return not abs(self.gained - self.lost) > STANDARD_ERRORS * error
-
-    def as_document(self) -> dict[str, Any]:
-        """Makes a JSON document of the counts."""
-        return asdict(self) | {"may_be_chance": self.may_be_chance}
-
-
-@dataclass(frozen=True)
-class TradeOff:
-    """The accuracy that the recall of one class costs, if an offset is added to its output alone.
-
-    Attributes:
-        recall: Every value that the recall of the class can have, float64, shape (M,), rising.
-        accuracy: The highest accuracy with that recall, float64, shape (M,).
-        here: Recall and accuracy of the network without an offset.
-    """
-
-    recall: np.ndarray
-    accuracy: np.ndarray
-    here: tuple[float, float]
-
-
 def read(paths: Sequence[Path]) -> list[Measured]:
     """Reads the stored figures of finished runs and of cards.
 
@@ -392,57 +349,6 @@ def compare(first: Measured, other: Measured) -> Difference:
         ),
         tuple(_changes(first.confusion, other.confusion, axis=1)),
         tuple(_changes(first.confusion, other.confusion, axis=0)),
-    )
-
-
-def paired(
-    y_true: np.ndarray, logits: np.ndarray, other: np.ndarray, labels: Sequence[str]
-) -> list[Paired]:
-    """Counts the images on which one of two networks is right and the other wrong.
-
-    Args:
-        y_true: Class numbers, shape (N,).
-        logits: Logits of the first network, shape (N, C).
-        other: Logits of the other network on the same images, shape (N, C).
-        labels: The C class names.
-
-    Returns:
-        One entry for each class, then one for all classes.
-    """
-    right, right_other = (answers.argmax(axis=1) == y_true for answers in (logits, other))
-    counts = [
-        np.bincount(y_true[chosen], minlength=len(labels)).tolist()
-        for chosen in (slice(None), right & ~right_other, right_other & ~right)
-    ]
-    rows = [Paired(*row) for row in zip(labels, *counts, strict=True)]
-    return [*rows, Paired("all classes", *map(sum, counts))]
-
-
-def trade_off(y_true: np.ndarray, logits: np.ndarray, class_id: int) -> TradeOff:
-    """Computes recall and accuracy for every offset of one output at which an answer changes.
-
-    Args:
-        y_true: Class numbers, shape (N,); at least one of the class.
-        logits: Shape (N, C).
-        class_id: Number of the class.
-    """
-    own = logits[:, class_id].astype(np.float64)
-    rivals = logits.astype(np.float64)
-    rivals[:, class_id] = -np.inf
-    of_class = y_true == class_id
-    right_without = rivals.argmax(axis=1) == y_true  # never one of the class
-    order = np.argsort(rivals.max(axis=1) - own, kind="stable")
-    # After step i the i nearest images are answered with the class, all others with their best rival.
-    recognised = np.concatenate(([0], np.cumsum(of_class[order])))
-    change = of_class[order].astype(np.int64) - right_without[order]
-    right = right_without.sum() + np.concatenate(([0], np.cumsum(change)))
-    best = np.zeros(int(of_class.sum()) + 1, np.int64)
-    np.maximum.at(best, recognised, right)
-    predicted = logits.argmax(axis=1)
-    return TradeOff(
-        recall=np.arange(len(best)) / of_class.sum(),
-        accuracy=best / len(y_true),
-        here=(float((predicted[of_class] == class_id).mean()), float((predicted == y_true).mean())),
     )
 
 

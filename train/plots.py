@@ -12,7 +12,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from garmentlite.edge.files import replacing
-from garmentlite.train.compare import Measured, TradeOff
+from garmentlite.train.compare import Measured
+from garmentlite.train.compare_networks import TradeOff
 from garmentlite.train.history import Epoch
 
 _MARKERS = "osD^vPX*"  # one for each run, so that they can be told apart without colour

@@ -9,7 +9,8 @@ import numpy as np
 
 from garmentlite.convert.report import html
 from garmentlite.convert.report.html import Html, Tone
-from garmentlite.train.compare import STANDARD_ERRORS, Change, Difference, Measured, Paired
+from garmentlite.train.compare import STANDARD_ERRORS, Change, Difference, Measured
+from garmentlite.train.compare_networks import Paired
 
 
 def to_html(

@@ -13,7 +13,7 @@ from typing import Any
 from garmentlite.convert.report import compare_report
 from garmentlite.edge.errors import OutputError
 from garmentlite.edge.files import write_json, write_text
-from garmentlite.train import backend, compare
+from garmentlite.train import backend, compare_networks
 from garmentlite.train.compare import Comparison
 from garmentlite.train.data import load, validation_split
 from garmentlite.train.keras_file import read_network
@@ -72,9 +72,11 @@ def write_comparison(
         on_progress("Networks on validation images", number, len(kept))
         network = read_network(path, "remove it to compare the run's stored figures alone")
         logits[name] = predict_logits(network, x)
-    curves = {name: compare.trade_off(y, given, class_id) for name, given in logits.items()}
+    curves = {
+        name: compare_networks.trade_off(y, given, class_id) for name, given in logits.items()
+    }
     paired = {
-        name: compare.paired(y, logits[first.name], given, first.labels)
+        name: compare_networks.paired(y, logits[first.name], given, first.labels)
         for name, given in logits.items()
         if first.name in logits and name != first.name
     }
