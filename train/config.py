@@ -45,7 +45,9 @@ class TrainConfig(Recipe):
         """Raises ValueError if a class weight names an unknown label."""
         super().__post_init__()
         if unknown := set(self.class_weights) - set(self.labels):
-            raise ValueError(f"class_weights has {sorted(unknown)},which are not among the labels")
+            raise ValueError(
+                f"class_weights names {sorted(unknown)}, which are not among the labels"
+            )
 
     @property
     def loss_weights(self) -> np.ndarray:

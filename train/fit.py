@@ -114,12 +114,8 @@ def train(
     """
     classes = len(config.labels)
     diagnosis.require_trainable(x, y, x_validation, y_validation, classes)
-    if photos and config.rest:
-        raise OptionError("Easy images cannot rest while there are photographs; set rest to 0.")
-    if photos and config.augmentation.mixes:
-        raise OptionError(
-            "Images cannot be mixed while there are photographs; set mixup and cutmix to 0."
-        )
+    if photos:
+        _require_plain_images(config)
     alone = photos is not None and photos.alone  # then there are too few images to detect chance
     make_deterministic(config.seed)
     kept = network_named(config.network).build(classes)  # the network that is validated and saved
@@ -128,26 +124,13 @@ def train(
     doubts = ""
     if not alone:
         doubts = diagnosis.doubts_about_labels(x, y, x_validation, y_validation, classes)
-    if not doubts:
-        some = slice(0, RECALIBRATION_IMAGES)
-        loss = diagnosis.start_loss(y[some], predict_logits(kept, x[some]))
-        doubts = diagnosis.doubts_about_start(loss, classes)
+    doubts = doubts or _doubts_about_start(kept, x, y)
     if doubts:
         on_doubt(doubts)
     kind = DeviceBatches if images_on_device else Batches
     batches = kind(config, x, y, teacher=teacher, devices=devices, photos=photos, answers=answers)
     with devices.in_use():
-        model = training_copy(
-            kept,
-            devices=devices.count,
-            mixed_precision=config.mixed_precision,
-            several_steps=images_on_device,
-        )
-        _compile(model, config, soft=batches.targets.ndim > 1, has_groups=photos is not None)
-        if images_on_device:  # builds the metrics, which Keras would do with the steps of a call
-            model.test_on_batch(as_input(x[:1]), batches.targets[:1], batches.factors[:1])
-        if keras.backend.backend() == "jax" and devices.count == 1:
-            _wait_for_each_call(model)
+        model = _compiled_copy(kept, config, batches, devices, x[:1])
     state = State(config, model)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
@@ -181,6 +164,59 @@ def train(
     assert state.best is not None  # the first epoch with a finite loss is the best so far
     kept.set_weights(state.best)
     return TrainResult(kept, state.history, ended)
+
+
+def _require_plain_images(config: TrainConfig) -> None:
+    """Refuses recipes that cannot be used with photographs.
+
+    Raises:
+        OptionError: If easy images rest, or images are mixed.
+    """
+    if config.rest:
+        raise OptionError("Easy images cannot rest while there are photographs; set rest to 0.")
+    if config.augmentation.mixes:
+        raise OptionError(
+            "Images cannot be mixed while there are photographs; set mixup and cutmix to 0."
+        )
+
+
+def _doubts_about_start(network: keras.Model, x: np.ndarray, y: np.ndarray) -> str:
+    """Describes why the loss of the untrained network is too high; an empty string if it is not."""
+    some = slice(0, RECALIBRATION_IMAGES)
+    loss = diagnosis.start_loss(y[some], predict_logits(network, x[some]))
+    return diagnosis.doubts_about_start(loss, network.output_shape[-1])
+
+
+def _compiled_copy(
+    network: keras.Model,
+    config: TrainConfig,
+    batches: Batches,
+    devices: Devices,
+    image_u8: np.ndarray,
+) -> keras.Model:
+    """Copies the network that is kept, with its weights, and compiles the copy for the batches.
+
+    Args:
+        network: The network that is kept.
+        config: Configuration of the run.
+        batches: What the copy is trained on.
+        devices: The devices to train on.
+        image_u8: Any training image, uint8, shape (1, H, W).
+    """
+    on_device = isinstance(batches, DeviceBatches)
+    model = training_copy(
+        network,
+        devices=devices.count,
+        mixed_precision=config.mixed_precision,
+        several_steps=on_device,
+    )
+    has_groups = batches.photos is not None
+    _compile(model, config, soft=batches.targets.ndim > 1, has_groups=has_groups)
+    if on_device:  # builds the metrics, which Keras would do with the steps of a call
+        model.test_on_batch(as_input(image_u8), batches.targets[:1], batches.factors[:1])
+    if keras.backend.backend() == "jax" and devices.count == 1:
+        _wait_for_each_call(model)
+    return model
 
 
 def _mixed(weights: list[np.ndarray], initial: list[np.ndarray], share: float) -> list[np.ndarray]:
