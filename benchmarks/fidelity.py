@@ -50,9 +50,8 @@ QUANTITIES = {
     "outline": "mean of the outline / mean of the rest",
 }
 TRAINING, PREPARED, NAIVE = "training images", "prepared", "naive resize"
-CHANCE = (
-    1.358  # over the root of the number of images: a KS distance reached by chance in 5% of cases
-)
+# Divided by the root of the number of images, this is the KS distance that chance reaches in 5% of cases.
+CHANCE = 1.358
 BINS = 40
 
 

@@ -93,9 +93,8 @@ def simulate(rounds: int, support: int, seed: int) -> list[dict]:
 def shown_by_tango_alone(support: int, margin: float, gained: float) -> float:
     """Computes how often Tango's bound alone shows a class whose true loss is the margin."""
     chance = chance_of_shown(support, gained + margin, gained, margin=margin, alpha=ALPHA)
-    lost = (
-        0  # the images that the exact bound adds to those that Tango's allows, where none is gained
-    )
+    # Where no image is gained, the exact bound refuses some numbers of lost images that Tango's allows.
+    lost = 0
     while loss_score(lost, 0, support, margin) < -z_of(ALPHA):
         if not is_shown(lost, 0, support, margin=margin, alpha=ALPHA):
             logarithm = lost * math.log(gained + margin) if lost else 0.0

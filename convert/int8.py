@@ -20,9 +20,8 @@ from garmentlite.train.data import as_input
 
 CORRECTION_IMAGES = 5000  # they give the mean of a logit to a hundredth of its step
 TIE_SHIFTS = 16  # random shifts of each close image in the search for tie offsets
-TIE_SWEEPS = (
-    8  # the largest number of sweeps over the classes; the search settles after two or three
-)
+# The largest number of sweeps over the classes; the search settles after two or three.
+TIE_SWEEPS = 8
 FINE_TUNE_RATE = 2e-5  # of Adam; a fiftieth of training's, so that only roundings move
 
 

@@ -114,9 +114,8 @@ def quantization_aware(
             # Input and output of a pooling kernel share one scale. With another range, the converter would
             # insert an operator that changes the scale and rounds once more.
             source = layer.input._keras_history.layer.name
-            ranges[layer.name] = ranges.get(
-                source, (0.0, 1.0)
-            )  # the input, pixel / 255, has no entry
+            # The input, which is pixel / 255, has no entry.
+            ranges[layer.name] = ranges.get(source, (0.0, 1.0))
     ranges[twin.layers[-1].name] = output_range
     model(x_range[:1], training=True)  # weight ranges are set in a training pass only
     for layer in model.layers:

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
 TRUTH_FILE = "labels.csv"  # columns image and label, as 'cli draw' writes it
-THUMBNAIL_SIDE = (
-    200  # pixels of the longest side; pictures are kept no larger until the page is made
-)
+# Pixels of the longest side. Pictures are kept at this size until the page is made.
+THUMBNAIL_SIDE = 200
 
 
 @dataclass(frozen=True)

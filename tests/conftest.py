@@ -145,6 +145,16 @@ def trained_keras(trained, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def config(fit, tiny):
+    """A short training of the small network, with class weights and augmentation."""
+    return TrainConfig(
+        network=tiny, labels=FASHION_MNIST_LABELS, class_weights={"Shirt": 2.0},
+        augmentation=Augmentation(rotation=5, shift=0.05),
+        epochs=4, batch_size=64, learning_rate=1e-2, seed=7,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def contrary(images):
     """The same with every second validation label wrong, so that the validation loss rises in the end."""

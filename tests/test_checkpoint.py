@@ -5,29 +5,13 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from equal_results import assert_equal_results
 
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.npz import read_npz, write_npz
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.checkpoint import PURPOSE, require_resumable
-from garmentlite.train.config import TrainConfig
-
-
-@pytest.fixture(scope="module")
-def config(fit, tiny):
-    return TrainConfig(
-        network=tiny, labels=FASHION_MNIST_LABELS, class_weights={"Shirt": 2.0},
-        augmentation=Augmentation(rotation=5, shift=0.05),
-        epochs=4, batch_size=64, learning_rate=1e-2, seed=7,
-    )  # fmt: skip
-
-
-def assert_equal_results(one, other):
-    for first, second in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(first, second)
-    without_time = [[replace(epoch, seconds=0) for epoch in run.history] for run in (one, other)]
-    assert without_time[0] == without_time[1]
 
 
 @pytest.fixture

@@ -47,10 +47,9 @@ class Recalibration:
             values[id(layer.output)] = layer(called_with, training=False)
             for tensor in inputs:
                 uses[id(tensor)] -= 1
+                # The outputs of all layers at once would not fit into memory.
                 if not uses[id(tensor)]:
-                    del values[
-                        id(tensor)
-                    ]  # the outputs of all layers at once would not fit into memory
+                    del values[id(tensor)]
 
 
 def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:

@@ -210,9 +210,8 @@ class Difference:
         change = self.recall[class_id]
         name = f"{labels[class_id]} {100 * change.difference:+.1f} points ({change.text})"
         if self.first.confusion[class_id].sum() != self.other.confusion[class_id].sum():
-            return (
-                name  # the runs were measured on other images, so their counts cannot be subtracted
-            )
+            # The runs were measured on other images, so their counts cannot be subtracted.
+            return name
         return f"{name}, {moved[to]} more of its images taken for {labels[to]}"
 
     def as_document(self) -> dict[str, Any]:

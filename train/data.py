@@ -52,9 +52,8 @@ TIMEOUT_S = 10  # after this time without an answer the next mirror is tried
 LARGEST_BYTES = 64 << 20  # of a file, compressed or not; the largest have 26 MB and 47 MB
 LARGEST_HEAD = 64 << 10  # bytes of a table's first line; Kaggle's has 7 KB
 VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
-SPLIT_SEED = (
-    20170825  # of every split that is the same for all runs; the date of the data set's release
-)
+# The seed of every split that is the same for all runs: the date of the data set's release.
+SPLIT_SEED = 20170825
 
 Say = Callable[[str], None]
 

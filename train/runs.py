@@ -94,9 +94,8 @@ def prepare_folder(folder: Path, *, resume: bool, force: bool) -> None:
     require_writable(folder)
     if occupied and force and not resume:
         if (folder / REPLACED).is_dir():
-            _remove_run(
-                folder
-            )  # an unfinished run, which was itself going to replace the one in there
+            # An unfinished run, which was itself going to replace the one in there.
+            _remove_run(folder)
         else:
             (folder / REPLACED).mkdir()
             _move_run(folder, folder / REPLACED, (*_OF_A_RUN, *_WITH_A_RUN))
@@ -132,9 +131,8 @@ def prepared_folder(folder: Path, *, resume: bool, force: bool) -> Iterator[None
 
 
 def _move_run(source: Path, target: Path, names: Iterable[str]) -> None:
-    for name in (
-        names
-    ):  # metrics.json goes first and comes back last, so that no part of a run looks finished
+    # metrics.json goes first and comes back last, so that no part of a run looks finished.
+    for name in names:
         if (source / name).exists():
             (source / name).replace(target / name)
 

@@ -30,9 +30,8 @@ from garmentlite.convert.verify.statistics import (
 from garmentlite.edge.all_cores import OnProgress, copies_of, num_workers, share_out
 from garmentlite.edge.classifier import Classifier
 
-CORRUPTION_IMAGES = (
-    2000  # times 19 sets and two models: half a minute on two cores of a desktop computer
-)
+# With 19 sets and two models, this takes half a minute on two cores of a desktop computer.
+CORRUPTION_IMAGES = 2000
 CLEAN = "none"
 
 # The kind and strength of a corruption.

@@ -29,9 +29,8 @@ from garmentlite.edge.quantization import Quantization
 from garmentlite.edge.runtime import Kernels, make_interpreter, operator_name, pack, unpack
 
 LAYER_IMAGES = 200  # a layer has thousands of outputs for each image, so errors are known to 0.1 dB
-SNR_LIMIT = (
-    120.0  # dB; what sums of float32 can resolve. "No error" is this value and not infinity.
-)
+# In dB: what sums of float32 can resolve. A layer without any error gets this value, not infinity.
+SNR_LIMIT = 120.0
 KERNELS: Kernels = "reference"
 
 _CHUNK = 10  # images between two reports of progress
