@@ -20,8 +20,8 @@ from garmentlite.convert.arena import Arena, UnknownArena, measure_arena
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import Contents, Tensor
 from garmentlite.edge.contents_reader import read_contents
-from garmentlite.edge.errors import ModelError, OutputError
-from garmentlite.edge.files import write_text
+from garmentlite.edge.errors import ModelError
+from garmentlite.edge.files import refuse_to_overwrite, write_text
 from garmentlite.edge.metadata import split
 
 _BYTES_PER_LINE = 16
@@ -197,10 +197,7 @@ def write_files(
         OutputError: If a file exists and may not be replaced, or cannot be written.
     """
     for path in paths_in(folder, name):
-        if path.exists() and not force:
-            raise OutputError(
-                f"{path} is already there; --force replaces it, or name another place."
-            )
+        refuse_to_overwrite(path, force)
     flatbuffer, _ = split(classifier.path.read_bytes())
     return write(with_measured_arena(name, flatbuffer, classifier.labels, say), folder, name)
 

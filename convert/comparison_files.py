@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from garmentlite.convert.report import compare_report
-from garmentlite.edge.errors import OutputError
-from garmentlite.edge.files import write_json, write_text
+from garmentlite.edge.files import refuse_to_overwrite, write_json, write_text
 from garmentlite.train import backend, compare_networks
 from garmentlite.train.compare import Comparison
 from garmentlite.train.data import load, validation_split
@@ -55,10 +54,7 @@ def write_comparison(
         DataError: If Fashion-MNIST cannot be obtained.
         ModelError: If a network cannot be read.
     """
-    if (folder / PAGE).exists() and not force:
-        raise OutputError(
-            f"{folder / PAGE} is already there; --force replaces it, or name another place."
-        )
+    refuse_to_overwrite(folder / PAGE, force)
     backend.start(say=say)
     from garmentlite.train import plots
 

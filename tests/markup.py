@@ -1,7 +1,8 @@
-"""Checks that every tag of HTML or SVG is closed."""
+"""Checks of HTML and SVG: a text with markup is escaped in it, and every tag is closed."""
 
 from html.parser import HTMLParser
 
+HOSTILE = '<script>alert("1 & 2")</script>'
 VOID = {"meta", "img", "br"}
 
 
@@ -25,3 +26,10 @@ def assert_balanced(markup: str) -> None:
     parser.feed(markup)
     parser.close()
     assert not parser.open_tags
+
+
+def assert_escaped(markup: str) -> None:
+    """Fails unless `HOSTILE` is in the markup as text alone."""
+    assert "<script" not in markup
+    assert '"1 & 2"' not in markup
+    assert "&lt;script&gt;" in markup
