@@ -57,22 +57,24 @@ def _on_clipping(row: LayerError, report: LayersReport) -> str:
     )
 
 
+def _figures(row: LayerError) -> tuple[str, ...]:
+    """Writes the name and the figures of a layer, in the order of both tables."""
+    return (
+        row.name,
+        f"{row.own_snr_db:.1f}",
+        f"{row.own_cosine:.5f}",
+        f"{row.snr_db:.1f}",
+        f"{row.cosine:.5f}",
+        f"{row.clipped:.2%}",
+    )
+
+
 # --- plain text
 
 
 def to_text(report: LayersReport) -> str:
     """Makes the table for a terminal of 100 characters, worst layer first, without a final line end."""
-    rows = [
-        (
-            row.name,
-            f"{row.own_snr_db:.1f}",
-            f"{row.own_cosine:.5f}",
-            f"{row.snr_db:.1f}",
-            f"{row.cosine:.5f}",
-            f"{row.clipped:.2%}",
-        )
-        for row in report.layers
-    ]
+    rows = [_figures(row) for row in report.layers]
     head = ("layer", "own SNR", "own cosine", "whole SNR", "whole cosine", "clipped")
     lines = [
         f"Layers, worst first: {report.images:,} images, {report.kernels} kernels",
@@ -93,16 +95,7 @@ def to_section(report: LayersReport) -> Html:
         "tensor of the candidate",
     )  # fmt: skip
     rows = [
-        (
-            row.name,
-            f"{row.own_snr_db:.1f}",
-            f"{row.own_cosine:.5f}",
-            f"{row.snr_db:.1f}",
-            f"{row.cosine:.5f}",
-            f"{row.clipped:.2%}",
-            html.code(row.tensor_candidate.partition(";")[0]),
-        )
-        for row in report.layers
+        (*_figures(row), html.code(row.tensor_candidate.partition(";")[0])) for row in report.layers
     ]
     chart = charts.bar_chart(
         {row.name: [_percent(row.own_snr_db), _percent(row.snr_db)] for row in report.layers},

@@ -7,7 +7,7 @@ All figures are paired. Of the `support` images of a class, `lost` were recognis
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -173,14 +173,10 @@ def tango_bound(lost: int, gained: int, support: int, alpha: float) -> float:
         The largest loss, in (-1, 1], that the counts do not rule out.
     """
     # The score falls as the loss grows, from 0 at the observed loss.
-    below, above = (lost - gained) / support, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (below + above) / 2
-        if loss_score(lost, gained, support, middle) > -z_of(alpha):
-            below = middle
-        else:
-            above = middle
-    return above
+    return _least_loss_ruled_out(
+        (lost - gained) / support,
+        lambda loss: loss_score(lost, gained, support, loss) > -z_of(alpha),
+    )
 
 
 def loss_bound(lost: int, gained: int, support: int, alpha: float) -> float:
@@ -203,14 +199,23 @@ def loss_bound(lost: int, gained: int, support: int, alpha: float) -> float:
     bound = tango_bound(lost, gained, support, alpha)
     if gained or lost == support:
         return bound
-    below, above = lost / support, 1.0
+    exact = _least_loss_ruled_out(
+        lost / support,
+        lambda loss: loss < 1 and (loss == 0 or binomial_tail(lost, support, loss) >= alpha),
+    )
+    return max(bound, exact)
+
+
+def _least_loss_ruled_out(observed: float, is_possible: Callable[[float], bool]) -> float:
+    """Finds by bisection the least loss, between the observed loss and 1, that is not possible any more."""
+    below, above = observed, 1.0
     for _ in range(_BISECTIONS):
         middle = (below + above) / 2
-        if middle < 1 and (middle == 0 or binomial_tail(lost, support, middle) >= alpha):
+        if is_possible(middle):
             below = middle
         else:
             above = middle
-    return max(bound, above)
+    return above
 
 
 def is_shown(lost: int, gained: int, support: int, *, margin: float, alpha: float) -> bool:
