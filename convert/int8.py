@@ -52,7 +52,14 @@ def quantized(
 def post_training(
     operations: Sequence[Operation], training: Images, seed: int, *, io: str = "int8"
 ) -> bytes:
-    """Quantizes a folded network to int8 without training; see `quantized`."""
+    """Quantizes a folded network to int8 without training; see `quantized`.
+
+    Args:
+        operations: The folded network, see `folding.fold`.
+        training: Images that set the ranges.
+        seed: Seed of their choice.
+        io: Type of input and output.
+    """
     return quantized(keras2.build_twin(operations), training, seed, io=io)
 
 
@@ -64,6 +71,8 @@ def post_training_corrected(
     Rounding shifts each output a little, always in the same direction (Nagel et al. 2019, "Data-free
     quantization", section 4.2), and a class whose logit sinks loses images. The shift is measured on training
     images and subtracted from the last bias, which costs nothing on the device.
+
+    The arguments are those of `post_training`.
     """
     flatbuffer = post_training(operations, training, seed)
     shift = mean_shift(flatbuffer, keras2.build_twin(operations), training, seed)

@@ -137,6 +137,7 @@ def convert(
     Raises:
         ModelError: If the network does not fit the images, or cannot be written in a format.
         CheckFailedError: If the network does no better than guessing on labelled images.
+        OutputError: If a file cannot be written.
     """
     network = load_network(source.path, request.input_range)
     for sentence in network.adapted.sentences:
@@ -171,17 +172,7 @@ def convert(
     say("Measuring on validation and, last of all, on the test images ...")
     measured, test_logits = _measure(exported, images, on_progress)
     about_model = _describe(source, network, images, float_logits, confidence)
-    files = {
-        name: attach(
-            one.flatbuffer,
-            replace(
-                about_model,
-                quantization=one.quantization,
-                measured=short_figures(measured[name]),
-            ),
-        )
-        for name, one in exported.items()
-    }
+    files = _files_with_metadata(exported, about_model, measured)
     for name, content in files.items():
         write_bytes(paths[name], content)
     if "keras" in paths and not is_same_file(source.path, paths["keras"]):
@@ -193,15 +184,7 @@ def convert(
     table = format_table.table(models, test_logits, y_true, images.labels, about_model.temperature)
     int8 = exported.get("int8", Exported(b""))
     card = {
-        "name": source.name,
-        **({"about": dict(about)} if about else {}),
-        "labels": about_model.labels,
-        "preparation": about_model.preparation,
-        "views": list(about_model.views),
-        "files": _files(paths),
-        **_contents(exported),
-        "temperature": about_model.temperature,
-        "unknown_threshold": about_model.unknown_threshold,
+        **_card_of_model(source, about_model, exported, paths, about),
         **({"photographs": confidence.measured} if confidence and confidence.measured else {}),
         "training": about_model.training,
         "quantization": int8.quantization,
@@ -306,6 +289,44 @@ def _measure(
         test_logits[name] = logits["test"]
         measured[name] = figures(images, logits)
     return measured, test_logits
+
+
+def _files_with_metadata(
+    exported: dict[str, Exported], about_model: Metadata, measured: dict[str, dict[str, Any]]
+) -> dict[str, bytes]:
+    """Makes the bytes of every file by format: the model, and what is known about it."""
+    return {
+        name: attach(
+            one.flatbuffer,
+            replace(
+                about_model,
+                quantization=one.quantization,
+                measured=short_figures(measured[name]),
+            ),
+        )
+        for name, one in exported.items()
+    }
+
+
+def _card_of_model(
+    source: Source,
+    about_model: Metadata,
+    exported: dict[str, Exported],
+    paths: dict[str, Path],
+    statements: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Makes the part of the card that says what the files are, and how they are used."""
+    return {
+        "name": source.name,
+        **({"about": dict(statements)} if statements else {}),
+        "labels": about_model.labels,
+        "preparation": about_model.preparation,
+        "views": list(about_model.views),
+        "files": _files(paths),
+        **_contents(exported),
+        "temperature": about_model.temperature,
+        "unknown_threshold": about_model.unknown_threshold,
+    }
 
 
 def _files(paths: dict[str, Path]) -> dict[str, Any]:

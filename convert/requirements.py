@@ -29,7 +29,16 @@ def require_no_loop(model: keras.Model) -> None:
 
 
 def require_fit(path: Path, model: keras.Model, images: Material) -> None:
-    """Refuses a network of another image size or another number of outputs than the images have."""
+    """Refuses a network that does not fit the images.
+
+    Args:
+        path: The network's file, for the message.
+        model: The network, from (N, H, W, 1) to logits (N, C).
+        images: The images of the conversion.
+
+    Raises:
+        ModelError: If their sizes differ, or the number of outputs is not that of the classes.
+    """
     (height, width), outputs = model.input_shape[1:3], model.output_shape[1]
     if (height, width) != images.image_size:
         there = " x ".join(map(str, images.image_size))

@@ -18,7 +18,17 @@ def conv_bn_relu(
     relu: bool = True,
     initializer: str = "glorot_uniform",
 ) -> keras.KerasTensor:
-    """Adds a convolution with batch-norm and, unless `relu` is False, ReLU."""
+    """Adds a convolution with batch-norm and, if `relu` is True, ReLU.
+
+    Args:
+        x: Tensor, shape (N, H, W, channels).
+        filters: Number of channels of the result.
+        kernel: Height and width of the kernel in pixels.
+        strides: Pixels between two places of the kernel.
+        padding: "same" or "valid".
+        relu: Whether a ReLU follows.
+        initializer: Name of Keras' initializer of the kernel.
+    """
     x = layers.Conv2D(
         filters,
         kernel,

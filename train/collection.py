@@ -301,25 +301,10 @@ def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[Labelle
     label_column = " or ".join(columns.label)
     try:
         refuse_pixel_table(table)
-        content = read_bytes(table, LARGEST_TABLE)
-        # Excel saves "Unicode text" in UTF-16.
-        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+        text = _decoded(read_bytes(table, LARGEST_TABLE))
         with io.StringIO(text, newline="") as file:
             rows = csv.DictReader(file, delimiter=_delimiter(text))
-            known = rows.fieldnames or []
-            file_column = next((name for name in _FILE_COLUMNS if name in known), None)
-            lacking = next((name for name in columns.label if name not in known), None)
-            if file_column is None or lacking:
-                raise DataError(
-                    f"{table} has the columns {', '.join(known) or 'none'}, expected file and "
-                    f"{lacking or label_column}; name them so in its first line."
-                )
-            for option, column in columns.options.items():
-                if column not in known:
-                    guess = nearest(column, known)
-                    hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(known)}."
-                    raise OptionError(f"{option} {column} is not a column of {table}; {hint}")
+            file_column = _require_columns(table, rows.fieldnames or [], columns)
             found = [
                 LabelledPhoto(
                     _beside(table, row[file_column] or ""),
@@ -348,6 +333,39 @@ def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[Labelle
     if not found:
         raise DataError(f"{table} names no photograph; write a line for each under its first one.")
     return found
+
+
+def _decoded(content: bytes) -> str:
+    """Decodes the bytes of a table: UTF-8, or UTF-16, in which Excel saves "Unicode text"."""
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+
+
+def _require_columns(table: Path, known: Sequence[str], columns: Columns) -> str:
+    """Refuses a table that lacks a column, and returns the name of the one that names the files.
+
+    Args:
+        table: The table, for the message.
+        known: Its columns.
+        columns: The columns that are to be read.
+
+    Raises:
+        DataError: If no column names the files, or that of the label is missing.
+        OptionError: If a column that an option names is missing.
+    """
+    file_column = next((name for name in _FILE_COLUMNS if name in known), None)
+    lacking = next((name for name in columns.label if name not in known), None)
+    if file_column is None or lacking:
+        raise DataError(
+            f"{table} has the columns {', '.join(known) or 'none'}, expected file and "
+            f"{lacking or ' or '.join(columns.label)}; name them so in its first line."
+        )
+    for option, column in columns.options.items():
+        if column not in known:
+            guess = nearest(column, known)
+            hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(known)}."
+            raise OptionError(f"{option} {column} is not a column of {table}; {hint}")
+    return file_column
 
 
 def _delimiter(text: str) -> str:

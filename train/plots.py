@@ -55,7 +55,14 @@ def of_metrics(document: dict[str, Any], matrix_path: Path, per_class_path: Path
 
 
 def confusion_matrix(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path) -> None:
-    """Draws a confusion matrix, row = true class; the shade is the share of the row."""
+    """Draws a confusion matrix; the shade of a cell is its share of the row.
+
+    Args:
+        matrix: Counts, shape (C, C), row = true class.
+        labels: The C class names.
+        title: Title above it.
+        path: PNG file.
+    """
     figure = Figure(figsize=(8, 7), layout="constrained")
     _draw_matrix(figure.add_subplot(), matrix, labels, title)
     _write(figure, path)
@@ -139,7 +146,14 @@ def per_class(
     labels: Sequence[str],
     path: Path,
 ) -> None:
-    """Draws recall and precision of every class as bars; an undefined figure has no bar."""
+    """Draws recall and precision of every class as bars.
+
+    Args:
+        recall: Recall of each class, in [0, 1]; None where it is undefined, which gets no bar.
+        precision: Precision of each class, likewise.
+        labels: The C class names.
+        path: PNG file.
+    """
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(labels))

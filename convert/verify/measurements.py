@@ -130,7 +130,18 @@ def measure_precision(
     labels: Sequence[str],
     alpha: float,
 ) -> tuple[ClassPrecision, ...]:
-    """Computes each class's precision under both models, in the order of the labels."""
+    """Computes each class's precision under both models, and the bound of its loss.
+
+    Args:
+        y_true: True class numbers, shape (N,).
+        y_reference: The reference's answers, shape (N,).
+        y_candidate: The candidate's answers, shape (N,).
+        labels: The C class names.
+        alpha: One-sided error rate of the bound.
+
+    Returns:
+        One entry for each class, in the order of the labels.
+    """
     confusions = [
         metrics.confusion_matrix(y_true, y_pred, len(labels))
         for y_pred in (y_reference, y_candidate)
