@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from garmentlite.convert import c_array, material, pipeline
+from garmentlite.convert.held_out_confidence import find_confidence
 from garmentlite.convert.material import Material
 from garmentlite.convert.measure import OnProgress, silent
 from garmentlite.convert.output_files import (
@@ -20,7 +21,7 @@ from garmentlite.convert.output_files import (
     paths_for,
     require_place_for,
 )
-from garmentlite.convert.source import Say, Source, find_confidence, find_source
+from garmentlite.convert.source import Say, Source, find_source
 from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.files import read_bytes

@@ -128,7 +128,7 @@ def convert(
         folder: The folder of the files.
         images: The images that set quantization ranges, choose between ways, and measure.
         request: What is to be made.
-        confidence: Temperature and threshold for photographs, see `find_confidence`. Without them the
+        confidence: Temperature and threshold for photographs, see `held_out_confidence`. Without them the
             temperature is fitted on the validation images, and no answer is ever "unknown".
         about: Statements for the card, see `job.Job`.
         on_progress: Called with (stage, step, steps) during the long parts.

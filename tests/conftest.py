@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.client
 import importlib
+import json
 import os
 import socket
 import struct
@@ -143,6 +144,29 @@ def trained_keras(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "tiny.keras"
     trained.save(path)
     return path
+
+
+@pytest.fixture
+def run_folder(trained_keras, tmp_path):
+    """The folder of a finished run of the small network, with the files that a conversion reads."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.keras").write_bytes(trained_keras.read_bytes())
+    config = {
+        "network": "tiny", "seed": 3, "class_weights": {"Shirt": 2.0},
+        "augmentation": {"rotation": 5, "shift": 0.05, "shear": 0, "zoom": 0},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_material(made_data):
+    """The made data set, divided for a conversion."""
+    from garmentlite.convert import material
+
+    return material.from_fashion_mnist(made_data)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from garmentlite.convert.source import find_confidence, find_source
+from garmentlite.convert.held_out_confidence import find_confidence
+from garmentlite.convert.source import find_source
+from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
+from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import attach
 
 LABELS = ["Bag", "Coat", "Dress", "Shirt"]
@@ -112,3 +115,34 @@ def test_run_states_labels_and_views(tmp_path, config, labels, views):
     source = find_source(tmp_path, None)
     assert (source.labels, source.views) == (labels, views)
     assert source.run == tmp_path
+
+
+def test_find_source_of_a_run_knows_its_protocol(run_folder):
+    source = find_source(run_folder, None)
+    assert source.name == "tiny"
+    assert source.path == run_folder / "model.keras"
+    assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
+    assert (source.augmentation.rotation, source.augmentation.shift) == (5, 0.05)
+    assert find_source(run_folder, "mine").name == "mine"
+
+
+def test_find_source_of_a_keras_file_alone_knows_nothing_more(trained_keras):
+    source = find_source(trained_keras, None)
+    assert (source.name, source.training) == ("tiny", {})
+    assert source.class_weights(FASHION_MNIST_LABELS).tolist() == [1] * 10
+    assert source.augmentation == type(source.augmentation)()
+
+
+@pytest.mark.parametrize("missing", ["metrics.json", "config.json"])
+def test_find_source_of_an_unfinished_run_says_how_to_finish_it(run_folder, missing):
+    (run_folder / missing).unlink()
+    with pytest.raises(DataError, match=f"not a finished run: {missing} .*--resume"):
+        find_source(run_folder, None)
+
+
+@pytest.mark.parametrize("name", ["none.keras", "model.pt", "model.tflite"])
+def test_find_source_of_another_file_is_refused(tmp_path, name):
+    if not name.startswith("none"):
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match=r"neither a run's folder nor a network \(a \.keras"):
+        find_source(tmp_path / name, None)
