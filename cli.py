@@ -1459,20 +1459,20 @@ def _verify_one_file(
 def _write_verify_reports(
     outcome: "ParityReport", images_u8: Any, folder: Path | None, junit: Path | None
 ) -> None:
-    from garmentlite.convert.report import verify_report
+    from garmentlite.convert.report import verify_page
     from garmentlite.convert.report.junit import to_junit
     from garmentlite.edge.files import write_json, write_text
 
     if junit:
         write_text(junit, to_junit(outcome))
     if folder:
-        write_text(folder / "verify.html", verify_report.to_html(outcome, images_u8))
+        write_text(folder / "verify.html", verify_page.to_html(outcome, images_u8))
         write_json(folder / "verify.json", outcome.as_document())
         _say(f"Report: {folder / 'verify.html'}")
 
 
 def _print_parity(outcome: "ParityReport", as_json: bool) -> None:
-    from garmentlite.convert.report.verify_report import to_text
+    from garmentlite.convert.report.verify_text import to_text
 
     write_line(_as_json(outcome.as_document()) if as_json else to_text(outcome))
 

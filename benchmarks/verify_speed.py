@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentlite.convert.report.verify_report import to_html, to_text
+from garmentlite.convert.report.verify_page import to_html
+from garmentlite.convert.report.verify_text import to_text
 from garmentlite.convert.verify.check import verify
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.metadata import split

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from garmentlite.convert.report.verify_report import to_html, to_text
+from garmentlite.convert.report.verify_page import to_html
+from garmentlite.convert.report.verify_text import to_text
 from garmentlite.convert.verify.check import verify
 from garmentlite.convert.verify.criteria import Criteria
 from garmentlite.convert.verify.provenance import data_sha256

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from garmentlite.convert.report.corruptions_report import TEXT_WIDTH, method, to_section, to_text
-from garmentlite.convert.report.verify_report import conclude
+from garmentlite.convert.report.verify_words import conclude
 from garmentlite.convert.verify.check import verify
 from garmentlite.convert.verify.corruptions import all_sets, compare_corrupted, judge_sets
 from garmentlite.convert.verify.criteria import Criteria

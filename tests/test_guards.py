@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from garmentlite.convert.report.verify_report import to_html, to_text
+from garmentlite.convert.report.verify_page import to_html
+from garmentlite.convert.report.verify_text import to_text
 from garmentlite.convert.verify.guards import GUARDS, Evidence, Guard
 from garmentlite.convert.verify.judge import judge
 from garmentlite.convert.verify.measurements import Answers

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from garmentlite.convert.report.junit import to_junit
-from garmentlite.convert.report.verify_report import conclude
+from garmentlite.convert.report.verify_words import conclude
 from garmentlite.convert.verify.criteria import Criteria
 from garmentlite.convert.verify.judge import judge
 from garmentlite.convert.verify.measurements import Answers

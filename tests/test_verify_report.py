@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from garmentlite.convert.report.verify_report import TEXT_WIDTH, conclude, to_html, to_text
+from garmentlite.convert.report.verify_page import to_html
+from garmentlite.convert.report.verify_text import TEXT_WIDTH, to_text
+from garmentlite.convert.report.verify_words import conclude
 from garmentlite.convert.verify.check import verify
 from garmentlite.convert.verify.criteria import Criteria
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from garmentlite.convert.report.verify_report import class_sentence, names_of, to_text
+from garmentlite.convert.report.verify_text import to_text
+from garmentlite.convert.report.verify_words import class_sentence, names_of
 from garmentlite.convert.verify.guards import GuardResult
 from garmentlite.convert.verify.parity_report import ClassParity, ParityReport
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from garmentlite.convert import int8_ways
-from garmentlite.convert.report import charts, html, verify_report
+from garmentlite.convert.report import charts, html, verify_page, verify_words
 from garmentlite.convert.report.html import Html, Tone
 from garmentlite.convert.run_results import (
     PictureAnswer,
@@ -58,7 +58,7 @@ def to_html(found: RunResults) -> str:
         _curves_section(run),
         _ways_section(run.card["quantization"]),
         _parity_section(parity, longer_possible=run.stopped_short),
-        *verify_report.to_sections(parity, data.x_test),
+        *verify_page.to_sections(parity, data.x_test),
         _samples_section(data, found.probabilities, parity.labels),
         _mistakes_section(data, found.probabilities, parity),
         _pictures_section(found),
@@ -71,7 +71,7 @@ def to_html(found: RunResults) -> str:
 
 
 def _facts_section(run: Run, parity: ParityReport) -> Html:
-    config, conclusion = run.config, verify_report.conclude(parity)
+    config, conclusion = run.config, verify_words.conclude(parity)
     float_size, int8_size = run.float32.stat().st_size, run.int8.stat().st_size
     verdict = html.badge(_TONES_OF_PARITY[conclusion.tone], conclusion.tone)
     hardest = min(parity.classes, key=lambda row: row.recall_candidate)
@@ -186,7 +186,7 @@ def _parity_section(parity: ParityReport, *, longer_possible: bool) -> Html:
 
 def _verdict_in_words(parity: ParityReport) -> str:
     margin = f"{points(parity.margin)} points"
-    tone = verify_report.conclude(parity).tone
+    tone = verify_words.conclude(parity).tone
     if tone == "good":
         return (
             f"Yes: each class is shown to lose less than {margin} of its recall, and no guard failed. The "
