@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -98,11 +99,11 @@ class RecordingSink:
             OutputError: If the disk is nearly full, or the segment cannot be written.
         """
         seconds = sighting.frame.time
+        if self._writer and not 0 <= seconds - self._last_time <= self._longest_gap:
+            self._start_time = seconds - self._written / self._rate  # as if nothing were missing
+            self._grown_at = time.monotonic()  # the file could not grow meanwhile
         if self._writer is None or self._is_over(seconds):
             self._begin(sighting)
-        elif not 0 <= seconds - self._last_time <= self._longest_gap:
-            self._start_time = seconds - self._written / self._rate  # as if nothing were missing
-            self._grown_at = self._proved_at = time.monotonic()  # the file could not grow meanwhile
         self._last_time = seconds
         self._longest_gap = max(LONGEST_GAP_S, 2 * sighting.frame.duration)
         picture = self._draw(sighting)
@@ -188,42 +189,47 @@ class RecordingSink:
                 "free some space, or record to another disk",
             )
         if size >= _largest_file():
-            raise self._ended(
-                "its file has the largest size that the system allows",
-                "raise the limit ('ulimit -f'), or make --record-minutes smaller",
-            )
+            raise self._ended_at_largest_size()
         if size > self._size:
             self._size = size
             self._grown_at = self._proved_at = now
-        elif now - self._proved_at > QUIET_S:
-            self._try_to_write(self._segment, size)
+        elif now - self._proved_at > QUIET_S and self._writer.getBackendName() == "FFMPEG":
+            self._try_to_write(self._segment)
             self._proved_at = now
         self._keep_quota()
 
-    def _try_to_write(self, segment: Path, size: int) -> None:
+    def _try_to_write(self, segment: Path) -> None:
         """Writes a block at the end of the file and removes it again, to meet the error that OpenCV hides.
 
         FFmpeg writes only while OpenCV is called, and keeps its own position, so the block is not in its way.
-
-        Args:
-            segment: The file.
-            size: Its present size in bytes.
+        Beside other libraries this is not safe: GStreamer writes in a thread of its own.
 
         Raises:
             OutputError: If the block cannot be written.
         """
         try:
             with segment.open("ab", buffering=0) as file:
+                # A network disk may still give an older size for the name, which would cut off frames.
+                size = os.fstat(file.fileno()).st_size
                 try:
                     left = BLOCK_BYTES
                     while left:
                         left -= file.write(bytes(left))
                 finally:
-                    file.truncate(size)
+                    if left < BLOCK_BYTES:
+                        file.truncate(size)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise self._ended_at_largest_size() from error
             raise self._ended(
                 f"its file cannot grow any more ({error.strerror})", "record to another disk"
             ) from error
+
+    def _ended_at_largest_size(self) -> OutputError:
+        return self._ended(
+            "its file has the largest size that the system allows",
+            "raise the limit ('ulimit -f'), or make --record-minutes smaller",
+        )
 
     def _ended(self, reason: str, way_out: str) -> OutputError:
         return OutputError(f"The recording {self._segment} ends because {reason}; {way_out}.")
