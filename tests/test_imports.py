@@ -15,13 +15,8 @@ LAYERS = ("edge", "train", "convert", "cli")  # each may import those before it
 HEAVY = (
     "tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "jax", "torch", "matplotlib",
 )  # fmt: skip
-LATE = (
-    "cv2",
-    "PIL",
-    "ai_edge_litert",
-    "paho",
-    "pillow_heif",
-)  # imported inside the functions that need them
+# These are imported inside the functions that need them.
+LATE = ("cv2", "PIL", "ai_edge_litert", "paho", "pillow_heif")
 
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 
@@ -57,6 +52,51 @@ def imports_of(path, *, inside_functions=True):
 
     visit(ast.parse(path.read_text(encoding="utf-8")))
     return names
+
+
+def names_in(path):
+    """The names that a module has at its top, also those under an `if`, `try` or `with`."""
+    names = set()
+
+    def visit(node):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            return
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return names
+
+
+def missing_imports(path):
+    """What a script imports from garmentlite, or from scripts beside it, that is not there."""
+    missing = set()
+    for name in imports_of(path):
+        within, _, last = name.rpartition(".")
+        is_own = name.partition(".")[0] == "garmentlite"
+        if not is_own and not (path.parent / f"{within}.py").exists():
+            continue
+        if name == "garmentlite" or file_of(name, path.parent):
+            continue
+        holder = file_of(within, path.parent)
+        if holder is None or last not in names_in(holder):
+            missing.add(name)
+    return missing
+
+
+def file_of(name, folder):
+    """The file of a module of garmentlite, or of a script in the folder; None if there is none."""
+    if name.partition(".")[0] == "garmentlite":
+        folder, name = ROOT, name.partition(".")[2]
+    stem = folder.joinpath(*name.split("."))
+    return next(
+        (one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.exists()), None
+    )
 
 
 def packages_of(path):
@@ -305,3 +345,34 @@ def test_every_text_file_is_opened_with_an_encoding():
             if is_text and "encoding" not in {keyword.arg for keyword in node.keywords}:
                 without.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert without == []
+
+
+SCRIPTS = sorted(p for folder in ("benchmarks", "examples") for p in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_names_that_a_script_imports_are_there(path):
+    """The benchmarks are neither typed nor run by a test."""
+    assert missing_imports(path) == set()
+
+
+def test_names_that_a_script_imports_and_that_are_not_there_are_seen(tmp_path):
+    (tmp_path / "sibling.py").write_text("if True:\n    A, b = 1, 2\ndef c():\n    inside = 1\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy.linalg, sibling\n"
+        "from numpy import nothing\n"
+        "from sibling import A, b, c, inside\n"
+        "from garmentlite import Recognizer, Unheard\n"
+        "from garmentlite.edge import labels, no_module\n"
+        "from garmentlite.edge.labels import FASHION_MNIST_LABELS, UNHEARD\n"
+        "def later():\n"
+        "    import garmentlite.edge.nothing\n"
+    )
+    assert missing_imports(script) == {
+        "sibling.inside",
+        "garmentlite.Unheard",
+        "garmentlite.edge.no_module",
+        "garmentlite.edge.labels.UNHEARD",
+        "garmentlite.edge.nothing",
+    }
