@@ -388,6 +388,11 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
             "--images is the number of Fashion-MNIST images, but photographs of other classes are trained on "
             "without Fashion-MNIST; leave --images out, and give fewer photographs for a shorter training."
         )
+    if alone and request.data_dir:
+        raise OptionError(
+            "--data-dir is the folder of Fashion-MNIST, but photographs of other classes are trained on "
+            "without Fashion-MNIST; leave --data-dir out."
+        )
     backend.start(distribute=request.distribute, say=say)
     from garmentlite.train import distillation, distribution
     from garmentlite.train.networks import network_named
