@@ -712,9 +712,10 @@ def convert(
             )
         _write_c_array(source, output or source.parent, name or source.stem, force)
         return
-    if (ptq or io or c_array) and not int8:
-        option = "--ptq" if ptq else "--io" if io else "--c-array"
-        raise OptionError(f"{option} applies to the int8 file; give --int8 too.")
+    if (ptq or io) and not int8:
+        raise OptionError(
+            f"{'--ptq' if ptq else '--io'} applies to the int8 file; give --int8 too."
+        )
     from garmentlite.convert import job, pipeline
     from garmentlite.convert.report import conversion_text
     from garmentlite.edge.model_input import range_of

@@ -83,7 +83,7 @@ def require_better_than_chance(
             "classes does much better. Check that the file holds the trained weights and that the images are "
             "prepared as in its training. If the network is for other classes, name them with --labels and "
             "give grey pictures of them with --calibration. If it is untrained on purpose, let --calibration "
-            "name a folder of grey pictures without subfolders: pictures without classes judge no network."
+            "name a folder of grey pictures without subfolders; then the network is not judged."
         )
 
 

@@ -77,7 +77,9 @@ class Request:
     input_range: InputRange | None = None
 
     def __post_init__(self) -> None:
-        """Raises OptionError for an unknown format or type, and if no format is named."""
+        """Raises OptionError for C++ source without int8, an unknown format or type, and no format."""
+        if self.c_array and "int8" not in self.formats:
+            raise OptionError("--c-array applies to the int8 file; give --int8 too.")
         unknown = [name for name in self.formats if name not in formats.FORMATS]
         if unknown or not self.formats:
             raise OptionError(
@@ -171,6 +173,8 @@ def convert(
 
     say("Measuring on validation and, last of all, on the test images ...")
     measured, test_logits = _measure(exported, images, on_progress)
+    # Before the files are written: the source may be the folder of a SavedModel, whose checksum covers all
+    # files in it, and the new files may be written there.
     about_model = _describe(source, network, images, float_logits, confidence)
     files = _files_with_metadata(exported, about_model, measured)
     for name, content in files.items():

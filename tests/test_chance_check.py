@@ -103,6 +103,7 @@ def test_network_without_trained_weights_is_refused_as_guessing(keras, saved, im
         check(path, images)
     assert "for other classes, name them with --labels and give grey pictures" in str(caught.value)
     assert "untrained on purpose, let --calibration name a folder of" in str(caught.value)
+    assert str(caught.value).endswith("without subfolders; then the network is not judged.")
 
 
 def test_few_images_do_not_prove_that_a_network_guesses(keras, saved, images):

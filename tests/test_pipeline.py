@@ -224,6 +224,11 @@ def test_convert_with_another_border_answers_as_int8_does(convert, in_every_form
         ),
         pytest.param({"formats": ("int4",)}, "No known format is named", id="unknown"),
         pytest.param({"io": "int16"}, "--io is int8, uint8 or float32, got 'int16'", id="io"),
+        pytest.param(
+            {"formats": ("float16",), "c_array": True},
+            "--c-array applies to the int8 file; give --int8 too",
+            id="c-array",
+        ),
     ],
 )
 def test_request_for_what_there_is_not_is_refused(pipeline, options, message):
