@@ -218,9 +218,8 @@ def make_models(folder: Path) -> Callable[[random.Random], Callable[[], object]]
     structures = {name: structure_of(content) for name, content in bare.items()}
     path = folder / "model.tflite"
     foreign_model.cache_root = lambda: folder / "none" / "none"  # type: ignore[assignment]
-    (folder / "none").write_bytes(
-        b""
-    )  # a file where the cache's folder would be, so nothing is cached
+    # A file is where the folder of the cache would be, so nothing is cached.
+    (folder / "none").write_bytes(b"")
     run_a_child = foreign_model._try
 
     def one(rng: random.Random) -> Callable[[], object]:

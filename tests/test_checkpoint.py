@@ -26,9 +26,8 @@ def test_resumed_run_ends_with_the_same_weights_bit_for_bit(
 ):
     whole = fit.train(lowering, *contrary, checkpoint=tmp_path / "whole.npz")
     rates = [epoch.learning_rate for epoch in whole.history]
-    assert (
-        rates[3] < rates[2] < rates[0]
-    )  # else the test would not see a schedule that is forgotten
+    # Otherwise the test would not see that a resumed run forgets the schedule.
+    assert rates[3] < rates[2] < rates[0]
 
     broken = tmp_path / "broken.npz"
     stopped = fit.train(lowering, *contrary, checkpoint=broken, on_step=interrupt_at(3, 1))

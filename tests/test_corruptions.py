@@ -182,9 +182,7 @@ def test_compare_of_a_file_that_breaks_only_under_a_corruption_fails_there(make,
     report = compare_corrupted(reference, narrow, images_u8, Y, criteria)
     assert not report.passed
     (worst,) = report.with_verdict("apart")
-    assert (
-        worst.name == "brightness 3"
-    )  # all logits leave the range together, and the answer is lost
+    assert worst.name == "brightness 3"  # all logits leave the range, and the answer is lost
     assert "accuracy" in worst.lost
     assert worst.accuracy_reference > worst.accuracy_candidate + 0.2
     together = verify(reference, narrow, images_u8, Y, criteria, guards=guards, corruptions=True)

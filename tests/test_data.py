@@ -254,9 +254,8 @@ def test_load_without_a_working_mirror_says_what_each_did_and_what_to_do(
     monkeypatch.setattr(data, "TIMEOUT_S", 0.2)
     (tmp_path / "empty").mkdir()
     address = serve(tmp_path / "empty", handler)
-    monkeypatch.setattr(
-        data, "MIRRORS", (address, "http://127.0.0.1:9/")
-    )  # and one that is not there
+    nobody = "http://127.0.0.1:9/"  # no server answers there
+    monkeypatch.setattr(data, "MIRRORS", (address, nobody))
     with pytest.raises(DataError, match="cannot be obtained") as caught:
         load(None)
     assert address.split("/")[2] in str(caught.value)

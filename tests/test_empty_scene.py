@@ -97,9 +97,8 @@ def test_compare_exposure_that_follows_the_garment_is_matched():
 def test_compare_daylight_that_fades_slowly_stays_the_empty_scene():
     camera = Camera()
     camera.show_for(2, room())
-    shade = np.linspace(1, 0.6, 128)[
-        :, np.newaxis
-    ]  # one side of the room darkens, over half a minute
+    # One side of the room darkens over half a minute.
+    shade = np.linspace(1, 0.6, 128)[:, np.newaxis]
     for share in np.linspace(0, 1, 30 * FPS):
         difference = camera.show(room() * (1 - share * (1 - shade)))
         assert difference.is_empty
@@ -145,9 +144,8 @@ def test_learn_garment_left_on_a_chair_joins_the_scene_after_the_stated_time():
 
 def test_learn_what_never_moves_belongs_to_the_room():
     camera = Camera()
-    picture, mask = with_garment(
-        room()
-    )  # a coat on a hook, which the segmenter takes for a garment
+    # The segmenter takes a coat on a hook for a garment.
+    picture, mask = with_garment(room())
     camera.show_for(1, picture, mask)
     assert not camera.scene.is_held
     assert camera.show_for(3, picture, mask).is_empty
@@ -219,9 +217,8 @@ def test_compare_trembling_camera_stays_the_empty_scene():
     camera = Camera()
     fine = cv2.resize(room(), (640, 480), interpolation=cv2.INTER_NEAREST)
     for number in range(40):
-        shift = np.float64(
-            [[1, 0, np.sin(number)], [0, 1, np.cos(1.7 * number)]]
-        )  # full-size pixels
+        # In pixels of the full size.
+        shift = np.float64([[1, 0, np.sin(number)], [0, 1, np.cos(1.7 * number)]])
         moved = cv2.warpAffine(fine, shift, (640, 480), borderMode=cv2.BORDER_REPLICATE)
         difference = camera.show(cv2.resize(moved, (128, 96), interpolation=cv2.INTER_AREA))
     assert difference.is_empty

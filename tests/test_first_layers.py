@@ -61,10 +61,8 @@ def with_first_layers(dense_model):
     return build
 
 
-MEAN, STD = (
-    np.array([0.485, 0.456, 0.406]),
-    np.array([0.229, 0.224, 0.225]),
-)  # of ImageNet, torchvision
+# Of the pixels of ImageNet, as torchvision gives them.
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 @pytest.mark.parametrize(

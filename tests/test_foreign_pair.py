@@ -94,9 +94,8 @@ def foreign(tensorflow, keras, tmp_path_factory):
             converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = io_type
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about statistics that a full quantization does not need
+            # They are about statistics that a full quantization does not need.
+            warnings.simplefilter("ignore")
             return converter.convert()
 
     def scaled(factor):
@@ -223,9 +222,8 @@ def test_verify_of_a_file_calibrated_on_one_class_asks_for_the_range_and_is_lost
     files = (foreign.unit_float32, foreign.one_class_int8)
     options = ("--photos", foreign.photos, "--margin", MARGIN)
     error = run("verify", *files, *options, expect=2).stderr
-    assert (
-        "one_class_int8.tflite states the range 0..0.1" in error
-    )  # 42 / 255 is the brightest pixel
+    # The brightest pixel is 42 / 255.
+    assert "one_class_int8.tflite states the range 0..0.1" in error
     assert "--input-range" in error
     result = run("verify", *files, *options, "--input-range", "0..1", "--json", expect=1)
     verdicts = {row["label"]: row["verdict"] for row in json.loads(result.stdout)["classes"]}

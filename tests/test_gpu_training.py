@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.skipif(
     shutil.which("timeout") is None or shutil.which("true") is None,
-    reason="the script needs the commands timeout and env of GNU coreutils",
+    reason="the script needs the commands timeout and true of GNU coreutils",
 )
 
 

@@ -16,11 +16,8 @@ def test_label_finds_classes_and_groups_and_says_what_becomes_of_other_labels():
     found = find_labelling(
         photos, FASHION_MNIST_LABELS, groups=[FOOTWEAR, "tops=Shirt,Pullover"], say=said.append
     )
-    assert found.groups == (
-        "T-shirt/top",
-        "Shirt",
-        "footwear",
-    )  # a group without photographs is none
+    # A group without photographs is left out.
+    assert found.groups == ("T-shirt/top", "Shirt", "footwear")
     assert found.y.tolist() == [0, 2, -1, 1, 1, -1]
     assert [np.flatnonzero(row).tolist() for row in found.members] == [[0], [6], [5, 7, 9]]
     assert (found.classes, found.own) == (FASHION_MNIST_LABELS, False)

@@ -45,9 +45,8 @@ def test_numbers_of_channels_that_differ_are_those_of_each_channel():
     image_u8 = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
     found = ModelInput((4, 5), 3, FLOAT, taken, "metadata").numbers(image_u8)
     expected = (image_u8 - np.array(taken.mean)) / np.array(taken.std)
-    np.testing.assert_allclose(
-        found, expected, rtol=1e-6
-    )  # a division in float32 and one in float64
+    # One is a division in float32, the other in float64.
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_numbers_of_grey_images_fill_all_channels():
@@ -81,9 +80,8 @@ def test_stated_range_of_integers_is_that_of_scale_and_zero_point(dtype, scale, 
     [
         FLOAT,
         Quantization(np.dtype(np.int16), 1 / 32767, 0),  # 0..1 and -1..1 look the same
-        Quantization(
-            np.dtype(np.int8), 4.8 / 255, -18
-        ),  # -2.1..2.7: mean and deviation of ImageNet
+        # Its range -2.1..2.7 is that of pixels less the mean of ImageNet, over its standard deviation.
+        Quantization(np.dtype(np.int8), 4.8 / 255, -18),
         Quantization(np.dtype(np.uint8), 0.5 / 255, 0),
     ],
 )

@@ -76,9 +76,8 @@ def test_another_take_of_a_garment_wider_than_the_picture_keeps_to_it():
     rng = np.random.default_rng(0)
     for _ in range(10):
         picture, found = photo_variants.another_take(rgb, mask, rng)
-        assert (
-            max(picture.shape) <= photo_variants.SIDE_RANGE[1] * 1.3
-        )  # turned, with the corners it takes
+        # A turned picture is larger by its corners.
+        assert max(picture.shape) <= photo_variants.SIDE_RANGE[1] * 1.3
         assert fit_to_tile(picture, found).shape == (28, 28)
 
 

@@ -89,9 +89,8 @@ def test_decide_chooses_only_what_is_clear(scores, expected):
 def test_information_of_right_answers_is_the_entropy_of_the_classes():
     y_true = np.arange(20) % 10
     assert information(np.eye(10)[y_true], y_true) == pytest.approx(np.log(10))
-    assert information(np.eye(10)[(y_true + 3) % 10], y_true) == pytest.approx(
-        np.log(10)
-    )  # other names
+    renamed = (y_true + 3) % 10
+    assert information(np.eye(10)[renamed], y_true) == pytest.approx(np.log(10))
     assert information(np.full((20, 10), 0.1), y_true) == pytest.approx(0, abs=1e-12)
 
 

@@ -295,9 +295,8 @@ def test_reader_of_events_that_never_reads_is_cut_off_although_its_buffer_has_ro
     """What waits for it fits into the server's own buffer, and nothing more comes."""
     page = serve(patience=0.5)
     with socket.socket() as stuck:
-        stuck.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, 1024
-        )  # the system makes it a little larger
+        # The system makes the buffer a little larger.
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         stuck.connect(("127.0.0.1", page.port))
         stuck.sendall(b"GET /events?live=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
         sent = 0
@@ -325,9 +324,8 @@ def test_viewers_beyond_the_limit_are_refused_until_one_leaves(page):
     assert b"Too many viewers" in body
     for viewer in viewers:
         viewer.close()
-    page.ask(
-        "/controls", method="POST", body=b'{"paused": true}'
-    )  # news, so that it writes to them
+    # There is news, so that it writes to them.
+    page.ask("/controls", method="POST", body=b'{"paused": true}')
     page.ask("/controls", method="POST", body=b'{"paused": false}')
 
     def has_room():

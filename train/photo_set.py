@@ -24,9 +24,8 @@ from garmentlite.train.tiles import Tiles
 # photographs are repeated until they are `PHOTO_SHARE` of the epoch, but at most `MOST_REPEATS` times.
 MOST_BESIDE, PHOTO_SHARE, MOST_REPEATS = 18_000, 0.45, 30
 
-IMAGES_ALONE = (
-    4000  # alone, photographs are repeated to about this many images an epoch: thirty steps
-)
+# Alone, photographs are repeated to about this many images an epoch, which makes thirty steps.
+IMAGES_ALONE = 4000
 
 # Images that belong to no class, as a share of the photographs of an epoch, and the factor of their loss:
 # the network learns to be unsure of them (outlier exposure, Hendrycks et al. 2019, arXiv 1812.04606).
