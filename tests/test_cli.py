@@ -1209,6 +1209,7 @@ def test_convert_into_a_place_that_takes_no_files_is_said_before_the_work(
             ("--float16", "--ptq"), "--ptq applies to the int8 file; give --int8", id="ptq"
         ),
         pytest.param(("--float16", "--io", "int8"), "--io applies to the int8 file", id="io"),
+        pytest.param(("--float16", "--c-array"), "--c-array applies to the int8", id="c-array"),
         pytest.param(("--int8", "--io", "int4"), "--io is int8, uint8 or float32", id="io-unknown"),
         pytest.param(("--int8", "--labels", "x.txt"), "x.txt cannot be", id="labels"),
         pytest.param(("--int8", "--input-range", "0..9"), "choose one of 0..1, 0..255", id="range"),
