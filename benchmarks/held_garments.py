@@ -1,6 +1,7 @@
 """Measures the answers to a garment that is held up before a plain wall, a room or a person.
 
-    python benchmarks/held_garments.py --photos DIR --scenes DIR [--segmenter FILE.tflite] [--sheet FILE.png]
+    python benchmarks/held_garments.py --photos DIR --scenes DIR [--runs 'runs/photo-fold-*']
+        [--segmenter FILE.tflite] [--sheet FILE.png]
 
 DIR of the photographs holds images.csv (columns image, seen_label, seen_also, seen_flags) and, in DIR/images,
 the files that benchmarks/outlines.json names. DIR of the scenes holds index.csv (columns file, note),
@@ -19,8 +20,9 @@ figures:
 
 The sheet shows the last frame of every clip with the mask that was found.
 
-The shipped classifier was trained on these photographs, so the share with the true mask is too high for new
-garments. The difference between the two shares, which the segmenter causes, is not affected.
+With --runs, which names the runs of benchmarks/photo_folds.py, every garment is answered by the int8 file of
+the network that has not seen its contributor. Without it, the shipped classifier answers, which was trained
+on the photographs of these garments, so the shares are too high for new garments.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from glob import glob
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
+from fold_networks import classifier_of, run_of_photographs
 from held_clips import (
     KINDS,
     SIZES,
@@ -183,13 +187,14 @@ def _pictured(frame: ClipFrame, answer: Recognition) -> np.ndarray:
 
 def _outcomes_of(
     garment_number: int, photos: Path, scenes_folder: Path, segmenter_file: Path | None, a_class: int,
-    sizes: tuple[float, ...],
+    sizes: tuple[float, ...], run_of: dict[str, Path],
 ) -> list[Outcome]:  # fmt: skip
     """Computes the outcomes of one garment's clips; it runs in a worker process."""
     cv2.setNumThreads(1)
     garment = read_garments(photos, a_class)[garment_number]
     scenes = _scenes(scenes_folder)
-    recognizer = Recognizer(segmenter=NetworkSegmenter(segmenter_file))
+    classifier = classifier_of(run_of[garment.name]) if run_of else None
+    recognizer = Recognizer(classifier, NetworkSegmenter(segmenter_file))
     return [
         outcome_of(clip, list(frames_of(clip, scenes)), recognizer)
         for clip in clips_of(garment, sizes)
@@ -264,6 +269,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--runs", default="", help="pattern of the folds' runs")
     parser.add_argument("--segmenter", type=Path, help="a .tflite file in place of the shipped one")
     parser.add_argument("--sheet", type=Path, help="a .png file for the contact sheet")
     parser.add_argument(
@@ -273,9 +279,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     count = len(read_garments(arguments.photos, arguments.garments))
+    runs = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
+    if arguments.runs and not runs:
+        parser.error(f"--runs {arguments.runs} names no folder")
+    run_of = {name: runs[number] for name, number in run_of_photographs(runs).items()}
     measure = partial(
         _outcomes_of, photos=arguments.photos, scenes_folder=arguments.scenes,
         segmenter_file=arguments.segmenter, a_class=arguments.garments, sizes=tuple(arguments.sizes),
+        run_of=run_of,
     )  # fmt: skip
     # A forked process would wait for ever for the threads of OpenCV, which read the garments in this one.
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:

@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from fold_networks import INT8
 from own_process import in_own_process
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,7 @@ from garmentlite.edge.files import write_bytes
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.train import collection, runs, session
 from garmentlite.train.data import load
+from garmentlite.train.held_variants import read_backgrounds
 from garmentlite.train.tiles import make_tiles
 
 SEGMENTER = "network"
@@ -129,7 +131,16 @@ def main() -> None:
             collection.read(arguments.photos, columns_of(arguments), warn=print), print
         )
         segmenter = make_segmenter(SEGMENTER)
-        make_tiles(photos, checksums, segmenter, arguments.seed, cache=tiles, warn=print)
+        backgrounds = read_backgrounds(arguments.rooms) if arguments.rooms else None
+        make_tiles(
+            photos,
+            checksums,
+            segmenter,
+            arguments.seed,
+            backgrounds=backgrounds,
+            cache=tiles,
+            warn=print,
+        )
     for number in range(1, arguments.folds + 1):
         run = Path(f"{arguments.output}-{number}")
         if not run.exists():
@@ -149,8 +160,8 @@ def main() -> None:
         run = Path(f"{arguments.output}-{number}")
         model = load_network(run / runs.MODEL).model
         flatbuffer = int8.post_training(folding.fold(model), images, seed=0)
-        write_bytes(run / "fold_int8.tflite", flatbuffer)
-        print(f"{run / 'fold_int8.tflite'}: {len(flatbuffer):,} bytes")
+        write_bytes(run / INT8, flatbuffer)
+        print(f"{run / INT8}: {len(flatbuffer):,} bytes")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -46,6 +45,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 
+from fold_networks import classifier_of, run_of_photographs
 from photo_folds import COLUMNS
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
@@ -53,7 +53,6 @@ from garmentlite.convert.verify.statistics import loss_bound
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, NO_GARMENT, UNKNOWN
-from garmentlite.edge.metadata import attach
 from garmentlite.edge.pictures import MAX_SIDE, Picture, read_picture
 from garmentlite.edge.preparation import naive_tile, preparations, prepare
 from garmentlite.edge.recognition import answer_to, recognize
@@ -61,7 +60,7 @@ from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.edge.segmenters.masks import reduced
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER
-from garmentlite.train import collection, runs
+from garmentlite.train import collection
 from garmentlite.train.confidence import auroc
 from garmentlite.train.folds import assign_folds
 from garmentlite.train.labelling import find_labelling
@@ -121,11 +120,7 @@ def split_as_photo_folds(folder: Path) -> dict[str, int]:
 
 def photographs(folder: Path, found: list[Path], limit: int | None) -> list[Photo]:
     """Reads all labelled photographs, each with the number of the run that holds it out."""
-    fold_of: dict[str, int] = {} if found else split_as_photo_folds(folder)
-    for number, run in enumerate(found):
-        stored = runs.read_photos(run)
-        held = zip(stored.files, stored.is_held_out, strict=True)
-        fold_of |= {name: number for name, is_held_out in held if is_held_out}
+    fold_of = run_of_photographs(found) if found else split_as_photo_folds(folder)
     with (folder / "images.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["image"] in fold_of]
     order = np.random.default_rng(1).permutation(len(rows))[:limit]
@@ -139,18 +134,6 @@ def _photo(folder: Path, row: dict[str, str], fold: int) -> Photo:
     coarse = FOOTWEAR if own == "footwear" else {own}
     classes = frozenset(FASHION_MNIST_LABELS)
     return Photo(folder / "images" / row["image"], label, classes & named, classes & coarse, fold)
-
-
-def of_folds(found: list[Path], shipped: Classifier) -> list[Classifier]:
-    """Opens the networks of the folds, each with temperature, threshold and views of the shipped one."""
-    assert shipped.metadata is not None
-    classifiers = []
-    with TemporaryDirectory() as folder:
-        for number, run in enumerate(found):
-            path = Path(folder) / f"{number}.tflite"
-            path.write_bytes(attach((run / "fold_int8.tflite").read_bytes(), shipped.metadata))
-            classifiers.append(Classifier(path))
-    return classifiers
 
 
 def named(probabilities: np.ndarray) -> str:
@@ -432,7 +415,7 @@ def main() -> None:
     photos = photographs(arguments.photos, found, arguments.limit)
     untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
     pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]
-    folds = of_folds(found, pair[1])
+    folds = [classifier_of(run) for run in found]
     threshold = (pair[1].metadata.unknown_threshold or 0.0) if folds else None
     segmenters = {PLAIN_GRABCUT: FrameGrabCut()}
     segmenters |= {name: make_segmenter(name) for name in ("border", "network")}

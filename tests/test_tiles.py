@@ -11,7 +11,8 @@ from garmentlite.edge.preparation import preparations, prepare
 from garmentlite.edge.segmenters.border import BorderSegmenter
 from garmentlite.train import empty_scenes
 from garmentlite.train.collection import LabelledPhoto
-from garmentlite.train.tiles import GROUNDS, RESEGMENTED, Tiles, make_tiles
+from garmentlite.train.held_variants import Backgrounds
+from garmentlite.train.tiles import GROUNDS, HELD_UP, RESEGMENTED, Tiles, make_tiles
 
 
 class CountingSegmenter(BorderSegmenter):
@@ -128,6 +129,24 @@ def test_make_tiles_asks_for_a_photograph_half_its_variants_and_each_piece_of_it
     tiles = tiles_of(photos)
     assert tiles.found.all()
     assert not tiles.grounds_u8.any()  # nothing stands out from this ground
+
+
+def test_make_tiles_with_backgrounds_adds_variants_and_changes_no_other_tile(photos):
+    plain, held = tiles_of(photos[:3]), tiles_of(photos[:3], backgrounds=Backgrounds([], []))
+    assert held.tiles_u8.shape[1] == plain.tiles_u8.shape[1] + HELD_UP
+    np.testing.assert_array_equal(held.tiles_u8[:, :3], plain.tiles_u8)
+    np.testing.assert_array_equal(held.grounds_u8, plain.grounds_u8)
+    added = held.tiles_u8[:, 3:]
+    assert added.any(axis=(2, 3)).all()
+    assert (added[:, 1:] != added[:, :-1]).any(axis=(2, 3)).all()
+
+
+def test_make_tiles_with_other_backgrounds_prepares_cached_photographs_again(photos, tmp_path):
+    said, cache = [], tmp_path / "tiles.npz"
+    for backgrounds in (None, Backgrounds([], []), Backgrounds([], [])):
+        tiles_of(photos[:1], backgrounds=backgrounds, cache=cache, warn=said.append)
+    assert len(said) == 1
+    assert "prepared with other options" in said[0]
 
 
 def test_make_tiles_of_a_large_photograph_makes_variants_of_what_was_recognized(save):

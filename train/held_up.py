@@ -1,10 +1,12 @@
 """Composes pictures of a garment that is held up, from a cut-out, a background and drawn hands or people.
 
-The pictures that train the segmenter and the clips of `benchmarks/held_garments.py` are made with it.
+The pictures that train the segmenter, some variants of the photographs that train the classifier
+(`held_variants`), and the clips of `benchmarks/held_garments.py` are made with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,6 +184,40 @@ def hand_layer(
     shade = 1 + np.clip(across, -1, 1) * np.float32(rng.uniform(-0.25, 0.25))
     colour = np.clip(colour * shade[..., np.newaxis], 0, 255)
     return np.dstack((colour * alpha[..., np.newaxis], alpha)).astype(np.float32)
+
+
+def hands(
+    garment: np.ndarray, size: float, rng: np.random.Generator, *, skin: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Draws one or two hands that hold a garment, mostly at its upper edge.
+
+    Args:
+        garment: Float, shape (H, W): the share of each pixel that is garment, in [0, 1].
+        size: Pixels of the longer side of the garment's box, which the thickness of the arms depends on.
+        rng: Chooses the number of hands, their places and colours.
+        skin: Colour of the skin, float, shape (3,); None chooses one for each hand.
+
+    Yields:
+        Layers, float32, shape (H, W, 4), as `layer` returns them; none if no garment is in sight.
+    """
+    height, width = garment.shape
+    ys, xs = np.nonzero(garment > 0.5)
+    if not len(ys):
+        return
+    sleeve = rng.uniform(10, 245, 3) if rng.random() < 0.45 else None
+    upper = np.flatnonzero(ys <= np.quantile(ys, 0.25))
+    for _ in range(rng.integers(1, 3)):
+        chosen = rng.choice(upper) if rng.random() < 0.7 else rng.integers(len(ys))
+        hand = (float(xs[chosen]), float(ys[chosen]))
+        side = rng.random()
+        if side < 0.55:
+            elbow = (hand[0] + rng.normal(0, 0.35) * height, 1.1 * height)
+        elif side < 0.9:
+            elbow = (rng.choice([-0.1, 1.1]) * width, rng.uniform(0.2, 1.1) * height)
+        else:
+            elbow = (hand[0] + rng.normal(0, 0.2) * height, -0.1 * height)
+        thickness = max(2.0, rng.uniform(0.05, 0.13) * min(height, size + 0.2 * height))
+        yield hand_layer((width, height), hand, elbow, thickness, rng, skin=skin, sleeve=sleeve)
 
 
 def skin_colour(rng: np.random.Generator) -> np.ndarray:

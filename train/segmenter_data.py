@@ -181,7 +181,7 @@ class Samples:
         picture = held_up.over(top, background)
         garment = top[..., 3].copy()
         if rng.random() < 0.6:
-            for hand in self._hands(garment, size, skin, rng):
+            for hand in held_up.hands(garment, size, rng, skin=skin):
                 picture, garment = held_up.over(hand, picture), garment * (1 - hand[..., 3])
         return picture, garment, np.ones_like(garment)
 
@@ -194,7 +194,8 @@ class Samples:
             somewhere = np.zeros_like(nothing)
             x, y = rng.uniform(0.15, 0.85, 2) * size_wh
             somewhere[int(y), int(x)] = 1
-            for hand in self._hands(somewhere, size_wh[1] * rng.uniform(0.3, 0.9), skin, rng):
+            size = size_wh[1] * rng.uniform(0.3, 0.9)
+            for hand in held_up.hands(somewhere, size, rng, skin=skin):
                 picture = held_up.over(hand, picture)
         return picture, nothing, nothing + 1
 
@@ -241,32 +242,6 @@ class Samples:
             cv2.fillPoly(mask, [np.int32((corners * radii) @ turn + centre)], 255)
         alpha = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., np.newaxis] / np.float32(255)
         return held_up.texture((width, height), rng) * alpha + background * (1 - alpha)
-
-    @staticmethod
-    def _hands(
-        garment: np.ndarray, size: float, skin: np.ndarray | None, rng: np.random.Generator
-    ) -> Iterator[np.ndarray]:
-        """Yields layers of hands that hold a garment, mostly at its upper edge."""
-        height, width = garment.shape
-        ys, xs = np.nonzero(garment > 0.5)
-        if not len(ys):
-            return
-        sleeve = rng.uniform(10, 245, 3) if rng.random() < 0.45 else None
-        upper = np.flatnonzero(ys <= np.quantile(ys, 0.25))
-        for _ in range(rng.integers(1, 3)):
-            chosen = rng.choice(upper) if rng.random() < 0.7 else rng.integers(len(ys))
-            hand = (float(xs[chosen]), float(ys[chosen]))
-            side = rng.random()
-            if side < 0.55:
-                elbow = (hand[0] + rng.normal(0, 0.35) * height, 1.1 * height)
-            elif side < 0.9:
-                elbow = (rng.choice([-0.1, 1.1]) * width, rng.uniform(0.2, 1.1) * height)
-            else:
-                elbow = (hand[0] + rng.normal(0, 0.2) * height, -0.1 * height)
-            thickness = max(2.0, rng.uniform(0.05, 0.13) * min(height, size + 0.2 * height))
-            yield held_up.hand_layer(
-                (width, height), hand, elbow, thickness, rng, skin=skin, sleeve=sleeve
-            )
 
     def _ground(self, rng: np.random.Generator) -> np.ndarray:
         """Enlarges a piece of the ground of a photograph, or of the cloth of a garment, and mirrors it."""

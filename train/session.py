@@ -33,6 +33,7 @@ from garmentlite.train import (
 )
 from garmentlite.train.collection import Collection, Columns
 from garmentlite.train.data import MD5, FashionMnist, load, validation_split
+from garmentlite.train.held_variants import read_backgrounds
 from garmentlite.train.history import Epoch
 from garmentlite.train.photo_set import PhotoSet
 from garmentlite.train.recipe import Recipe, recipe_for_photographs
@@ -510,11 +511,13 @@ def _training_data(
         assert data is not None  # without photographs there is Fashion-MNIST
         return data, {}
     request, chosen = photographs.request, photographs.collection
+    backgrounds = read_backgrounds(request.rooms) if request.rooms else None
     made = tiles.make_tiles(
         chosen.photos,
         chosen.checksums,
         photographs.segmenter,
         plan.request.seed,
+        backgrounds=backgrounds,
         cache=plan.request.folder / runs.TILES,
         warn=lambda sentence: say(f"Photographs: {sentence}"),
         on_progress=lambda done, of: on_progress("Preparing photographs", done, of),
@@ -539,6 +542,7 @@ def _training_data(
         "fold": request.fold,
         "alone": photos.alone,
         **photo_set.facts(chosen, made, photos),
+        "held_up": tiles.HELD_UP if backgrounds else 0,
         "rooms": len(found.training_u8),
     }
     runs.write_photos(plan.request.folder, chosen, made, found, variants=photos.alone)

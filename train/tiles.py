@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +26,17 @@ from garmentlite.edge.preparation import (
 )
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.network_file import FILE
-from garmentlite.train import empty_scenes, photo_variants
+from garmentlite.train import empty_scenes, held_variants, photo_variants
 from garmentlite.train.collection import LabelledPhoto, Say
+from garmentlite.train.held_variants import Backgrounds, held_up_picture
 from garmentlite.train.older_files import read_0_1_0
 
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
 # Number of variants of each photograph, beside the tiles that the device makes, and how many of these
-# variants are segmented anew.
-VARIANTS, RESEGMENTED = 14, 6
+# variants are segmented anew. If there are scenes, so many more show the garment held up before one.
+VARIANTS, RESEGMENTED, HELD_UP = 14, 6, 6
 # Such a mask is used if its intersection over union with the garment is at least this; otherwise the
 # segmenter has found something else.
 LEAST_OVERLAP = 0.6
@@ -110,14 +111,15 @@ def make_tiles(
     seed: int,
     *,
     variants: int = VARIANTS,
+    backgrounds: Backgrounds | None = None,
     cache: Path | None = None,
     warn: Say = lambda sentence: None,
     on_progress: OnProgress = lambda done, of: None,
 ) -> Tiles:
     """Prepares every photograph, makes variants of it from its mask, and prepares pieces of background.
 
-    The tiles of a photograph depend on its bytes, the segmenter and the seed alone, whatever else is in
-    the collection.
+    The tiles of a photograph depend on its bytes, the segmenter, the backgrounds and the seed alone, whatever
+    else is in the collection.
 
     Args:
         photos: A collection, N photographs.
@@ -125,6 +127,7 @@ def make_tiles(
         segmenter: The segmenter that the device uses.
         seed: Seed of the variants and of the pieces of background.
         variants: Number of variants of each photograph.
+        backgrounds: Scenes before which its garment is held up in `HELD_UP` further variants.
         cache: File in which finished tiles are kept and found again, 784 bytes for each tile.
         warn: Called with a sentence for each file that is not a picture, and for a cache that is out of date.
         on_progress: Called with the number of photographs that are done and their total.
@@ -133,7 +136,9 @@ def make_tiles(
         DataError: If the cache cannot be read.
         MissingPartError: If OpenCV is needed and not installed.
     """
-    about = _about(segmenter, seed, variants)
+    about = _about(segmenter, seed, variants, backgrounds)
+    if backgrounds:
+        variants += HELD_UP
     known = _read_cache(cache, about, warn) if cache and cache.exists() else {}
     saved_count, saved = len(known), time.monotonic()
     readable = np.ones(len(photos), bool)
@@ -142,7 +147,7 @@ def make_tiles(
             if checksum not in known:
                 rng = np.random.default_rng([seed, int(checksum, 16)])
                 try:
-                    known[checksum] = _tiles_of(photo.path, segmenter, variants, rng)
+                    known[checksum] = _tiles_of(photo.path, segmenter, variants, backgrounds, rng)
                 except PictureError as error:
                     warn(str(error))
                     readable[number - 1] = False
@@ -180,7 +185,11 @@ def _no_tiles(variants: int) -> _PhotoTiles:
 
 
 def _tiles_of(
-    path: Path, segmenter: Segmenter, variants: int, rng: np.random.Generator
+    path: Path,
+    segmenter: Segmenter,
+    variants: int,
+    backgrounds: Backgrounds | None,
+    rng: np.random.Generator,
 ) -> _PhotoTiles:
     """Makes the tiles of one photograph."""
     made, second = _no_tiles(variants), 1 + variants
@@ -198,11 +207,9 @@ def _tiles_of(
             made  # no garment was found, or the picture has the form of the training images already
         )
     rgb, mask = picture.rgb, _of_shape(prepared.mask, picture.rgb.shape)
-    for number in range(1, second):
-        take = None
-        if number <= min(RESEGMENTED, variants // 2):
-            take = _resegmented(rgb, mask, segmenter, rng, is_second=number % 2 == 0)
-        put(number, fit_to_tile(*take or photo_variants.another_take(rgb, mask, rng)))
+    of_variants = _variants_of(rgb, mask, segmenter, variants, backgrounds, rng)
+    for number, variant in enumerate(of_variants, start=1):
+        put(number, variant)
     other = next(ways, None)
     if other is not None:
         put(second, other.image_u8)
@@ -210,6 +217,31 @@ def _tiles_of(
     for number, ground in enumerate(grounds, start=second + 1):
         put(number, prepare(ground, segmenter).image_u8)
     return made
+
+
+def _variants_of(
+    rgb: np.ndarray,
+    mask: np.ndarray,
+    segmenter: Segmenter,
+    count: int,
+    backgrounds: Backgrounds | None,
+    rng: np.random.Generator,
+) -> Iterator[np.ndarray]:
+    """Yields the tiles of variants of a photograph; the last `HELD_UP` are held up before the backgrounds."""
+    held_up = HELD_UP if backgrounds else 0
+    for number in range(1, count - held_up + 1):
+        take = None
+        if number <= min(RESEGMENTED, (count - held_up) // 2):
+            taken = photo_variants.another_picture(rgb, mask, rng)
+            take = _resegmented(*taken, segmenter, is_second=number % 2 == 0)
+        yield fit_to_tile(*take or photo_variants.another_take(rgb, mask, rng))
+    if backgrounds:
+        rng = rng.spawn(1)[0]  # so that all other tiles are the same as without backgrounds
+        for number in range(HELD_UP):
+            take = held_up_picture(rgb, mask, backgrounds, rng)
+            if take:
+                take = _resegmented(*take, segmenter, is_second=number % 3 == 2)
+            yield fit_to_tile(*take or photo_variants.another_take(rgb, mask, rng))
 
 
 def _of_shape(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -222,37 +254,37 @@ def _of_shape(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _resegmented(
-    rgb: np.ndarray,
-    mask: np.ndarray,
-    segmenter: Segmenter,
-    rng: np.random.Generator,
-    *,
-    is_second: bool,
+    rgb: np.ndarray, garment: np.ndarray, segmenter: Segmenter, *, is_second: bool
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Takes another picture of a garment and segments it; None if another thing is found there.
+    """Segments another picture of a garment; None if another thing is found there.
 
     Args:
         rgb: uint8, shape (H, W, 3).
-        mask: bool, shape (H, W), True on the garment.
+        garment: bool, shape (H, W), True on the garment.
         segmenter: The segmenter that the device uses.
-        rng: Source of all random amounts.
         is_second: Whether the segmenter's second mask is used, if it has one.
     """
-    taken, garment = photo_variants.another_picture(rgb, mask, rng)
-    masks = iter([segmenter.segment(taken)])
+    masks = iter([segmenter.segment(rgb)])
     if isinstance(segmenter, AlternativeSegmenter):
-        masks = segmenter.candidate_masks(taken)
+        masks = segmenter.candidate_masks(rgb)
     found = next(masks)
     if is_second:
         found = next(masks, found)
     union = np.count_nonzero(found | garment)
     overlap = np.count_nonzero(found & garment) / union if union else 0.0
-    return None if overlap < LEAST_OVERLAP or why_no_garment(found) else (taken, found)
+    return None if overlap < LEAST_OVERLAP or why_no_garment(found) else (rgb, found)
 
 
-def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
+def _about(
+    segmenter: Segmenter, seed: int, variants: int, backgrounds: Backgrounds | None
+) -> dict[str, Any]:
     """States everything that the tiles of a photograph depend on, beside its bytes."""
     model = shipped.FOLDER / FILE
+    held_up = {
+        "count": HELD_UP,
+        "version": held_variants.VERSION,
+        "backgrounds_sha256": backgrounds.sha256 if backgrounds else "",
+    }
     return {
         "preparation": PREPARATION,
         "segmenter": {"name": segmenter.name, "version": segmenter.version},
@@ -263,6 +295,7 @@ def _about(segmenter: Segmenter, seed: int, variants: int) -> dict[str, Any]:
             "resegmented": RESEGMENTED,
             "least_overlap": LEAST_OVERLAP,
         },
+        "held_up": held_up if backgrounds else {"count": 0},
         "grounds": {"count": GROUNDS, "version": GROUNDS_VERSION},
         "seed": seed,
     }

@@ -1,0 +1,106 @@
+"""Tests of the variants of photographs in which a garment is held up before a scene."""
+
+import numpy as np
+import pytest
+
+from garmentlite.edge.drawing import draw_scene
+from garmentlite.train.held_variants import (
+    FEWEST_PIXELS,
+    Backgrounds,
+    held_up_picture,
+    read_backgrounds,
+)
+from garmentlite.train.scenes import Scene
+
+cv2 = pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
+
+GREEN, RED = (
+    np.tile(np.array(colour, np.uint8), (90, 120, 1)) for colour in ((0, 200, 0), (200, 0, 0))
+)
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    """A drawn dress with its mask."""
+    scene = draw_scene("Dress", np.random.default_rng(3), (200, 200))
+    return scene.rgb, scene.mask
+
+
+@pytest.fixture(scope="module")
+def backgrounds():
+    return Backgrounds.of([Scene("hall", [GREEN]), Scene("person B", [RED])])
+
+
+def test_backgrounds_of_scenes_tell_rooms_from_people(backgrounds):
+    assert backgrounds.rooms == [GREEN]
+    assert backgrounds.people == [RED]
+
+
+def test_backgrounds_draw_rooms_people_and_walls(backgrounds):
+    rng = np.random.default_rng(0)
+    drawn = [backgrounds.drawn((32, 24), rng) for _ in range(60)]
+    assert all(one.shape == (24, 32, 3) and one.dtype == np.float32 for one in drawn)
+    assert all(one.min() >= 0 and one.max() <= 255 for one in drawn)
+    # A scene of one colour stays so when it is cropped, and a drawn wall never is.
+    of_scenes = [one for one in drawn if np.ptp(one.reshape(-1, 3), axis=0).max() == 0]
+    assert 0 < len(of_scenes) < len(drawn)
+
+
+def test_backgrounds_without_scenes_are_drawn_walls():
+    drawn = Backgrounds([], []).drawn((32, 24), np.random.default_rng(0))
+    assert drawn.shape == (24, 32, 3)
+
+
+def test_backgrounds_have_a_checksum_of_their_pixels(backgrounds):
+    changed = GREEN.copy()
+    changed[0, 0, 0] += 1
+    same, other = (Backgrounds([room.copy()], [RED]) for room in (GREEN, changed))
+    assert same.sha256 == backgrounds.sha256
+    assert other.sha256 != backgrounds.sha256
+
+
+def test_held_up_picture_shows_the_garment_where_its_mask_is(photograph, backgrounds):
+    made = [held_up_picture(*photograph, backgrounds, np.random.default_rng(n)) for n in range(20)]
+    assert all(made)
+    for rgb, garment in made:
+        assert rgb.dtype == np.uint8
+        assert garment.dtype == bool
+        assert rgb.shape[:2] == garment.shape
+        assert np.count_nonzero(garment) >= FEWEST_PIXELS
+        # There is background on every side, unless the garment reaches the edge of the frame.
+        assert garment.mean() < 0.9
+    assert len({garment.tobytes() for _, garment in made}) == len(made)
+
+
+def test_held_up_picture_depends_on_the_random_state_alone(photograph, backgrounds):
+    one, same = (
+        held_up_picture(*photograph, backgrounds, np.random.default_rng(5)) for _ in range(2)
+    )
+    for first, second in zip(one, same, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_hands_hide_a_part_of_the_garment_in_some_pictures(photograph, backgrounds):
+    """A dress without hands has one part; a hand often divides it or takes a bite."""
+    areas = []
+    for number in range(30):
+        _, garment = held_up_picture(*photograph, backgrounds, np.random.default_rng(number))
+        rows, columns = np.nonzero(garment)
+        areas.append(len(rows) / (np.ptp(rows) + 1) / (np.ptp(columns) + 1))
+    assert min(areas) < 0.8 * max(areas)
+
+
+def test_held_up_picture_of_a_garment_that_the_frame_cuts_off_is_none(photograph, backgrounds):
+    rgb, _ = photograph
+    cut_off = np.zeros(rgb.shape[:2], bool)
+    cut_off[:80, :] = True
+    assert held_up_picture(rgb, cut_off, backgrounds, np.random.default_rng(0)) is None
+
+
+def test_read_backgrounds_leaves_out_what_figures_are_measured_on(tmp_path):
+    for place in ("hall_1", "lebombo_1"):
+        cv2.imwrite(str(tmp_path / f"{place}.jpg"), GREEN)
+    (tmp_path / "index.csv").write_text("file,note\nhall_1.jpg,\nlebombo_1.jpg,\n")
+    read = read_backgrounds(tmp_path)
+    assert len(read.rooms) == 1
+    assert read.people == []
