@@ -177,6 +177,23 @@ def test_batches_without_photographs_are_a_permutation_of_the_images_by_seed_and
         np.testing.assert_array_equal(factors, 1)
 
 
+def test_batches_weigh_the_images_beside_photographs_by_their_factor(
+    batches_of, config, images, grouped_photos
+):
+    """The images are told by their pixels, which no photograph has."""
+    x, y = images[:2]
+    plain = replace(config, augmentation=Augmentation(), class_weights={})
+    one, twice = (
+        shown_by(batches_of(replace(plain, beside_factor=factor), x, y, photos=grouped_photos))
+        for factor in (1.0, 2.0)
+    )
+    pixels = {image.tobytes() for image in x}
+    is_image = np.array([image in pixels for image in one[0]])
+    assert 0 < is_image.sum() < len(is_image)
+    np.testing.assert_array_equal(twice[2][is_image], 2 * one[2][is_image])
+    np.testing.assert_array_equal(twice[2][~is_image], one[2][~is_image])
+
+
 def test_batches_weigh_each_photograph_by_its_own_factor(batches, grouped_photos):
     own = np.linspace(0.5, 1.5, 80).astype(np.float32)
     shown, _, factors = shown_by(batches(replace(grouped_photos, photo_factors=own)))

@@ -43,6 +43,7 @@ def test_recipe_for_adaptation_is_short_and_small_and_never_lets_images_rest():
     assert adapted.augmentation == own.augmentation
     assert adapted.label_smoothing == 0
     assert adapted.start_share == recipe.START_SHARE
+    assert adapted.beside_factor == recipe.BESIDE_FACTOR
     assert recipe_for_photographs(own, is_pretrained=False, alone=False) == replace(own, rest=0.0)
 
 
@@ -55,5 +56,6 @@ def test_recipe_for_photographs_alone_regularises():
     assert averaged.averaging == recipe.AVERAGING_ALONE
     assert averaged.epochs == recipe.ADAPTATION_EPOCHS_ALONE
     assert averaged.start_share == 0  # of other classes nothing is to be kept
+    assert averaged.beside_factor == 1  # there are no images beside the photographs
     own = Recipe(label_smoothing=0.2, augmentation=Augmentation(shift=0.1))
     assert recipe_for_photographs(own, is_pretrained=False, alone=True) == own

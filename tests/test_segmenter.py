@@ -259,6 +259,21 @@ def test_read_scenes_names_places_and_leaves_out_what_is_kept_out(tmp_path):
     assert read[0].frames[0].shape == (24, 32, 3)
 
 
+def test_read_scenes_of_a_list_without_a_column_is_one_sentence(tmp_path):
+    (tmp_path / "index.csv").write_text("file,remark\nflat_01.jpg,\n")
+    with pytest.raises(DataError, match=r"index.csv has no column 'note'; add it"):
+        read_scenes(tmp_path, 32)
+
+
+@pytest.mark.parametrize("name", ["flat_01.jpg", "person_a.avi"])
+def test_read_scenes_of_a_file_that_cannot_be_read_is_one_sentence(tmp_path, name):
+    (tmp_path / "index.csv").write_text(f"file,note\n{name},person A\n")
+    for _ in range(2):
+        with pytest.raises(DataError, match=f"{name}, which .* is missing or cannot be read; put"):
+            read_scenes(tmp_path, 32)
+        (tmp_path / name).write_bytes(b"no picture")
+
+
 # --- a garment held up
 
 

@@ -60,7 +60,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.config, self.x, self.devices, self.answers = config, x, devices, answers
         self.weights = config.loss_weights
-        self.factors = self.weights[y]
+        self.factors = self.weights[y] * np.float32(config.beside_factor)
         self.targets = y.astype(np.int32)
         self.rows = np.arange(len(x))
         self.photos = photos

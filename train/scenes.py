@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.errors import DataError
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.masks import reduced
 
@@ -56,18 +57,29 @@ def read_scenes(
 
     Returns:
         The scenes in the order of the index.
+
+    Raises:
+        DataError: If the index lacks a column, or names a file that cannot be read.
     """
-    cv2, kept_out = load_opencv(), set(kept_out)
+    kept_out = set(kept_out)
     scenes = []
     with (folder / INDEX).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        table = csv.DictReader(file)
+        if missing := {"file", "note"} - set(table.fieldnames or ()):
+            raise DataError(f"{folder / INDEX} has no column '{min(missing)}'; add it.")
+        rows = list(table)
     for row in rows:
         path = folder / row["file"]
         place = _place_of(path, row["note"])
         is_clip = path.suffix != ".jpg"
         if place in kept_out or (is_clip and not with_people):
             continue
-        bgr_frames = _frames_of(path)[::PEOPLE_STEP] if is_clip else [cv2.imread(str(path))]
+        bgr_frames = _frames_of(path)[::PEOPLE_STEP] if is_clip else _picture_of(path)
+        if not bgr_frames:
+            raise DataError(
+                f"{path}, which {folder / INDEX} names, is missing or cannot be read; put the file "
+                "there, or remove its line."
+            )
         frames = [np.ascontiguousarray(reduced(bgr, side)[..., ::-1]) for bgr in bgr_frames]
         scenes.append(Scene(place, frames))
     return scenes
@@ -80,9 +92,15 @@ def _place_of(path: Path, note: str) -> str:
     return path.stem if path.stem.startswith("aws_") else path.stem.rpartition("_")[0]
 
 
+def _picture_of(path: Path) -> list[np.ndarray]:
+    """Reads a picture as a list of one frame; the list is empty if it cannot be read."""
+    bgr = load_opencv().imread(str(path))
+    return [] if bgr is None else [bgr]
+
+
 def _frames_of(path: Path) -> list[np.ndarray]:
-    cv2 = load_opencv()
-    capture = cv2.VideoCapture(str(path))
+    """Reads the frames of a video; the list is empty if it cannot be read."""
+    capture = load_opencv().VideoCapture(str(path))
     frames: list[np.ndarray] = []
     while True:
         is_read, bgr = capture.read()
