@@ -73,8 +73,8 @@ class PhotoRequest:
         folds: Number of parts that the photographs are split into.
         fold: The part that is held out, from 1; None to hold none out.
         segmenter: Name of the segmenter.
-        rooms: A folder of scenes. The network learns to be unsure of its rooms, and garments are held up before
-            all of its scenes. None for none.
+        rooms: A folder of scenes. The network learns to be unsure of its rooms, and garments are held up
+            before all of its scenes. None for none.
     """
 
     source: Path
