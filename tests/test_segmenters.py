@@ -208,6 +208,34 @@ def test_guided_of_a_network_is_certain_of_a_garment_and_finds_none_where_the_sc
     assert nothing.certainty == -np.inf
 
 
+@pytest.mark.parametrize("label", FASHION_MNIST_LABELS)
+def test_network_finds_every_garment_on_a_plain_background(label):
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    scene = draw_scene(label, np.random.default_rng(1), (240, 320))
+    studio = np.full_like(scene.rgb, 250)
+    studio[scene.mask] = scene.rgb[scene.mask]
+    found = make_segmenter("network").segment(studio)
+    np.testing.assert_array_equal(found, make_segmenter("plain").segment(studio))
+    assert found.any()
+
+
+@pytest.mark.parametrize("product", ["ring", "headset", "lamp"])
+def test_network_finds_no_garment_in_a_picture_of_a_product(product):
+    pytest.importorskip("ai_edge_litert", reason="needs the runtime")
+    cv2, rgb = load_opencv(), np.full((240, 320, 3), 250, np.uint8)
+    if product == "ring":
+        cv2.circle(rgb, (160, 120), 50, (190, 160, 60), 8)
+    elif product == "headset":
+        for x in (130, 190):
+            cv2.circle(rgb, (x, 120), 40, (30, 30, 30), -1)
+        cv2.line(rgb, (130, 80), (190, 80), (30, 30, 30), 6)
+    else:
+        cv2.ellipse(rgb, (160, 80), (60, 40), 0, 0, 360, (170, 120, 80), -1)
+        cv2.rectangle(rgb, (155, 110), (165, 200), (90, 90, 90), -1)
+    assert make_segmenter("plain").segment(rgb).any()  # it stands out
+    assert not make_segmenter("network").segment(rgb).any()
+
+
 def test_guided_of_a_network_uses_the_papers_rule_on_a_plain_wall():
     pytest.importorskip("ai_edge_litert", reason="needs the runtime")
     network, rgb = make_segmenter("network"), np.full((240, 320, 3), 235, np.uint8)
