@@ -1,12 +1,14 @@
 """How well and how fast garments are told from their ground, on photographs that were outlined by hand.
 
-    python benchmarks/segmentation.py --photos DIR [--sheet FILE.png]
+    python benchmarks/segmentation.py --photos DIR [--scenes DIR] [--segmenter FILE.tflite] [--sheet FILE.png]
 
 DIR holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json. Prints two tables in
 Markdown and a line of JSON. The first: overlap (intersection over union) of every segmenter with the
 outlines, the same of bands along the borders, CPU time of one thread a photograph, all ways in turns. The
-second: how often "no garment" is said of photographs, and of pieces of ground without a garment, enlarged
-to whole pictures. The sheet shows every photograph cut out by its outline and by every segmenter.
+second: how often "no garment" is said of photographs, of pieces of ground without a garment, enlarged to
+whole pictures, and, with --scenes, of pictures of rooms and products; some places are kept out of the
+training of a segmenter by benchmarks/train_segmenter.py without --all-scenes, which --segmenter may name. The
+sheet shows every photograph cut out by its outline and by every segmenter.
 """
 
 from __future__ import annotations
@@ -25,15 +27,17 @@ ROOT = Path(__file__).resolve().parent.parent
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.edge.pictures import read_picture
+from garmentlite.edge.pictures import MAX_SIDE, Picture, read_picture
 from garmentlite.edge.preparation import why_no_garment
 from garmentlite.edge.recognition import recognize
 from garmentlite.edge.segmenters.masks import reduced
+from garmentlite.edge.segmenters.network import NetworkSegmenter
 from garmentlite.edge.segmenters.network_file import FILE
 from garmentlite.edge.segmenters.picture_border import border_mask
 from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import FOLDER, default_model
 from garmentlite.train.empty_scenes import piece_of_ground
+from garmentlite.train.scenes import KEPT_OUT, read_scenes
 
 PLAIN_GRABCUT = "GrabCut from the frame"
 SIDE = 320  # pixels, the photographs' longest side
@@ -156,7 +160,9 @@ def print_overlap(ways: list, scores: dict, times: dict) -> list[dict]:
     return results
 
 
-def print_rejected(folder: Path, rows: list, limit: int | None, ways: list) -> list[dict]:
+def print_rejected(
+    folder: Path, rows: list, limit: int | None, ways: list, scenes_folder: Path | None
+) -> list[dict]:
     with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         names = [row["image"] for row in csv.DictReader(file)][:limit]
     rng = np.random.default_rng(1)
@@ -170,6 +176,11 @@ def print_rejected(folder: Path, rows: list, limit: int | None, ways: list) -> l
         "ground of the outlined photographs": lambda: (g for g in grounds if g is not None),
         "drawn grounds": lambda: (g for g in drawn if g is not None),
     }
+    if scenes_folder:
+        found = read_scenes(scenes_folder, MAX_SIDE, with_people=False)
+        for name, is_kept_out in (("rooms and products, kept out", True), ("the others", False)):
+            frames = [s.frames[0] for s in found if (s.place in KEPT_OUT) == is_kept_out]
+            sets[name] = lambda frames=frames: (Picture(rgb).rgb for rgb in frames)
     print("| pictures | number | " + " | ".join(f"no garment, {way.name}" for way in ways) + " |")
     print("|---|---|" + "---|" * len(ways))
     results = []
@@ -186,6 +197,8 @@ def print_rejected(folder: Path, rows: list, limit: int | None, ways: list) -> l
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--scenes", type=Path, help="a folder of scenes")
+    parser.add_argument("--segmenter", type=Path, help="a .tflite file in place of the shipped one")
     parser.add_argument("--sheet", type=Path, help="a .png file for the pictures and masks")
     parser.add_argument("--limit", type=int, help="photographs at most in the second table")
     arguments = parser.parse_args()
@@ -193,7 +206,8 @@ def main() -> None:
     outlines = json.loads((ROOT / "benchmarks" / "outlines.json").read_text(encoding="utf-8"))[
         "outlines"
     ]
-    ways = [FrameGrabCut(), *map(make_segmenter, ("grabcut", "border", "network"))]
+    ways = [FrameGrabCut(), *map(make_segmenter, ("grabcut", "border"))]
+    ways.append(NetworkSegmenter(arguments.segmenter))
     classifier = Classifier(default_model())
     classify(arguments.photos / "images" / next(iter(outlines)), classifier, ways[-1])  # warm
 
@@ -207,7 +221,7 @@ def main() -> None:
     )
     if arguments.sheet:
         write_sheet(arguments.sheet, rows)
-    rejected = print_rejected(arguments.photos, rows, arguments.limit, ways[-2:])
+    rejected = print_rejected(arguments.photos, rows, arguments.limit, ways[-2:], arguments.scenes)
     print(
         json.dumps({"segmenters": results, "classify_cpu_ms": float(whole), "no_garment": rejected})
     )
