@@ -278,11 +278,15 @@ def main() -> None:
     parser.add_argument("--sizes", type=float, nargs="+", default=list(SIZES))
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    count = len(read_garments(arguments.photos, arguments.garments))
+    garments = read_garments(arguments.photos, arguments.garments)
+    count = len(garments)
     runs = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
     if arguments.runs and not runs:
         parser.error(f"--runs {arguments.runs} names no folder")
     run_of = {name: runs[number] for name, number in run_of_photographs(runs).items()}
+    missing = [g.name for g in garments if g.name not in run_of] if runs else []
+    if missing:
+        parser.error(f"none of the runs {arguments.runs} holds out {missing[0]}")
     measure = partial(
         _outcomes_of, photos=arguments.photos, scenes_folder=arguments.scenes,
         segmenter_file=arguments.segmenter, a_class=arguments.garments, sizes=tuple(arguments.sizes),

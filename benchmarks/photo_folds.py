@@ -125,22 +125,21 @@ def main() -> None:
     elif arguments.photos is None:
         parser.error("name a folder with --photos, or draw pictures with --small")
     tiles = Path(f"{arguments.output}-tiles.npz")  # the same for every fold
-    if not tiles.exists():
-        tiles.parent.mkdir(parents=True, exist_ok=True)
-        photos, checksums = collection.with_files(
-            collection.read(arguments.photos, columns_of(arguments), warn=print), print
-        )
-        segmenter = make_segmenter(SEGMENTER)
-        backgrounds = read_backgrounds(arguments.rooms) if arguments.rooms else None
-        make_tiles(
-            photos,
-            checksums,
-            segmenter,
-            arguments.seed,
-            backgrounds=backgrounds,
-            cache=tiles,
-            warn=print,
-        )
+    tiles.parent.mkdir(parents=True, exist_ok=True)
+    photos, checksums = collection.with_files(
+        collection.read(arguments.photos, columns_of(arguments), warn=print), print
+    )
+    segmenter = make_segmenter(SEGMENTER)
+    backgrounds = read_backgrounds(arguments.rooms, print) if arguments.rooms else None
+    make_tiles(
+        photos,
+        checksums,
+        segmenter,
+        arguments.seed,
+        backgrounds=backgrounds,
+        cache=tiles,
+        warn=print,
+    )
     for number in range(1, arguments.folds + 1):
         run = Path(f"{arguments.output}-{number}")
         if not run.exists():

@@ -18,15 +18,14 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 
-from real_garments import SHIPPED, SIDE, named, of_folds, photographs
+from fold_networks import classifier_of
+from real_garments import SIDE, named, photographs
 
-from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import fit_to_tile, prepare
 from garmentlite.edge.recognition import answer_to
 from garmentlite.edge.segmenters.masks import levels_of
 from garmentlite.edge.segmenters.registry import make_segmenter
-from garmentlite.edge.shipped import FOLDER
 
 # Degrees from upright; a smaller tilt shows in no pixel, a larger one may be meant.
 TILT_RANGE = (8, 60)
@@ -61,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
-    folds = of_folds(found, Classifier(FOLDER / f"{SHIPPED}_int8.tflite"))
+    folds = [classifier_of(run) for run in found]
     segmenter = make_segmenter("network")
     right: dict[str, list[bool]] = {}
     changed: dict[str, int] = {}

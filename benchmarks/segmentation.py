@@ -2,13 +2,16 @@
 
     python benchmarks/segmentation.py --photos DIR [--scenes DIR] [--segmenter FILE.tflite] [--sheet FILE.png]
 
-DIR holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json. Prints two tables in
-Markdown and a line of JSON. The first: overlap (intersection over union) of every segmenter with the
-outlines, the same of bands along the borders, CPU time of one thread a photograph, all ways in turns. The
-second: how often "no garment" is said of photographs, of pieces of ground without a garment, enlarged to
-whole pictures, and, with --scenes, of pictures of rooms and products; some places are kept out of the
-training of a segmenter by benchmarks/train_segmenter.py without --all-scenes, which --segmenter may name. The
-sheet shows every photograph cut out by its outline and by every segmenter.
+DIR of the photographs holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json. Prints
+two tables in Markdown and a line of JSON:
+
+- how much the masks of every segmenter, and bands along their borders, overlap with the outlines
+  (intersection over union), and the CPU time of one thread for a photograph, all ways in turns
+- how often the answer is "no garment" for photographs, for pieces of ground without a garment, enlarged to
+  whole pictures, and, with --scenes, for pictures of rooms and products. benchmarks/train_segmenter.py
+  without --all-scenes keeps some of these out of the training; --segmenter may name its file.
+
+The sheet shows every photograph cut out by its outline and by every segmenter.
 """
 
 from __future__ import annotations
@@ -178,7 +181,10 @@ def print_rejected(
     }
     if scenes_folder:
         found = read_scenes(scenes_folder, MAX_SIDE, with_people=False)
-        for name, is_kept_out in (("rooms and products, kept out", True), ("the others", False)):
+        for name, is_kept_out in (
+            ("rooms and products, kept out", True),
+            ("rooms and products, trained on", False),
+        ):
             frames = [s.frames[0] for s in found if (s.place in KEPT_OUT) == is_kept_out]
             sets[name] = lambda frames=frames: (Picture(rgb).rgb for rgb in frames)
     print("| pictures | number | " + " | ".join(f"no garment, {way.name}" for way in ways) + " |")

@@ -198,7 +198,7 @@ def why_no_garment(mask: np.ndarray) -> str | None:
     """Says why a mask, bool of shape (H, W), cannot be a garment; None if it can be one."""
     share = np.count_nonzero(mask) / mask.size
     if share < _SMALLEST_MASK:
-        return "nothing stands out from the background"
+        return "no garment stands out from the background"
     border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1]))
     if share > _LARGEST_MASK or border.mean() > _LARGEST_BORDER:
         return "what stands out covers nearly the whole picture"

@@ -8,7 +8,7 @@ import pytest
 
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.train import collection
+from garmentlite.train import collection, table_text
 from garmentlite.train.collection import Columns, read_collection
 
 FOOTWEAR = "footwear=Sandal,Sneaker,Ankle boot"
@@ -221,7 +221,7 @@ def test_with_files_leaves_out_pipes_devices_and_impossible_names(write):
 def test_read_of_a_table_that_is_a_device_or_too_large_is_refused(write, monkeypatch):
     with pytest.raises(DataError, match="no folder or table"):
         collection.read(write("a.jpg").parent / "none.csv")
-    monkeypatch.setattr(collection, "LARGEST_TABLE", 10)
+    monkeypatch.setattr(table_text, "LARGEST_TABLE", 10)
     folder = write("labels.csv", content=b"file,label\na.jpg,hat\n")
     with pytest.raises(DataError, match="larger than 10 bytes"):
         collection.read(folder)

@@ -35,7 +35,7 @@ def recognition_of(
 def nothing_found(mask):
     return recognition_of(
         NO_GARMENT, mask, confidence=0.0, scores=[], probabilities=None, image_u8=None,
-        reason="nothing stands out from the background",
+        reason="no garment stands out from the background",
     )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_annotate_without_garment_draws_no_outline_but_why():
     drawn = annotate(frame, nothing_found(garment_mask(480, 640)))
     assert (drawn[:, :PANEL_LEFT] == 255).all()
     assert (drawn[45:90, PANEL_LEFT:].max(axis=2) > 180).any()  # letters on the panel
-    assert note_on(nothing_found(None)) == "nothing stands out from the background"
+    assert note_on(nothing_found(None)) == "no garment stands out from the background"
 
 
 @pytest.mark.parametrize("window_wh", [(640, 480), (800, 480)])
@@ -193,7 +193,7 @@ def test_annotate_bars_show_the_probabilities(label, colours):
 
 def test_annotate_while_bridging_an_absence_keeps_the_label():
     recognition = recognition_of(
-        "Shirt", np.zeros((480, 640), bool), image_u8=None, reason="nothing stands out"
+        "Shirt", np.zeros((480, 640), bool), image_u8=None, reason="no garment stands out"
     )
     drawn = annotate(np.zeros((480, 640, 3), np.uint8), recognition)
     assert has_colour(drawn[:50, PANEL_LEFT:], NAMED)

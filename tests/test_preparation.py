@@ -282,7 +282,7 @@ def scattered():
 @pytest.mark.parametrize(
     ("mask", "reason"),
     [
-        pytest.param(np.zeros((100, 100), bool), "nothing stands out", id="empty"),
+        pytest.param(np.zeros((100, 100), bool), "no garment stands out", id="empty"),
         pytest.param(np.ones((100, 100), bool), "nearly the whole", id="full"),
         pytest.param(
             np.pad(np.zeros((40, 40), bool), 30, constant_values=True), "nearly", id="frame"

@@ -7,7 +7,7 @@ import pytest
 from garmentlite.edge.errors import OptionError
 from garmentlite.train import recipe
 from garmentlite.train.augmentation import Augmentation
-from garmentlite.train.recipe import OPTIMIZERS, Recipe, recipe_for_photographs
+from garmentlite.train.recipe import OPTIMIZERS, Recipe
 from garmentlite.train.schedule import SCHEDULES
 
 
@@ -33,7 +33,7 @@ def test_images_rest_in_all_but_the_last_eighth_of_the_epochs():
 
 def test_recipe_for_adaptation_is_short_and_small_and_never_lets_images_rest():
     own = Recipe(epochs=80, learning_rate=0.01, rest=0.5, augmentation=Augmentation(flip=0.5))
-    adapted = recipe_for_photographs(own, is_pretrained=True, alone=False)
+    adapted = recipe.adapted(own, photographs=True, is_pretrained=True, alone=False)
     assert (adapted.epochs, adapted.schedule, adapted.rest) == (
         recipe.ADAPTATION_EPOCHS,
         "cosine",
@@ -44,18 +44,28 @@ def test_recipe_for_adaptation_is_short_and_small_and_never_lets_images_rest():
     assert adapted.label_smoothing == 0
     assert adapted.start_share == recipe.START_SHARE
     assert adapted.beside_factor == recipe.BESIDE_FACTOR
-    assert recipe_for_photographs(own, is_pretrained=False, alone=False) == replace(own, rest=0.0)
+    assert recipe.adapted(own, photographs=False, is_pretrained=False, alone=False) == replace(
+        own, rest=0.0
+    )
+
+
+def test_recipe_for_trained_weights_without_photographs_keeps_the_loss():
+    adapted = recipe.adapted(Recipe(), photographs=False, is_pretrained=True, alone=False)
+    assert adapted.epochs == recipe.ADAPTATION_EPOCHS
+    assert adapted.beside_factor == 1
 
 
 def test_recipe_for_photographs_alone_regularises():
-    plain = recipe_for_photographs(Recipe(), is_pretrained=False, alone=True)
+    plain = recipe.adapted(Recipe(), photographs=True, is_pretrained=False, alone=True)
     assert plain.label_smoothing == recipe.SMOOTHING_ALONE
     assert plain.augmentation == recipe.AUGMENTATION_ALONE
     assert plain.averaging == 0
-    averaged = recipe_for_photographs(Recipe(averaging=0.998), is_pretrained=True, alone=True)
+    averaged = recipe.adapted(
+        Recipe(averaging=0.998), photographs=True, is_pretrained=True, alone=True
+    )
     assert averaged.averaging == recipe.AVERAGING_ALONE
     assert averaged.epochs == recipe.ADAPTATION_EPOCHS_ALONE
     assert averaged.start_share == 0  # of other classes nothing is to be kept
     assert averaged.beside_factor == 1  # there are no images beside the photographs
     own = Recipe(label_smoothing=0.2, augmentation=Augmentation(shift=0.1))
-    assert recipe_for_photographs(own, is_pretrained=False, alone=True) == own
+    assert recipe.adapted(own, photographs=True, is_pretrained=False, alone=True) == own

@@ -281,5 +281,5 @@ def test_in_words_names_classes_or_the_reason(make, tile, segmenter):
     assert unsure.in_words(1).startswith("unknown (perhaps Bag 64% or Coat 24%), ")
     blank = Picture(np.full((60, 60, 3), 90, np.uint8))
     words = recognize(blank, make(LOGITS), segmenter).in_words(2)
-    assert words.startswith("no garment (nothing stands out from the background), ")
+    assert words.startswith("no garment (no garment stands out from the background), ")
     assert words.endswith(" ms")

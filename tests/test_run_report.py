@@ -304,7 +304,7 @@ def test_picture_without_a_garment_says_why(page, tmp_path):
     path = tmp_path / "<wall>.png"
     Image.new("RGB", (60, 90), (90, 90, 90)).save(path)
     made = page(path)
-    assert "no garment nothing stands out from the background" in made.text
+    assert "no garment no garment stands out from the background" in made.text
     assert "<wall>.png" in made.text  # as text: it did not open a tag
 
 

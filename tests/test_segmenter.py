@@ -259,10 +259,50 @@ def test_read_scenes_names_places_and_leaves_out_what_is_kept_out(tmp_path):
     assert read[0].frames[0].shape == (24, 32, 3)
 
 
-def test_read_scenes_of_a_list_without_a_column_is_one_sentence(tmp_path):
-    (tmp_path / "index.csv").write_text("file,remark\nflat_01.jpg,\n")
-    with pytest.raises(DataError, match=r"index.csv has no column 'note'; add it"):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"file,note\nflat_01.jpg\n,\n",  # an empty note without its comma, and an empty line
+        b"\xef\xbb\xbffile;note\r\nflat_01.jpg;\r\n",  # as Excel writes it
+        "file\tnote\nflat_01.jpg\t\n".encode("utf-16"),
+    ],
+)
+def test_read_scenes_understands_lists_of_spreadsheets_and_people(tmp_path, content):
+    (tmp_path / "index.csv").write_bytes(content)
+    Image.new("RGB", (64, 48)).save(tmp_path / "flat_01.jpg")
+    assert [scene.place for scene in read_scenes(tmp_path, 32)] == ["flat"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"file,remark\nflat_01.jpg,\n", "index.csv has no column 'note'; name it so"),
+        (b"file,note\nk\xfcche_1.jpg,\n", "index.csv cannot be read as a table"),
+    ],
+)
+def test_read_scenes_of_a_broken_list_is_one_sentence(tmp_path, content, reason):
+    (tmp_path / "index.csv").write_bytes(content)
+    with pytest.raises(DataError, match=reason):
         read_scenes(tmp_path, 32)
+
+
+def test_read_scenes_takes_every_fifth_frame_of_a_video_and_not_all_of_a_long_one(
+    tmp_path, monkeypatch
+):
+    cv2 = load_opencv()
+    (tmp_path / "index.csv").write_text("file,note\nanna.avi,person B\n")
+    video = cv2.VideoWriter(
+        str(tmp_path / "anna.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48)
+    )
+    for level in range(0, 240, 10):
+        video.write(np.full((48, 64, 3), level, np.uint8))
+    video.release()
+    (scene,) = read_scenes(tmp_path, 32)
+    assert scene.has_person
+    levels = [float(frame.mean()) for frame in scene.frames]
+    np.testing.assert_allclose(levels, [0, 50, 100, 150, 200], atol=4)
+    monkeypatch.setattr("garmentlite.train.scenes.MOST_FRAMES", 2)
+    assert len(read_scenes(tmp_path, 32)[0].frames) == 2
 
 
 @pytest.mark.parametrize("name", ["flat_01.jpg", "person_a.avi"])

@@ -9,7 +9,7 @@ from garmentlite.edge.files import sha256
 from garmentlite.edge.pictures import read_picture
 from garmentlite.edge.preparation import preparations, prepare
 from garmentlite.edge.segmenters.border import BorderSegmenter
-from garmentlite.train import empty_scenes
+from garmentlite.train import empty_scenes, tiles
 from garmentlite.train.collection import LabelledPhoto
 from garmentlite.train.held_variants import Backgrounds
 from garmentlite.train.tiles import GROUNDS, HELD_UP, RESEGMENTED, Tiles, make_tiles
@@ -136,9 +136,17 @@ def test_make_tiles_with_backgrounds_adds_variants_and_changes_no_other_tile(pho
     assert held.tiles_u8.shape[1] == plain.tiles_u8.shape[1] + HELD_UP
     np.testing.assert_array_equal(held.tiles_u8[:, :3], plain.tiles_u8)
     np.testing.assert_array_equal(held.grounds_u8, plain.grounds_u8)
-    added = held.tiles_u8[:, 3:]
-    assert added.any(axis=(2, 3)).all()
-    assert (added[:, 1:] != added[:, :-1]).any(axis=(2, 3)).all()
+    assert held.tiles_u8[:, 3:].any(axis=(2, 3)).all()
+
+
+def test_make_tiles_holds_garments_up_and_takes_another_variant_where_that_fails(
+    photos, monkeypatch
+):
+    held = tiles_of(photos[:4], backgrounds=Backgrounds([], [])).tiles_u8[:, 3:]
+    monkeypatch.setattr(tiles, "held_up_picture", lambda *arguments: None)
+    none = tiles_of(photos[:4], backgrounds=Backgrounds([], [])).tiles_u8[:, 3:]
+    assert none.any(axis=(2, 3)).all()
+    assert (held != none).any(axis=(1, 2, 3)).sum() >= 2  # the garment was held up
 
 
 def test_make_tiles_with_other_backgrounds_prepares_cached_photographs_again(photos, tmp_path):

@@ -103,7 +103,7 @@ def test_load_photographs_of_a_folder_takes_the_class_from_the_subfolder(folder,
     facts = photographs.facts
     assert (facts.source, facts.segmenter, facts.pictures) == ("photos", "border", 3 * COUNT + 2)
     assert [(one.file, one.label) for one in facts.no_garment] == [("Hose/wall.png", "Hose")]
-    assert "nothing stands out" in facts.no_garment[0].reason
+    assert "no garment stands out" in facts.no_garment[0].reason
     assert [one.file for one in facts.unreadable] == ["Kleid/broken.jpg"]
     assert len(warnings) == 1
     assert "broken.jpg" in warnings[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -18,15 +17,14 @@ from garmentlite.edge.picture_files import find_pictures
 from garmentlite.train.data import refuse_pixel_table
 from garmentlite.train.folds import FEWEST_TO_VALIDATE, assign_folds
 from garmentlite.train.labelling import Labelling, find_labelling
+from garmentlite.train.table_text import read_table_text
 
 TABLES = ("labels.csv", "images.csv")  # names of the table in a folder; 'cli draw' writes the first
 LABEL_COLUMN = "label"
 LARGEST_PHOTO = 512 << 20  # bytes; 64 million pixels of 16-bit RGB, not compressed, have 384 MB
 MOST_FOLDS = 1000
-LARGEST_TABLE = 64 << 20  # bytes; a line has about 100
 
 _FILE_COLUMNS = ("file", "image", "path")
-_DELIMITERS = ",;\t"  # Excel writes ";" in many countries
 _PICTURES = "images"  # a folder beside the table that may hold its files
 
 Say = Callable[[str], None]
@@ -301,9 +299,9 @@ def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[Labelle
     label_column = " or ".join(columns.label)
     try:
         refuse_pixel_table(table)
-        text = _decoded(read_bytes(table, LARGEST_TABLE))
+        text, delimiter = read_table_text(table)
         with io.StringIO(text, newline="") as file:
-            rows = csv.DictReader(file, delimiter=_delimiter(text))
+            rows = csv.DictReader(file, delimiter=delimiter)
             file_column = _require_columns(table, rows.fieldnames or [], columns)
             found = [
                 LabelledPhoto(
@@ -335,12 +333,6 @@ def _from_table(table: Path, columns: Columns, warn: Say | None) -> list[Labelle
     return found
 
 
-def _decoded(content: bytes) -> str:
-    """Decodes the bytes of a table: UTF-8, or UTF-16, in which Excel saves "Unicode text"."""
-    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if is_utf_16 else "utf-8-sig")
-
-
 def _require_columns(table: Path, known: Sequence[str], columns: Columns) -> str:
     """Refuses a table that lacks a column, and returns the name of the one that names the files.
 
@@ -366,12 +358,6 @@ def _require_columns(table: Path, known: Sequence[str], columns: Columns) -> str
             hint = f"did you mean '{guess}'?" if guess else f"it has {', '.join(known)}."
             raise OptionError(f"{option} {column} is not a column of {table}; {hint}")
     return file_column
-
-
-def _delimiter(text: str) -> str:
-    """Finds what separates the columns: the character that occurs most often in the first line."""
-    head = text.split("\n", 1)[0]
-    return max(_DELIMITERS, key=head.count)
 
 
 def _cell(row: dict[str, str | None], column: str | None) -> str:

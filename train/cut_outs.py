@@ -134,7 +134,7 @@ def cut_out(rgb: np.ndarray, garment: np.ndarray) -> np.ndarray | None:
 
     Returns:
         uint8, shape (h, w, 4): red, green, blue, alpha. None if the frame cuts the garment off, or if it
-        covers less than a twentieth or more than four fifths of the picture.
+        is nowhere three pixels wide, or covers less than a twentieth or more than four fifths of the picture.
     """
     cv2 = load_opencv()
     inside = garment > 127
@@ -142,6 +142,8 @@ def cut_out(rgb: np.ndarray, garment: np.ndarray) -> np.ndarray | None:
     if border.mean() > BORDER_SHARE or not 0.05 < inside.mean() < 0.8:
         return None
     inner = cv2.erode(levels_of(inside), np.ones((3, 3), np.uint8))
+    if not inner.any():
+        return None
     x, y, width, height = cv2.boundingRect(inner)
     rgba = np.dstack((rgb, cv2.GaussianBlur(inner, (0, 0), 0.8)))
     return np.ascontiguousarray(rgba[y : y + height, x : x + width])

@@ -17,6 +17,7 @@ from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.preparation import box_of
 from garmentlite.edge.segmenters.masks import levels_of, reduced
 from garmentlite.train import held_up, photo_variants
+from garmentlite.train.collection import Say
 from garmentlite.train.cut_outs import cut_out
 from garmentlite.train.held_up import Placement
 from garmentlite.train.scenes import KEPT_OUT, Scene, read_scenes
@@ -91,13 +92,21 @@ class Backgrounds:
         return np.clip(background * cast, 0, 255)
 
 
-def read_backgrounds(folder: Path) -> Backgrounds:
+def read_backgrounds(folder: Path, say: Say) -> Backgrounds:
     """Reads the scenes of a folder; those that `scenes.KEPT_OUT` names are left out.
 
     Args:
         folder: See `scenes.read_scenes`.
+        say: Called with a sentence if scenes are left out.
     """
-    return Backgrounds.of(read_scenes(folder, SCENE_SIDE, KEPT_OUT))
+    scenes = read_scenes(folder, SCENE_SIDE)
+    left_out = sorted({scene.place for scene in scenes} & KEPT_OUT)
+    if left_out:
+        say(
+            f"No garment is held up before the scenes {', '.join(left_out)} of {folder}, since the project "
+            "measures with scenes of these names; if they are others, give them other names."
+        )
+    return Backgrounds.of([scene for scene in scenes if scene.place not in KEPT_OUT])
 
 
 def held_up_picture(

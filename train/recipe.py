@@ -45,7 +45,7 @@ class Recipe:
             weights themselves.
         start_share: Share of the initial weights in those that are validated and kept; a little of them
             keeps what the network had learned before (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-        beside_factor: Factor of the loss of the images of Fashion-MNIST, which matters beside photographs.
+        beside_factor: Factor of the loss of Fashion-MNIST's images if photographs are trained on too.
         rest: Share of the easy images (loss below the mean) that an epoch leaves out; the weights of the
             other easy images are raised to make up for it (InfoBatch, Qin et al. 2024, arXiv 2303.04947).
         reduce_after: Used by the schedule "plateau", see `train.schedule.Schedule`.
@@ -97,11 +97,12 @@ class Recipe:
         return self.rest > 0 and epoch < self.epochs * (1 - FULL_AT_THE_END)
 
 
-def recipe_for_photographs(recipe: Recipe, *, is_pretrained: bool, alone: bool) -> Recipe:
-    """Adapts a network's recipe to photographs, or to weights that are trained already.
+def adapted(recipe: Recipe, *, photographs: bool, is_pretrained: bool, alone: bool) -> Recipe:
+    """Adapts a network's recipe to photographs, to weights that are trained already, or to both.
 
     Args:
         recipe: The network's own recipe.
+        photographs: Whether the run trains on photographs.
         is_pretrained: Whether the run begins with trained weights; it is then short, with small steps.
         alone: Whether the run trains on photographs without Fashion-MNIST. An epoch then has few steps,
             labels are smoothed, and images are augmented even where the recipe does not do so.
@@ -118,7 +119,7 @@ def recipe_for_photographs(recipe: Recipe, *, is_pretrained: bool, alone: bool) 
             "averaging": min(ADAPTATION_AVERAGING, recipe.averaging),
             "schedule": "cosine",
             "start_share": 0.0 if alone else START_SHARE,
-            "beside_factor": 1.0 if alone else BESIDE_FACTOR,
+            "beside_factor": BESIDE_FACTOR if photographs and not alone else 1.0,
         }
     if alone:
         changes["averaging"] = min(AVERAGING_ALONE, recipe.averaging)

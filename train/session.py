@@ -36,7 +36,7 @@ from garmentlite.train.data import MD5, FashionMnist, load, validation_split
 from garmentlite.train.held_variants import read_backgrounds
 from garmentlite.train.history import Epoch
 from garmentlite.train.photo_set import PhotoSet
-from garmentlite.train.recipe import Recipe, recipe_for_photographs
+from garmentlite.train.recipe import Recipe, adapted
 
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
@@ -74,7 +74,7 @@ class PhotoRequest:
         fold: The part that is held out, from 1; None to hold none out.
         segmenter: Name of the segmenter.
         rooms: A folder of scenes. The network learns to be unsure of its rooms, and garments are held up
-            before all of its scenes. None for none.
+            before its scenes. None for none.
     """
 
     source: Path
@@ -407,7 +407,12 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
     found = None if alone else load(request.data_dir, say)
     recipe = protocol.recipe
     if start or photographs:
-        recipe = recipe_for_photographs(recipe, is_pretrained=start is not None, alone=alone)
+        recipe = adapted(
+            recipe,
+            photographs=photographs is not None,
+            is_pretrained=start is not None,
+            alone=alone,
+        )
     recipe = _with_options(recipe, request)
     if request.teacher_sees != "clean" and not request.teachers:
         raise OptionError("--teacher-sees belongs to --teacher; give both.")
@@ -512,7 +517,9 @@ def _training_data(
         assert data is not None  # without photographs there is Fashion-MNIST
         return data, {}
     request, chosen = photographs.request, photographs.collection
-    backgrounds = read_backgrounds(request.rooms) if request.rooms else None
+    backgrounds = None
+    if request.rooms:
+        backgrounds = read_backgrounds(request.rooms, lambda text: say(f"Photographs: {text}"))
     made = tiles.make_tiles(
         chosen.photos,
         chosen.checksums,

@@ -40,9 +40,8 @@ VARIANTS, RESEGMENTED, HELD_UP = 14, 6, 6
 # Such a mask is used if its intersection over union with the garment is at least this; otherwise the
 # segmenter has found something else.
 LEAST_OVERLAP = 0.6
-GROUNDS = (
-    3  # pieces of the background around each garment; the device finds no garment in most of them
-)
+# Pieces of the background around each garment. The device finds no garment in most of them.
+GROUNDS = 3
 GROUNDS_VERSION = 1  # of `empty_scenes.around`; raised whenever it cuts out other pieces
 
 _PURPOSE = "cache of prepared photographs"
@@ -203,9 +202,8 @@ def _tiles_of(
     prepared = next(ways)
     put(slice(0, second + 1), prepared.image_u8)
     if prepared.image_u8 is None or prepared.mask is None:
-        return (
-            made  # no garment was found, or the picture has the form of the training images already
-        )
+        # No garment was found, or the picture has the form of the training images already.
+        return made
     rgb, mask = picture.rgb, _of_shape(prepared.mask, picture.rgb.shape)
     of_variants = _variants_of(rgb, mask, segmenter, variants, backgrounds, rng)
     for number, variant in enumerate(of_variants, start=1):
@@ -280,11 +278,13 @@ def _about(
 ) -> dict[str, Any]:
     """States everything that the tiles of a photograph depend on, beside its bytes."""
     model = shipped.FOLDER / FILE
-    held_up = {
-        "count": HELD_UP,
-        "version": held_variants.VERSION,
-        "backgrounds_sha256": backgrounds.sha256 if backgrounds else "",
-    }
+    held_up: dict[str, Any] = {"count": 0}
+    if backgrounds:
+        held_up = {
+            "count": HELD_UP,
+            "version": held_variants.VERSION,
+            "backgrounds_sha256": backgrounds.sha256,
+        }
     return {
         "preparation": PREPARATION,
         "segmenter": {"name": segmenter.name, "version": segmenter.version},
@@ -295,7 +295,7 @@ def _about(
             "resegmented": RESEGMENTED,
             "least_overlap": LEAST_OVERLAP,
         },
-        "held_up": held_up if backgrounds else {"count": 0},
+        "held_up": held_up,
         "grounds": {"count": GROUNDS, "version": GROUNDS_VERSION},
         "seed": seed,
     }

@@ -35,7 +35,8 @@ _LEAST_CERTAINTY = 2.5
 # garment. Of 14 product photographs of jewellery, electronics and the like, 13 do not reach this; drawn
 # garments and photographs of hats reach 5.
 _LEAST_CERTAINTY_ON_PLAIN = -2.0
-# The same, on 2% of the pixels, for a part of a frame of which it is known what does not belong to the scene.
+# What the logit must reach on 2% of the pixels of a part of a frame, if it is known what does not belong to
+# the scene.
 _LEAST_GUIDED_CERTAINTY = 1.0
 # Neighbours of a likely pixel that may belong to the garment too. Colours may add legs and sleeves that the
 # network misses, up to 16 pixels of the reduced picture away, but nothing farther away. Six pixels were too
