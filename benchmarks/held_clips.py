@@ -1,7 +1,7 @@
 """Clips of a garment held up to a camera, composed of outlined photographs and scenes.
 
-The garments are those of benchmarks/outlines.json, by contributors on whom no segmenter was trained. The scenes
-are those that `garmentlite.train.scenes.KEPT_OUT` names. A clip depends on its own settings alone.
+The garments are those of benchmarks/outlines.json, by contributors on whom no segmenter was trained. The
+scenes are those that `garmentlite.train.scenes.KEPT_OUT` names. A clip depends on its own settings alone.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/segmentation.py --photos DIR [--scenes DIR] [--segmenter FILE.tflite] [--sheet FILE.png]
 
-DIR of the photographs holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json. Prints
-two tables in Markdown and a line of JSON:
+DIR of the photographs holds images.csv and, in DIR/images, the photographs of benchmarks/outlines.json.
+Prints two tables in Markdown and a line of JSON:
 
 - how much the masks of every segmenter, and bands along their borders, overlap with the outlines
   (intersection over union), and the CPU time of one thread for a photograph, all ways in turns
