@@ -24,7 +24,7 @@ ADAPTATION_EPOCHS, ADAPTATION_EPOCHS_ALONE, ADAPTATION_RATE = 12, 20, 0.2
 ADAPTATION_AVERAGING = 0.995
 # Share of the initial weights in those that are kept, and factor of the loss of Fashion-MNIST's images beside
 # photographs. Both make the network forget less of Fashion-MNIST (docs/photographs.md has the figures).
-START_SHARE, BESIDE_FACTOR = 0.2, 2.0
+START_SHARE, BESIDE_FACTOR = 0.1, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
