@@ -467,8 +467,9 @@ def train(
         Path | None,
         typer.Option(
             rich_help_panel=_PHOTOGRAPHS,
-            help="Folder with index.csv and pictures of rooms without a garment. The network learns to be "
-            "unsure of what is taken for a garment there, and to name garments that are held up in them.",
+            help="Folder with index.csv (columns file and note) and pictures of rooms without a garment. The "
+            "network learns to be unsure of what is taken for a garment there, and to name garments that are "
+            "held up in them.",
         ),
     ] = None,
     distribute: Annotated[

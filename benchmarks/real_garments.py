@@ -6,7 +6,8 @@
 DIR of the photographs holds images.csv (columns image, sender_id, fashion_mnist_label, seen_label and
 seen_also) and, in DIR/images, the files. DIR of the rooms is a folder of scenes (`train.scenes`). The runs
 are those of benchmarks/photo_folds.py: every photograph is answered by the int8 file of the network that has
-not seen its contributor's, and every room by that of the network that has not seen the room. Temperature and
+not seen its contributor's, and every room by that of a network that was not shown it as an
+example of "no class". Temperature and
 threshold are those of the shipped garment-net-photo.
 
 Prints tables in Markdown and a line of JSON:

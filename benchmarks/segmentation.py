@@ -1,4 +1,4 @@
-"""How well and how fast garments are told from their ground, on photographs that were outlined by hand.
+"""Measures how well and how fast garments are cut out, on photographs that were outlined by hand.
 
     python benchmarks/segmentation.py --photos DIR [--scenes DIR] [--segmenter FILE.tflite] [--sheet FILE.png]
 

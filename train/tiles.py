@@ -34,8 +34,8 @@ from garmentlite.train.older_files import read_0_1_0
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
 
-# Number of variants of each photograph, beside the tiles that the device makes, and how many of these
-# variants are segmented anew. If there are scenes, so many more show the garment held up before one.
+# Number of variants of each photograph, beside the tiles that the device makes, how many of these variants
+# are segmented anew, and the number of further variants, with scenes, in which the garment is held up.
 VARIANTS, RESEGMENTED, HELD_UP = 14, 6, 6
 # Such a mask is used if its intersection over union with the garment is at least this; otherwise the
 # segmenter has found something else.
