@@ -280,7 +280,10 @@ def test_pictures_get_the_same_answers_and_28x28_images(on_pi, answers, material
         )
         assert one == own
     names = sorted(path.name for path in (material / "here").iterdir())
-    assert len(names) == (2 + CUTS) * len(FASHION_MNIST_LABELS)
+    found = [one["preparation"]["found"] for one in without_times(answers)]
+    assert len(found) == (2 + CUTS) * len(FASHION_MNIST_LABELS)
+    # In a picture that was cut to an odd size, there may be no garment any more.
+    assert len(names) == sum(found) > 2 * len(FASHION_MNIST_LABELS)
     assert sorted(path.name for path in seen.iterdir()) == names
     for name in names:
         images = [np.asarray(Image.open(folder / name)) for folder in (seen, material / "here")]
