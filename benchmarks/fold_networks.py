@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,11 @@ from garmentlite.edge.shipped import default_model
 from garmentlite.train import runs
 
 INT8 = "fold_int8.tflite"  # in the folder of a run
+
+
+def runs_named(pattern: str) -> list[Path]:
+    """Finds the folders that match a pattern, such as "runs/photo-fold-*", in the order of their names."""
+    return [Path(name) for name in sorted(glob(pattern)) if Path(name).is_dir()]
 
 
 def run_of_photographs(found: Sequence[Path]) -> dict[str, int]:

@@ -35,14 +35,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from glob import glob
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
-from fold_networks import classifier_of, run_of_photographs
+from fold_networks import classifier_of, run_of_photographs, runs_named
 from held_clips import (
     KINDS,
     SIZES,
@@ -280,7 +279,7 @@ def main() -> None:
     arguments = parser.parse_args()
     garments = read_garments(arguments.photos, arguments.garments)
     count = len(garments)
-    runs = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
+    runs = runs_named(arguments.runs)
     if arguments.runs and not runs:
         parser.error(f"--runs {arguments.runs} names no folder")
     run_of = {name: runs[number] for name, number in run_of_photographs(runs).items()}

@@ -30,25 +30,31 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import fold_networks
 import numpy as np
 from photo_folds import COLUMNS, SEGMENTER
+from real_garments import FOOTWEAR
 
 from garmentlite.edge.opencv import use_one_thread
-from garmentlite.edge.pictures import read_picture
-from garmentlite.edge.preparation import fit_to_tile, prepare, why_no_garment
+from garmentlite.edge.pictures import Picture, read_picture
+from garmentlite.edge.preparation import prepare
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import mean_over_views, views
 from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.edge.segmenters.registry import make_segmenter
-from garmentlite.train import backend, batch_norm, collection, confidence, data, runs
-from garmentlite.train.held_variants import SCENE_SIDE, Backgrounds, held_up_picture
+from garmentlite.train import backend, collection, confidence, data, runs
+from garmentlite.train.batch_norm import RECALIBRATION_IMAGES, Recalibration
+from garmentlite.train.held_variants import (
+    SCENE_SIDE,
+    Backgrounds,
+    held_up_picture,
+    whole_garment,
+)
 from garmentlite.train.keras_file import read_network
 from garmentlite.train.prediction import predict_logits
+from garmentlite.train.recipe import START_SHARE
 from garmentlite.train.scenes import KEPT_OUT, read_scenes
+from garmentlite.train.validation import SETTLING_PHOTO_SHARE
 
 VIEWS = ("plain", "mirrored")
-FOOTWEAR = ("Sandal", "Sneaker", "Ankle boot")
 PICTURES, SEED = 2, 31  # of each garment that is held up
-# Images on which the statistics of batch-norm are measured, as in training.
-CLEAN_PHOTOS, CLEAN_IMAGES = 2000, 1000
 
 
 def network_of(run: Path, first: list[np.ndarray], share: float, images_u8: np.ndarray):
@@ -68,8 +74,8 @@ def network_of(run: Path, first: list[np.ndarray], share: float, images_u8: np.n
     stored = runs.read_photos(run)
     trains = ~stored.is_held_out & stored.tiles.found & (stored.y >= 0)
     clean_u8 = np.random.default_rng(0).permutation(stored.tiles.tiles_u8[trains, 0])
-    clean_u8 = np.concatenate([clean_u8[:CLEAN_PHOTOS], images_u8[:CLEAN_IMAGES]])
-    batch_norm.Recalibration(network, clean_u8).apply()
+    clean_u8 = clean_u8[: round(RECALIBRATION_IMAGES * SETTLING_PHOTO_SHARE)]
+    Recalibration(network, np.concatenate([clean_u8, images_u8])).apply()
     return network
 
 
@@ -88,14 +94,13 @@ def held_up_tiles(
         picture = read_picture(path)
         mask = prepare(picture, segmenter).mask
         if mask is not None and mask.any():
-            made = [held_up_picture(picture.rgb, mask, backgrounds, rng) for _ in range(PICTURES)]
-            tiles[path.name] = [_tile_of(one[0], segmenter) for one in made if one]
+            rgba = whole_garment(picture.rgb, mask)
+            if rgba is None:
+                continue
+            made = [held_up_picture(rgba, backgrounds, rng) for _ in range(PICTURES)]
+            found = [prepare(Picture(one[0]), segmenter).image_u8 for one in made if one]
+            tiles[path.name] = found
     return tiles
-
-
-def _tile_of(rgb: np.ndarray, segmenter: Segmenter) -> np.ndarray | None:
-    mask = segmenter.segment(rgb)
-    return None if why_no_garment(mask) else fit_to_tile(rgb, mask)
 
 
 def accepted_held_up(network, run: Path, tiles: dict[str, list[np.ndarray | None]]) -> list[bool]:
@@ -114,12 +119,14 @@ def accepted_held_up(network, run: Path, tiles: dict[str, list[np.ndarray | None
 
 
 def row_of(
-    arguments: argparse.Namespace, share: float, tiles: dict[str, list[np.ndarray | None]]
+    folders: list[Path],
+    first: list[np.ndarray],
+    share: float,
+    fashion_mnist: data.FashionMnist,
+    tiles: dict[str, list[np.ndarray | None]],
 ) -> dict[str, float]:
     """Measures the networks of all runs with a share of their first weights."""
-    fashion_mnist = data.load(arguments.data_dir)
     training, validation = data.validation_split(fashion_mnist.y_train)
-    first = read_network(arguments.init, "name another file").get_weights()
     accuracies: list[float] = []
     held_up: list[bool] = []
 
@@ -130,7 +137,7 @@ def row_of(
         held_up.extend(accepted_held_up(network, path.parent, tiles))
         return predict_logits(network, images_u8)
 
-    measured = confidence.fit(confidence.read_held_out(arguments.runs, predict, VIEWS)).measured
+    measured = confidence.fit(confidence.read_held_out(folders, predict, VIEWS)).measured
     shoes = [row for row in measured["per_group"] if row["label"] in FOOTWEAR]
     right = sum(row["recall"] * row["photographs"] for row in shoes if row["photographs"])
     return {
@@ -153,7 +160,7 @@ def main() -> None:
     parser.add_argument(
         "--init", type=Path, required=True, help="the file that training began with"
     )
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.2])
+    parser.add_argument("--shares", type=float, nargs="+", default=[START_SHARE])
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     use_one_thread()
@@ -162,9 +169,12 @@ def main() -> None:
     held_out = fold_networks.run_of_photographs(arguments.runs)
     paths = [photo.path for photo in photos if photo.name in held_out]
     tiles = held_up_tiles(paths, arguments.scenes, make_segmenter(SEGMENTER))
+    fashion_mnist = data.load(arguments.data_dir)
+    first = read_network(arguments.init, "name another file").get_weights()
     rows = {}
     for share in arguments.shares:
-        rows[f"{share:.0%}"] = row = row_of(arguments, share, tiles)
+        row = row_of(arguments.runs, first, share, fashion_mnist, tiles)
+        rows[f"{share:.0%}"] = row
         if len(rows) == 1:
             print(f"| share of the first weights | {' | '.join(row)} |")
             print("|---" * (1 + len(row)) + "|")

@@ -37,7 +37,6 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from glob import glob
 from pathlib import Path
 
 import cv2
@@ -46,7 +45,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 
-from fold_networks import classifier_of, run_of_photographs
+from fold_networks import classifier_of, run_of_photographs, runs_named
 from photo_folds import COLUMNS
 from segmentation import DRAWN, PLAIN_GRABCUT, SIDE, FrameGrabCut, cpu_ms, piece_of_ground
 
@@ -412,7 +411,7 @@ def main() -> None:
     parser.add_argument("--errors", action="store_true", help="the sheet shows errors alone")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
+    found = runs_named(arguments.runs)
     photos = photographs(arguments.photos, found, arguments.limit)
     untrained = Classifier(FOLDER / f"{UNTRAINED}_int8.tflite")
     pair = [Classifier(FOLDER / f"{SHIPPED}_{kind}.tflite") for kind in ("float32", "int8")]

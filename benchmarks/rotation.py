@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from glob import glob
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 
-from fold_networks import classifier_of
+from fold_networks import classifier_of, runs_named
 from real_garments import SIDE, named, photographs
 
 from garmentlite.edge.pictures import read_picture
@@ -59,7 +58,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = [Path(name) for name in sorted(glob(arguments.runs)) if Path(name).is_dir()]
+    found = runs_named(arguments.runs)
     folds = [classifier_of(run) for run in found]
     segmenter = make_segmenter("network")
     right: dict[str, list[bool]] = {}

@@ -5,7 +5,12 @@ import pytest
 
 from garmentlite.edge.drawing import draw_scene
 from garmentlite.train import held_variants
-from garmentlite.train.held_variants import Backgrounds, held_up_picture, read_backgrounds
+from garmentlite.train.held_variants import (
+    Backgrounds,
+    held_up_picture,
+    read_backgrounds,
+    whole_garment,
+)
 from garmentlite.train.scenes import Scene
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV (the `headless` extra)")
@@ -20,6 +25,11 @@ def photograph():
     """A drawn dress with its mask."""
     scene = draw_scene("Dress", np.random.default_rng(3), (200, 200))
     return scene.rgb, scene.mask
+
+
+@pytest.fixture(scope="module")
+def garment(photograph):
+    return whole_garment(*photograph)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +72,9 @@ def test_held_up_picture_shows_the_garment_where_its_mask_is(monkeypatch):
     rgb[30:90, 30:90], mask[30:90, 30:90] = 255, True
     black = Backgrounds([np.zeros((90, 120, 3), np.uint8)], [np.zeros((90, 120, 3), np.uint8)])
     monkeypatch.setattr(held_variants, "ROOM_SHARE", 1.0)  # no drawn wall
+    cut = whole_garment(rgb, mask)
     for number in range(20):
-        picture, garment = held_up_picture(rgb, mask, black, np.random.default_rng(number))
+        picture, garment = held_up_picture(cut, black, np.random.default_rng(number))
         assert picture.dtype == np.uint8
         assert picture.shape[:2] == garment.shape
         bright = picture.mean(axis=2) > 100
@@ -72,23 +83,19 @@ def test_held_up_picture_shows_the_garment_where_its_mask_is(monkeypatch):
         assert 0.2 < garment.mean() < 0.9
 
 
-def test_held_up_picture_depends_on_the_random_state_alone(photograph, backgrounds):
-    one, same = (
-        held_up_picture(*photograph, backgrounds, np.random.default_rng(5)) for _ in range(2)
-    )
+def test_held_up_picture_depends_on_the_random_state_alone(garment, backgrounds):
+    one, same = (held_up_picture(garment, backgrounds, np.random.default_rng(5)) for _ in range(2))
     for first, second in zip(one, same, strict=True):
         np.testing.assert_array_equal(first, second)
 
 
-def test_hands_hide_a_part_of_the_garment_in_some_pictures(photograph, backgrounds, monkeypatch):
+def test_hands_hide_a_part_of_the_garment_in_some_pictures(garment, backgrounds, monkeypatch):
     """The hands are drawn last, so that without them the same state gives the same picture."""
 
     def composed(odds):
         monkeypatch.setitem(held_variants._ODDS, "hands", odds)
-        made = [
-            held_up_picture(*photograph, backgrounds, np.random.default_rng(n)) for n in range(20)
-        ]
-        return [np.count_nonzero(garment) for _, garment in made]
+        made = [held_up_picture(garment, backgrounds, np.random.default_rng(n)) for n in range(20)]
+        return [np.count_nonzero(seen) for _, seen in made]
 
     without, always, sometimes = (composed(odds) for odds in (0.0, 1.0, 0.5))
     fewer = [hidden < whole for hidden, whole in zip(always, without, strict=True)]
@@ -97,19 +104,19 @@ def test_hands_hide_a_part_of_the_garment_in_some_pictures(photograph, backgroun
     assert 0 < hidden < sum(fewer)
 
 
-def test_held_up_picture_of_a_garment_that_the_frame_cuts_off_is_none(photograph, backgrounds):
+def test_whole_garment_that_the_frame_cuts_off_is_none(photograph):
     rgb, _ = photograph
     cut_off = np.zeros(rgb.shape[:2], bool)
     cut_off[:80, :] = True
-    assert held_up_picture(rgb, cut_off, backgrounds, np.random.default_rng(0)) is None
+    assert whole_garment(rgb, cut_off) is None
 
 
-def test_held_up_picture_of_a_garment_too_thin_to_be_cut_out_is_none(backgrounds):
+def test_whole_garment_too_thin_to_be_cut_out_is_none():
     thin = np.eye(36, dtype=bool) | np.eye(36, k=1, dtype=bool)
     thin[0], thin[-1], thin[:, 0], thin[:, -1] = False, False, False, False
     rgb = np.zeros((36, 36, 3), np.uint8)
     assert thin.mean() > 0.05
-    assert held_up_picture(rgb, thin, backgrounds, np.random.default_rng(0)) is None
+    assert whole_garment(rgb, thin) is None
 
 
 def test_read_backgrounds_leaves_out_what_figures_are_measured_on_and_says_so(tmp_path):

@@ -114,6 +114,21 @@ def crop(
     )
 
 
+def in_other_colours(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exchanges the colours of a quarter of all backgrounds, and gives each a slight cast.
+
+    Args:
+        background: float32, shape (H, W, 3).
+        rng: Makes the random choices.
+
+    Returns:
+        float32, shape (H, W, 3); levels may be above 255.
+    """
+    if rng.random() < 0.25:
+        background = background[..., rng.permutation(3)]
+    return background * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+
+
 def texture(size_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draws a wall, wallpaper or a pattern of patches: float32, shape (H, W, 3), levels in [0, 255]."""
     cv2 = load_opencv()

@@ -36,7 +36,7 @@ SIZE_RANGE = (0.45, 0.95)  # longer side of the garment, as a share of the pictu
 SURROUNDINGS_RANGE = (0.08, 0.5)
 FEWEST_PIXELS = 200  # of a garment that is in sight
 
-_ODDS = {"colours swapped": 0.25, "moved": 0.4, "hands": 0.55}
+_ODDS = {"moved": 0.4, "hands": 0.55}
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,7 @@ class Backgrounds:
             background = held_up.crop(self.rooms[rng.integers(len(self.rooms))], size_wh, rng)
         else:
             background = held_up.texture(size_wh, rng)
-        if rng.random() < _ODDS["colours swapped"]:
-            background = background[..., rng.permutation(3)]
-        cast = np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
-        return np.clip(background * cast, 0, 255)
+        return np.clip(held_up.in_other_colours(background, rng), 0, 255)
 
 
 def read_backgrounds(folder: Path, say: Say) -> Backgrounds:
@@ -109,28 +106,37 @@ def read_backgrounds(folder: Path, say: Say) -> Backgrounds:
     return Backgrounds.of([scene for scene in scenes if scene.place not in KEPT_OUT])
 
 
-def held_up_picture(
-    rgb: np.ndarray, mask: np.ndarray, backgrounds: Backgrounds, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Composes a picture in which the garment of a photograph is held up.
+def whole_garment(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """Cuts the garment of a photograph out, to be held up.
 
     Args:
         rgb: uint8, shape (H, W, 3). Not changed.
         mask: bool, shape (H, W), True on the garment.
-        backgrounds: What may be behind it.
-        rng: Makes all random choices.
 
     Returns:
-        rgb, uint8, shape (h, w, 3), with the garment and some of its surroundings, and where the garment is
-        in it and not behind a hand, bool, shape (h, w). None if the photograph does not show the whole
-        garment, or if too little of the garment is in sight.
+        uint8, shape (h, w, 4); None if the photograph does not show the whole garment, see
+        `cut_outs.cut_out`.
     """
     cv2 = load_opencv()
     small = reduced(rgb, CUT_OUT_SIDE)
     size_wh = (small.shape[1], small.shape[0])
-    rgba = cut_out(small, cv2.resize(levels_of(mask), size_wh, interpolation=cv2.INTER_AREA))
-    if rgba is None:
-        return None
+    return cut_out(small, cv2.resize(levels_of(mask), size_wh, interpolation=cv2.INTER_AREA))
+
+
+def held_up_picture(
+    rgba: np.ndarray, backgrounds: Backgrounds, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Composes a picture in which a garment is held up.
+
+    Args:
+        rgba: uint8, shape (h, w, 4); see `whole_garment`.
+        backgrounds: What may be behind it.
+        rng: Makes all random choices.
+
+    Returns:
+        rgb, uint8, shape (H, W, 3), with the garment and some of its surroundings, and where the garment is
+        in it and not behind a hand, bool, shape (H, W). None if too little of the garment is in sight.
+    """
     picture, garment = _composed(rgba, backgrounds, rng)
     seen = garment > 0.5
     if np.count_nonzero(seen) < FEWEST_PIXELS:

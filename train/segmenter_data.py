@@ -213,9 +213,7 @@ class Samples:
             background = cv2.resize(self._ground(rng), size_wh, interpolation=cv2.INTER_LINEAR)
         else:
             background = held_up.texture(size_wh, rng)
-        if rng.random() < 0.25:
-            background = background[..., rng.permutation(3)]
-        background = background * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+        background = held_up.in_other_colours(background, rng)
         for _ in range(rng.integers(1, 4) if rng.random() < 0.35 else 0):
             background = self._with_thing(background, rng)
         if kind >= 0.24 and rng.random() < 0.2:

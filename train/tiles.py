@@ -28,7 +28,7 @@ from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.network_file import FILE
 from garmentlite.train import empty_scenes, held_variants, photo_variants
 from garmentlite.train.collection import LabelledPhoto, Say
-from garmentlite.train.held_variants import Backgrounds, held_up_picture
+from garmentlite.train.held_variants import Backgrounds, held_up_picture, whole_garment
 from garmentlite.train.older_files import read_0_1_0
 
 if TYPE_CHECKING:
@@ -235,8 +235,9 @@ def _variants_of(
         yield fit_to_tile(*take or photo_variants.another_take(rgb, mask, rng))
     if backgrounds:
         rng = rng.spawn(1)[0]  # so that all other tiles are the same as without backgrounds
+        rgba = whole_garment(rgb, mask)
         for number in range(HELD_UP):
-            take = held_up_picture(rgb, mask, backgrounds, rng)
+            take = None if rgba is None else held_up_picture(rgba, backgrounds, rng)
             if take:
                 take = _resegmented(*take, segmenter, is_second=number % 3 == 2)
             yield fit_to_tile(*take or photo_variants.another_take(rgb, mask, rng))
