@@ -75,6 +75,8 @@ document["resumed"] = [
     bool(np.array_equal(*pair))
     for pair in zip(whole.model.get_weights(), again.model.get_weights(), strict=True)
 ]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
+
 def signalled(now, done, of):
     if (now, done) == (2, 4):  # the signal comes while JAX takes the next steps
         threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()

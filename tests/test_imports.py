@@ -95,7 +95,7 @@ def file_of(name, folder):
         folder, name = ROOT, name.partition(".")[2]
     stem = folder.joinpath(*name.split("."))
     return next(
-        (one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.exists()), None
+        (one for one in (stem / "__init__.py", stem.with_suffix(".py")) if one.exists()), None
     )
 
 
