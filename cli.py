@@ -11,6 +11,10 @@ import sys
 
 gc.disable()  # what is imported stays; to look for garbage in it takes a fifth of the time of 'cli --help'
 try:
+    from garmentlite.edge.interrupts import raise_lost_interrupts_again
+
+    raise_lost_interrupts_again()  # imports are one of the places that lose Ctrl-C
+
     import json
     from collections.abc import Callable, Iterator
     from contextlib import contextmanager, suppress

@@ -86,3 +86,41 @@ def test_ctrl_c_while_the_program_starts_is_one_word(module, tmp_path):
     assert process.returncode == 2
     said = [line for line in rest.splitlines() if not line.startswith("import time:")]
     assert said == ["Interrupted."]
+
+
+_LOSES_CTRL_C = """
+import os, signal, sys, time, weakref
+from garmentlite import cli
+
+class Forgotten: ...
+
+def callback(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)  # Python looks for signals here, where it cannot raise
+
+def wait():
+    forgotten = Forgotten()
+    reference = weakref.ref(forgotten, callback)
+    del forgotten
+    {wait}
+
+try:
+    wait()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("wait", ["time.sleep(60)", "while True: pass", "os.read(0, 1)"])
+def test_ctrl_c_in_a_callback_that_cannot_raise_interrupts_what_runs_next(wait):
+    program = _LOSES_CTRL_C.format(wait=wait)
+    reading, writing = os.pipe()  # nothing is ever written to it
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-c", program], stdin=reading, capture_output=True, text=True, timeout=50,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), check=False,
+        )  # fmt: skip
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
