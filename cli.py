@@ -16,7 +16,7 @@ try:
     raise_lost_interrupts_again()  # imports are one of the places that lose Ctrl-C
 
     import json
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import contextmanager, suppress
     from enum import StrEnum
     from functools import partial
@@ -55,6 +55,7 @@ finally:
 if TYPE_CHECKING:
     from garmentlite.convert.verify.check import ImageSource
     from garmentlite.convert.verify.parity_report import ParityReport
+    from garmentlite.edge.callbacks import OnStageProgress
     from garmentlite.edge.camera_app import CameraRequest
     from garmentlite.edge.classifier import Classifier
     from garmentlite.edge.collected import CollectRequest
@@ -1535,8 +1536,8 @@ def _refuse_to_overwrite(path: Path, force: bool) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yields a function (what, done, of) that moves a progress bar on standard error.
+def _progress() -> Iterator["OnStageProgress"]:
+    """Yields a function (stage, done, of) that moves a progress bar on standard error.
 
     Nothing is drawn where standard error is not a terminal.
     """
@@ -1560,11 +1561,11 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("", total=None, visible=False)
 
-    def show(what: str, done: int, of: int) -> None:
+    def show(stage: str, done: int, of: int) -> None:
         bar.start()  # not earlier, because a bar must not draw while the backend's messages are held back
         if done == 1:
             bar.reset(task)
-        bar.update(task, description=what, completed=done, total=of, visible=True)
+        bar.update(task, description=stage, completed=done, total=of, visible=True)
 
     try:
         yield show

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from garmentlite.convert.arena import Arena, UnknownArena, measure_arena
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.contents import Contents, Tensor
 from garmentlite.edge.contents_reader import read_contents
@@ -136,9 +137,7 @@ def to_c_array(
     )
 
 
-def with_measured_arena(
-    name: str, flatbuffer: bytes, labels: Sequence[str], say: Callable[[str], None]
-) -> CArray:
+def with_measured_arena(name: str, flatbuffer: bytes, labels: Sequence[str], say: Say) -> CArray:
     """Measures the arena of a model, if that is possible here, and writes its source; see `to_c_array`.
 
     Args:
@@ -178,7 +177,7 @@ def write_files(
     name: str,
     *,
     force: bool = False,
-    say: Callable[[str], None] = lambda sentence: None,
+    say: Say = say_nothing,
 ) -> tuple[Path, Path]:
     """Writes the source and the header of a model file; see `with_measured_arena`.
 

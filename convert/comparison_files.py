@@ -6,11 +6,11 @@ the validation images. This shows the trade-off of a class and the images on whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from garmentlite.convert.report import compare_report
+from garmentlite.edge.callbacks import OnStageProgress, Say, ignore_stage_progress, say_nothing
 from garmentlite.edge.files import refuse_to_overwrite, write_json, write_text
 from garmentlite.train import backend, compare_networks
 from garmentlite.train.compare import Comparison
@@ -21,10 +21,6 @@ from garmentlite.train.prediction import predict_logits
 PAGE, DOCUMENT = "compare.html", "compare.json"
 MATRICES, TRADE_OFF = "confusion_matrices.png", "trade_off.png"
 
-Say = Callable[[str], None]
-# Called with what is being done, the number of steps that are done, and their total.
-OnProgress = Callable[[str, int, int], None]
-
 
 def write_comparison(
     comparison: Comparison,
@@ -32,8 +28,8 @@ def write_comparison(
     *,
     data_dir: Path | None = None,
     force: bool = False,
-    say: Say = lambda sentence: None,
-    on_progress: OnProgress = lambda what, done, of: None,
+    say: Say = say_nothing,
+    on_progress: OnStageProgress = ignore_stage_progress,
 ) -> dict[str, Any]:
     """Writes the comparison of runs.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import numpy as np
 
 from garmentlite.convert.int8_candidates import Candidate
 from garmentlite.convert.material import Images, Material
-from garmentlite.convert.measure import OnProgress, silent
 from garmentlite.convert.source import Source
+from garmentlite.edge.callbacks import OnStageProgress, Say, ignore_stage_progress, say_nothing
 
 if TYPE_CHECKING:
     import keras
@@ -47,8 +46,8 @@ class ExportTask:
     seed: int = 0
     io: str = "int8"
     allow_float: bool = False
-    on_progress: OnProgress = silent
-    say: Callable[[str], None] = lambda sentence: None
+    on_progress: OnStageProgress = ignore_stage_progress
+    say: Say = say_nothing
 
     @property
     def range_images(self) -> Images:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from garmentlite.convert.network import load_network
-from garmentlite.convert.source import Say, Source
+from garmentlite.convert.source import Source
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import DataError
 from garmentlite.train import runs
 from garmentlite.train.confidence import FEWEST, Confidence, fit, read_held_out
@@ -18,7 +19,7 @@ _NEVER_UNKNOWN = "so the files never answer 'unknown'"
 
 
 def find_confidence(
-    source: Source, held_out: Sequence[Path] = (), say: Say = lambda sentence: None
+    source: Source, held_out: Sequence[Path] = (), say: Say = say_nothing
 ) -> Confidence | None:
     """Fits temperature and "unknown" threshold on photographs that were held out of training.
 

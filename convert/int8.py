@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from garmentlite.convert import export, keras2
 from garmentlite.convert.export_task import RANGE_IMAGES
 from garmentlite.convert.folding import Operation
 from garmentlite.convert.material import Images
-from garmentlite.convert.measure import OnProgress, logits_of, silent
+from garmentlite.convert.measure import logits_of
+from garmentlite.edge.callbacks import OnStageProgress, ignore_stage_progress
 from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.quantization import Quantization
 from garmentlite.train.augmentation import Augmentation
@@ -158,7 +160,7 @@ def range_cut(
     *,
     epochs: int,
     io: str = "int8",
-    on_progress: OnProgress = silent,
+    on_progress: OnStageProgress = ignore_stage_progress,
 ) -> bytes:
     """Quantizes with the output range cut and ties evened, with or without fine-tuning.
 
@@ -190,7 +192,7 @@ def range_cut(
             epochs=epochs,
             learning_rate=FINE_TUNE_RATE,
             seed=seed,
-            on_step=lambda step, steps: on_progress("Fine-tuning towards int8", step, steps),
+            on_step=partial(on_progress, "Fine-tuning towards int8"),
         )
     shift = mean_shift(export.to_int8(student), teacher, training, seed)
     offsets = tie_offsets(training_logits, (high - low) / 255, seed)

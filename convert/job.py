@@ -14,14 +14,14 @@ from typing import Any
 from garmentlite.convert import c_array, material, pipeline
 from garmentlite.convert.held_out_confidence import find_confidence
 from garmentlite.convert.material import Material
-from garmentlite.convert.measure import OnProgress, silent
 from garmentlite.convert.output_files import (
     folder_beside,
     is_same_file,
     paths_for,
     require_place_for,
 )
-from garmentlite.convert.source import Say, Source, find_source
+from garmentlite.convert.source import Source, find_source
+from garmentlite.edge.callbacks import OnStageProgress, Say, ignore_stage_progress, say_nothing
 from garmentlite.edge.documents import LARGEST_BYTES, DocumentError, parse
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.files import read_bytes
@@ -136,7 +136,7 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 
 def run(
-    job: Job, *, on_progress: OnProgress = silent, say: Say = lambda sentence: None
+    job: Job, *, on_progress: OnStageProgress = ignore_stage_progress, say: Say = say_nothing
 ) -> pipeline.Converted:
     """Loads the images, finds the confidence and converts; see `convert`."""
     if job.pictures:

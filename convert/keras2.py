@@ -18,10 +18,9 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from garmentlite.convert.folding import Operation
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.train.augmentation import Augmentation, augment
 from garmentlite.train.data import as_input
-
-OnStep = Callable[[int, int], None]  # step (from 1), steps in all
 
 
 def build_twin(operations: Sequence[Operation]) -> tf_keras.Model:
@@ -163,7 +162,7 @@ def distil(
     learning_rate: float,
     seed: int,
     batch_size: int = 128,
-    on_step: OnStep = lambda step, steps: None,
+    on_step: OnProgress = ignore_progress,
 ) -> None:
     """Fine-tunes a quantization-aware model towards the float network's logits of the same augmented images.
 

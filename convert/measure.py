@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,12 @@ import numpy as np
 from garmentlite.convert.material import Material
 from garmentlite.edge import foreign_model, metrics
 from garmentlite.edge.all_cores import raw_outputs
+from garmentlite.edge.callbacks import OnStageProgress, ignore_stage_progress
 from garmentlite.edge.classifier import Classifier
-
-# Called with the name of the stage, its step (from 1) and the number of steps.
-OnProgress = Callable[[str, int, int], None]
-
-
-def silent(what: str, step: int, steps: int) -> None:
-    """Reports no progress."""
 
 
 def logits_of(
-    flatbuffer: bytes, images_u8: np.ndarray, on_progress: OnProgress = silent
+    flatbuffer: bytes, images_u8: np.ndarray, on_progress: OnStageProgress = ignore_stage_progress
 ) -> np.ndarray:
     """Computes logits of uint8 images with the device's classifier on all cores.
 
@@ -40,9 +34,7 @@ def logits_of(
         path.write_bytes(flatbuffer)
         foreign_model.trust(flatbuffer)
         classifier = Classifier(path)
-        (raw,) = raw_outputs(
-            [classifier], images_u8, lambda done, of: on_progress("Measuring", done, of)
-        )
+        (raw,) = raw_outputs([classifier], images_u8, partial(on_progress, "Measuring"))
     return classifier.logits_from_raw(raw)
 
 

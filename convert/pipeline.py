@@ -23,17 +23,16 @@ from garmentlite.convert.int8_candidates import Candidate
 from garmentlite.convert.int8_ways import require_same
 from garmentlite.convert.material import Material
 from garmentlite.convert.measure import (
-    OnProgress,
     figures,
     fit_temperature,
     logits_of,
     short_figures,
-    silent,
 )
 from garmentlite.convert.network import Network, load_network
 from garmentlite.convert.output_files import is_same_file, paths_for
 from garmentlite.convert.requirements import require_fit, require_logits, require_no_loop
-from garmentlite.convert.source import ADAPTED, Say, Source
+from garmentlite.convert.source import ADAPTED, Source
+from garmentlite.edge.callbacks import OnStageProgress, Say, ignore_stage_progress, say_nothing
 from garmentlite.edge.contents_reader import read_contents
 from garmentlite.edge.errors import ModelError, OptionError
 from garmentlite.edge.files import sha256, write_bytes, write_json
@@ -120,8 +119,8 @@ def convert(
     *,
     confidence: Confidence | None = None,
     about: Mapping[str, Any] | None = None,
-    on_progress: OnProgress = silent,
-    say: Say = lambda sentence: None,
+    on_progress: OnStageProgress = ignore_stage_progress,
+    say: Say = say_nothing,
 ) -> Converted:
     """Converts a network and measures the result; the test images are read last, after every choice.
 
@@ -279,7 +278,7 @@ def _temperature(
 
 
 def _measure(
-    exported: dict[str, Exported], images: Material, on_progress: OnProgress
+    exported: dict[str, Exported], images: Material, on_progress: OnStageProgress
 ) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
     """Computes all figures by format, and the logits of the test images by format."""
     measured: dict[str, dict[str, Any]] = {}

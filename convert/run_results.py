@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from garmentlite.convert.output_files import output_paths
-from garmentlite.convert.verify.check import OnStage, verify
+from garmentlite.convert.verify.check import verify
 from garmentlite.convert.verify.criteria import Criteria
 from garmentlite.convert.verify.measurements import Answers
 from garmentlite.convert.verify.parity_report import ParityReport
+from garmentlite.edge.callbacks import OnStageProgress, Say
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import DataError, ModelError, PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
@@ -131,8 +131,8 @@ def collect(
     segmenter: Segmenter,
     *,
     criteria: Criteria,
-    on_progress: OnStage,
-    warn: Callable[[str], None],
+    on_progress: OnStageProgress,
+    warn: Say,
 ) -> RunResults:
     """Reads a run, verifies its int8 file, and recognizes pictures with it.
 
@@ -226,8 +226,8 @@ def _recognize_all(
     pictures: Path | None,
     classifier: Classifier,
     segmenter: Segmenter,
-    on_progress: OnStage,
-    warn: Callable[[str], None],
+    on_progress: OnStageProgress,
+    warn: Say,
 ) -> list[RecognizedPicture]:
     if pictures is None:
         return []

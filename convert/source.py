@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from garmentlite.train import runs
 from garmentlite.train.augmentation import Augmentation
 from garmentlite.train.confidence import Confidence
 from garmentlite.train.keras_file import HDF5_SUFFIXES
-
-Say = Callable[[str], None]
 
 KERAS_SUFFIX = ".keras"
 ADAPTED = "adapted"  # what was adapted in a network, among what is known about its training

@@ -39,6 +39,7 @@ The machine: `doctor/` checks it, and `service/` starts the app with it.
 Drawn pictures: `drawing`, `garment_sketches`, `drawn_folder`.
 
 All of these use:
+    `callbacks`: the types of the functions by which long work reports sentences and progress
     `errors`: the errors that a user can cause
     `files`, `documents`, `npz`, `zip_entries`, `read_errors`: files are read with limits, and
     written whole or not at all

@@ -14,13 +14,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 
 CHUNK = 250  # images between two progress reports: about a tenth of a second on a desktop computer
 
-# Called with the number of tasks (or images) done and their total, from the caller's thread.
-OnProgress = Callable[[int, int], None]
 Worker = TypeVar("Worker")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,7 +29,7 @@ def share_out(
     workers: Sequence[Worker],
     tasks: Sequence[Task],
     run: Callable[[Worker, Task], Result],
-    on_done: OnProgress | None = None,
+    on_done: OnProgress = ignore_progress,
 ) -> list[Result]:
     """Runs tasks in as many threads as there are workers; a worker is never used by two threads at once.
 
@@ -40,7 +39,8 @@ def share_out(
         workers: What a thread needs for itself, such as interpreters; at least one.
         tasks: The tasks, begun in this order.
         run: Does one task with one worker.
-        on_done: Called with the number of tasks done and their total, after each task.
+        on_done: Called with the number of tasks done and their total, after each task, from the thread that
+            called this function.
 
     Returns:
         The results in the order of the tasks, whatever the number of workers.
@@ -61,8 +61,7 @@ def share_out(
         running = [pool.submit(run_with_a_free_worker, task) for task in tasks]
         for done, finished in enumerate(as_completed(running), start=1):
             finished.result()
-            if on_done:
-                on_done(done, len(tasks))
+            on_done(done, len(tasks))
         return [one.result() for one in running]
     finally:
         pool.shutdown(cancel_futures=True)
@@ -106,7 +105,7 @@ def copies_of(classifiers: Sequence[Classifier], count: int) -> list[list[Classi
 def raw_outputs(
     classifiers: Sequence[Classifier],
     images_u8: np.ndarray,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> list[np.ndarray]:
     """Computes the raw outputs of one or several classifiers for the same images, on all cores.
 
@@ -128,9 +127,7 @@ def raw_outputs(
         return worker[place].raw_outputs(images_u8[start : start + CHUNK])
 
     def on_done(done: int, of: int) -> None:
-        if on_progress:
-            images = done * len(images_u8) // of
-            on_progress(images, len(images_u8))
+        on_progress(done * len(images_u8) // of, len(images_u8))
 
     parts = share_out(copies_of(distinct, num_workers(len(tasks))), tasks, run, on_done)
     outputs = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import GarmentliteError, ModelError, PictureError
 from garmentlite.edge.files import refuse_to_overwrite, replacing
 from garmentlite.edge.picture_files import find_pictures
@@ -70,7 +71,7 @@ def recognize_files(
     *,
     save_inputs: Path | None = None,
     force: bool = False,
-    note: Callable[[str], None] = lambda sentence: None,
+    note: Say = say_nothing,
 ) -> Iterator[FileAnswer]:
     """Recognizes picture files one after the other.
 

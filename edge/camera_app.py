@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from garmentlite.edge.broker_address import BrokerAddress
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_recognizer import open_camera_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures, CollectRequest
@@ -124,7 +124,7 @@ class CameraOutcome:
 
 
 def run_camera_app(
-    request: CameraRequest, say: Callable[[str], None], compare: Compare | None = None
+    request: CameraRequest, say: Say, compare: Compare | None = None
 ) -> CameraOutcome:
     """Runs the camera app until the source ends or the user ends it; everything is closed by then.
 
@@ -175,7 +175,7 @@ def run_camera_app(
     return CameraOutcome(answered, len(unreadable), was_stopped)
 
 
-def _recognizer(request: CameraRequest, say: Callable[[str], None]) -> Recognizer:
+def _recognizer(request: CameraRequest, say: Say) -> Recognizer:
     classifier = _first_classifier(request, say)
     for doubt in classifier.doubts():
         say(f"Note: {doubt}")
@@ -188,7 +188,7 @@ def _picture_recognizer(request: CameraRequest, swap: ModelSwap | None) -> Recog
     return Recognizer(classifier, request.segmenter, prepare="garment")
 
 
-def _first_classifier(request: CameraRequest, say: Callable[[str], None]) -> Classifier:
+def _first_classifier(request: CameraRequest, say: Say) -> Classifier:
     """Opens the watched model; while it is missing or cannot be used, the other one."""
     if request.watch_model and request.watch_model.exists():
         try:
@@ -207,7 +207,7 @@ def _sinks(
     controls: Controls,
     collected: CollectedPictures | None,
     swap: ModelSwap | None,
-    say: Callable[[str], None],
+    say: Say,
 ) -> list[Sink]:
     """Makes the sinks that the user asked for; a new one is a class in `edge/sinks/` and one line here."""
     sinks: list[Sink] = []

@@ -22,7 +22,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.documents import DocumentError, parse
 from garmentlite.edge.errors import OptionError, OutputError, PictureError
 from garmentlite.edge.files import read_bytes, write_bytes
@@ -133,7 +134,7 @@ class CollectedPictures:
         self,
         request: CollectRequest,
         labels: Iterable[str],
-        say: Callable[[str], None],
+        say: Say,
         *,
         rng: np.random.Generator | None = None,
     ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_recognizer import open_camera_model
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.collected import CollectedPictures
@@ -52,7 +53,7 @@ class ModelSwap:
         path: Path,
         in_use: Classifier,
         take: Callable[[Classifier], None],
-        say: Callable[[str], None],
+        say: Say,
         *,
         labels: Sequence[str] | None = None,
         input_range: str | None = None,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import is_dir
 from garmentlite.edge.picture_formats import FORMATS_IN_WORDS, PICTURE_SUFFIXES
@@ -16,8 +17,8 @@ _MOST_NAMED = 5  # files left out that are named; further ones are only counted
 
 def find_pictures(
     paths: Iterable[str | Path],
-    warn: Callable[[str], None] | None = None,
-    note: Callable[[str], None] = lambda sentence: None,
+    warn: Say | None = None,
+    note: Say = say_nothing,
 ) -> list[Path]:
     """Lists the picture files that files, folders and patterns name.
 

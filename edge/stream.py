@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_recognizer import NOTHING_MOVED, CameraRecognizer
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.classifier import Classifier
@@ -220,7 +221,7 @@ def run(
     sinks: Sequence[Sink],
     *,
     max_frames: int | None = None,
-    say: Callable[[str], None] = warnings.warn,
+    say: Say = warnings.warn,
 ) -> int:
     """Sends answers to sinks until the stream ends or is stopped, or no sink wants more.
 

@@ -15,6 +15,7 @@ import pytest
 from waiting import PATIENCE_S, wait_until
 
 from garmentlite.edge.broker_address import parse_broker
+from garmentlite.edge.callbacks import say_nothing
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.errors import MissingPartError
 from garmentlite.edge.recognition import Recognition, Score
@@ -313,7 +314,7 @@ def test_webcam_with_a_wrong_mqtt_address_says_what_to_write(run):
 def test_mqtt_says_goodbye_at_the_end(broker, listen):
     broker.start()
     listener = listen()
-    with MqttSink(parse_broker(broker.url), lambda sentence: None):
+    with MqttSink(parse_broker(broker.url), say_nothing):
         wait_until(lambda: listener.last(f"{TOPIC}/availability") == "online", "the start")
     wait_until(lambda: listener.last(f"{TOPIC}/availability") == "offline", "the goodbye")
 

@@ -11,6 +11,7 @@ import pytest
 from waiting import PATIENCE_S
 
 from garmentlite.edge import camera_app
+from garmentlite.edge.callbacks import say_nothing
 from garmentlite.edge.camera_app import CameraOutcome, CameraRequest, run_camera_app
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.controls import Controls
@@ -67,7 +68,7 @@ def test_page_for_the_network_has_the_same_token_after_a_restart():
 
 
 def test_page_for_this_machine_makes_no_token():
-    with PageSink(Address(port=0), Controls(), pytest.fail, lambda _: None):
+    with PageSink(Address(port=0), Controls(), pytest.fail, say_nothing):
         assert not token_path().exists()
 
 
@@ -82,7 +83,7 @@ def test_page_without_a_usable_token_is_not_served():
 def test_page_gives_a_recording_its_own_speed(make_sighting):
     live = make_sighting()
     recorded = replace(live, frame=replace(live.frame, duration=0.3))
-    with PageSink(Address(port=0), Controls(), pytest.fail, lambda _: None) as sink:
+    with PageSink(Address(port=0), Controls(), pytest.fail, say_nothing) as sink:
         begin = time.monotonic()
         sink.show(live)
         sink.show(recorded)

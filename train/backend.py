@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 
 from garmentlite.edge import native_log
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import MissingPartError
 
-Say = Callable[[str], None]
 
-
-def start(
-    *, more: Sequence[str] = (), distribute: bool = False, say: Say = lambda sentence: None
-) -> None:
+def start(*, more: Sequence[str] = (), distribute: bool = False, say: Say = say_nothing) -> None:
     """Imports Keras and its backend without the messages that they print while they start.
 
     Args:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import DataError, OptionError, PictureError
 from garmentlite.edge.files import is_dir, is_file, read_bytes, sha256
 from garmentlite.edge.labels import UNLABELLED, nearest
@@ -26,8 +27,6 @@ MOST_FOLDS = 1000
 
 _FILE_COLUMNS = ("file", "image", "path")
 _PICTURES = "images"  # a folder beside the table that may hold its files
-
-Say = Callable[[str], None]
 
 
 # Factor of the loss of a photograph by its flag. Several garments, a garment that the frame cuts off, and one
@@ -121,7 +120,7 @@ def read_collection(
     own_classes: bool = False,
     folds: int = 5,
     fold: int | None = 1,
-    say: Say = lambda sentence: None,
+    say: Say = say_nothing,
 ) -> Collection:
     """Reads the labels of photographs and holds a part of the photographs out.
 
@@ -276,7 +275,7 @@ def _from_folders(source: Path, warn: Say | None) -> list[LabelledPhoto]:
                 )
             continue
         try:
-            paths = find_pictures([folder], warn, warn or (lambda sentence: None))
+            paths = find_pictures([folder], warn, warn or say_nothing)
         except PictureError as error:
             if warn is None:
                 raise DataError(f"{error} Or remove that subfolder.") from error

@@ -14,12 +14,12 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import DataError
 from garmentlite.edge.files import (
     cache_root,
@@ -55,8 +55,6 @@ VALIDATION_PER_CLASS = 600  # of 6,000: a tenth
 # The seed of every split that is the same for all runs: the date of the data set's release.
 SPLIT_SEED = 20170825
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class FashionMnist:
@@ -77,7 +75,7 @@ class FashionMnist:
     folder: Path
 
 
-def load(data_dir: Path | None = None, say: Say = lambda sentence: None) -> FashionMnist:
+def load(data_dir: Path | None = None, say: Say = say_nothing) -> FashionMnist:
     """Finds or downloads Fashion-MNIST, checks every file, and reads it.
 
     It is looked for in this order: `data_dir`, `$FASHION_MNIST_DIR`, the files of the Debian and Ubuntu
@@ -103,7 +101,7 @@ def load(data_dir: Path | None = None, say: Say = lambda sentence: None) -> Fash
     )
 
 
-def locate(data_dir: Path | None, say: Say = lambda sentence: None) -> Path:
+def locate(data_dir: Path | None, say: Say = say_nothing) -> Path:
     """Finds the folder with the data set, and downloads it if there is none; see `load`."""
     named = data_dir or (
         Path(os.environ["FASHION_MNIST_DIR"]) if os.environ.get("FASHION_MNIST_DIR") else None

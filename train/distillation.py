@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.edge.errors import DataError, ModelError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.npz import read_npz, write_npz
@@ -25,9 +26,6 @@ SHARE = 0.9  # of the teachers in the target; the label has the rest
 
 _CHUNK = 5000  # images between two reports of progress
 _PURPOSE = "cache of the teachers' answers"
-
-# Called with the number of images that are done and their total.
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def soft_targets(
     y_true: np.ndarray,
     *,
     cache: Path | None = None,
-    on_progress: OnProgress = lambda done, of: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> np.ndarray:
     """Computes the targets that are learned in place of the labels.
 

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import OptionError
 from garmentlite.train import diagnosis
 from garmentlite.train.backend import make_deterministic
@@ -39,7 +40,6 @@ SAVE_EVERY_S = 60  # between two checkpoints within an epoch
 # Called after each batch with the epoch (from 1), the step (from 1) and the number of steps of an epoch.
 OnStep = Callable[[int, int, int], None]
 OnEpoch = Callable[[list[Epoch]], None]  # called with the history so far
-OnDoubt = Callable[[str], None]
 
 
 @dataclass
@@ -74,7 +74,7 @@ def train(
     images_on_device: bool = False,
     on_step: OnStep = lambda epoch, step, steps: None,
     on_epoch: OnEpoch = lambda history: None,
-    on_doubt: OnDoubt = lambda sentence: None,
+    on_doubt: Say = say_nothing,
 ) -> TrainResult:
     """Trains a network, or continues a run that has a checkpoint.
 

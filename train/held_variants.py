@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.preparation import box_of
 from garmentlite.edge.segmenters.masks import levels_of, reduced
 from garmentlite.train import held_up, photo_variants
-from garmentlite.train.collection import Say
 from garmentlite.train.cut_outs import cut_out
 from garmentlite.train.held_up import Placement
 from garmentlite.train.scenes import KEPT_OUT, Scene, read_scenes

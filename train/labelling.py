@@ -7,17 +7,16 @@ it is not known which of them a photograph shows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say, say_nothing
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.labels import RESERVED, class_id_of, label_key
 
 _NONE = -1  # number of a label that is neither a class nor a group
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def find_labelling(
     also: Sequence[Sequence[str]] | None = None,
     groups: Sequence[str] = (),
     own_classes: bool = False,
-    say: Say = lambda sentence: None,
+    say: Say = say_nothing,
 ) -> Labelling:
     """Finds the class or group that the label of each photograph means.
 

@@ -6,13 +6,14 @@ one by mistake, the answer should be "unknown".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.edge.errors import DataError, OptionError
 from garmentlite.edge.files import is_file
 from garmentlite.edge.pictures import MAX_SIDE, Picture
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 VIEWS = 40  # random parts of each picture, in another light, beside the picture itself
 _PART_SIZES_WH = ((320, 240), (240, 240), (240, 320))  # pixels
 _LARGEST_ZOOM = 2.5
-
-# Called with the number of pictures that are done and their total.
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def make_rooms(
     *,
     folds: int = 5,
     fold: int | None = 1,
-    on_progress: OnProgress = lambda done, of: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Rooms:
     """Prepares pictures of rooms as the device does, and random parts of them in another light.
 

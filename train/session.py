@@ -6,14 +6,16 @@ started, and the folder of the run is touched after everything else has been che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from garmentlite.edge import metrics
+from garmentlite.edge.callbacks import OnStageProgress, Say, ignore_stage_progress, say_nothing
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.opencv import load_opencv, use_one_thread
@@ -47,18 +49,6 @@ if TYPE_CHECKING:
     from garmentlite.train.start import Start
 
 DEFAULT_NETWORK = "weighted-cnn"
-
-Say = Callable[[str], None]
-# Called with what is being done, the number of steps that are done, and their total.
-OnProgress = Callable[[str, int, int], None]
-
-
-def _silent(sentence: str) -> None:
-    pass
-
-
-def _unseen(what: str, done: int, of: int) -> None:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +214,12 @@ class _Plan:
         return backend.device_description() + together
 
 
-def run(request: TrainRequest, *, say: Say = _silent, on_progress: OnProgress = _unseen) -> Outcome:
+def run(
+    request: TrainRequest,
+    *,
+    say: Say = say_nothing,
+    on_progress: OnStageProgress = ignore_stage_progress,
+) -> Outcome:
     """Trains a network and writes the folder of the run.
 
     Args:
@@ -275,7 +270,7 @@ def rebalance(
     force: bool = False,
     data_dir: Path | None = None,
     command: str = "",
-    say: Say = _silent,
+    say: Say = say_nothing,
 ) -> Outcome:
     """Shifts the decision boundaries of a finished run so that recall targets are met; trains nothing.
 
@@ -506,7 +501,7 @@ def _fashion_mnist_data(
 
 
 def _training_data(
-    plan: _Plan, say: Say, on_progress: OnProgress
+    plan: _Plan, say: Say, on_progress: OnStageProgress
 ) -> tuple[TrainingData, dict[str, Any]]:
     """Collects the images of a run, and what config.json states about its photographs."""
     data = None
@@ -528,7 +523,7 @@ def _training_data(
         backgrounds=backgrounds,
         cache=plan.request.folder / runs.TILES,
         warn=lambda sentence: say(f"Photographs: {sentence}"),
-        on_progress=lambda done, of: on_progress("Preparing photographs", done, of),
+        on_progress=partial(on_progress, "Preparing photographs"),
     )
     found = rooms.no_rooms()
     if request.rooms:
@@ -538,7 +533,7 @@ def _training_data(
             plan.request.seed,
             folds=request.folds,
             fold=request.fold,
-            on_progress=lambda done, of: on_progress("Preparing pictures of rooms", done, of),
+            on_progress=partial(on_progress, "Preparing pictures of rooms"),
         )
     photos = photo_set.make_set(chosen, made, len(data.x) if data else 0, found)
     facts = {
@@ -564,7 +559,7 @@ def _training_data(
 
 
 def _fit(
-    plan: _Plan, data: TrainingData, facts: dict[str, Any], say: Say, on_progress: OnProgress
+    plan: _Plan, data: TrainingData, facts: dict[str, Any], say: Say, on_progress: OnStageProgress
 ) -> TrainResult:
     from garmentlite.train import checkpoint, fit
     from garmentlite.train.tensorboard import Log
@@ -609,7 +604,9 @@ def _fit(
         raise
 
 
-def _soft_targets(plan: _Plan, data: TrainingData, on_progress: OnProgress) -> np.ndarray | None:
+def _soft_targets(
+    plan: _Plan, data: TrainingData, on_progress: OnStageProgress
+) -> np.ndarray | None:
     if plan.teacher is None or plan.request.teacher_sees != "clean":
         return None
     from garmentlite.train import distillation
@@ -619,7 +616,7 @@ def _soft_targets(plan: _Plan, data: TrainingData, on_progress: OnProgress) -> n
         data.x,
         data.y,
         cache=plan.request.folder / runs.TEACHER,
-        on_progress=lambda done, of: on_progress("asking the teacher", done, of),
+        on_progress=partial(on_progress, "asking the teacher"),
     )
 
 

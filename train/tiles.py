@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from garmentlite.edge import shipped
+from garmentlite.edge.callbacks import OnProgress, Say, ignore_progress, say_nothing
 from garmentlite.edge.errors import PictureError
 from garmentlite.edge.files import sha256
 from garmentlite.edge.npz import read_npz, write_npz
@@ -27,7 +28,7 @@ from garmentlite.edge.preparation import (
 from garmentlite.edge.segmenters.interface import AlternativeSegmenter
 from garmentlite.edge.segmenters.network_file import FILE
 from garmentlite.train import empty_scenes, held_variants, photo_variants
-from garmentlite.train.collection import LabelledPhoto, Say
+from garmentlite.train.collection import LabelledPhoto
 from garmentlite.train.held_variants import Backgrounds, held_up_picture, whole_garment
 from garmentlite.train.older_files import read_0_1_0
 
@@ -46,9 +47,6 @@ GROUNDS_VERSION = 1  # of `empty_scenes.around`; raised whenever it cuts out oth
 
 _PURPOSE = "cache of prepared photographs"
 _SAVE_EVERY_S = 60
-
-# Called with the number of photographs that are done and their total.
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,8 @@ def make_tiles(
     variants: int = VARIANTS,
     backgrounds: Backgrounds | None = None,
     cache: Path | None = None,
-    warn: Say = lambda sentence: None,
-    on_progress: OnProgress = lambda done, of: None,
+    warn: Say = say_nothing,
+    on_progress: OnProgress = ignore_progress,
 ) -> Tiles:
     """Prepares every photograph, makes variants of it from its mask, and prepares pieces of background.
 

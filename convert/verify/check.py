@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +35,13 @@ from garmentlite.convert.verify.provenance import (
     machine,
     runtime,
 )
-from garmentlite.edge.all_cores import OnProgress, raw_outputs
+from garmentlite.edge.all_cores import raw_outputs
+from garmentlite.edge.callbacks import OnStageProgress, Say, ignore_stage_progress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.preparer import make_preparer
 from garmentlite.edge.segmenters.interface import Segmenter
 from garmentlite.train import data
-
-# Called with the name of the stage, the number of images (or sets) done and their total.
-OnStage = Callable[[str, int, int], None]
-Say = Callable[[str], None]
 
 
 def verify(
@@ -60,7 +58,7 @@ def verify(
     corruptions: bool = False,
     most_corrupted: int = CORRUPTION_IMAGES,
     photographs: Photographs | None = None,
-    on_progress: OnStage | None = None,
+    on_progress: OnStageProgress = ignore_stage_progress,
     on_answers: Callable[[Answers], None] | None = None,
 ) -> ParityReport:
     """Compares a candidate with its reference on the same images, class by class.
@@ -112,7 +110,7 @@ def verify(
             )
         )  # fmt: skip
     raw_reference, raw_candidate, *raw_slow = raw_outputs(
-        models, images_u8, _stage("Comparing", on_progress)
+        models, images_u8, partial(on_progress, "Comparing")
     )
     before, after = answers_of(reference, raw_reference), answers_of(candidate, raw_candidate)
     require_same_order(before, after, candidate)
@@ -218,7 +216,9 @@ class LabelledImages:
     photographs: Photographs | None = None
 
 
-def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityReport, np.ndarray]:
+def run(
+    request: Request, *, say: Say, on_progress: OnStageProgress
+) -> tuple[ParityReport, np.ndarray]:
     """Opens the files, loads the images and compares, see `verify`.
 
     Args:
@@ -251,7 +251,7 @@ def run(request: Request, *, say: Say, on_progress: OnStage) -> tuple[ParityRepo
 
 
 def load_images(
-    source: ImageSource, classifier: Classifier, *, say: Say, on_progress: OnStage
+    source: ImageSource, classifier: Classifier, *, say: Say, on_progress: OnStageProgress
 ) -> LabelledImages:
     """Loads the images of a source.
 
@@ -267,7 +267,7 @@ def load_images(
             classifier.labels,
             make_preparer(source.prepare, classifier.model_input, source.segmenter),
             warn=lambda sentence: say(f"Error: {sentence}"),
-            on_progress=_stage("Preparing photographs", on_progress),
+            on_progress=partial(on_progress, "Preparing photographs"),
         )
         return LabelledImages(photographs.images_u8, photographs.y_true, photographs)
     found = data.load(source.data_dir, say)
@@ -281,18 +281,14 @@ def _opened(model: Classifier | str | Path) -> Classifier:
     return model if isinstance(model, Classifier) else Classifier(model)
 
 
-def _stage(name: str, on_progress: OnStage | None) -> OnProgress | None:
-    return (lambda done, of: on_progress(name, done, of)) if on_progress else None
-
-
 def _by_layer(
     reference: Classifier,
     candidate: Classifier,
     images_u8: np.ndarray,
-    on_progress: OnStage | None,
+    on_progress: OnStageProgress,
 ) -> LayersReport:
     return compare_layers(
-        reference, candidate, images_u8, on_progress=_stage("Layer by layer", on_progress)
+        reference, candidate, images_u8, on_progress=partial(on_progress, "Layer by layer")
     )
 
 
@@ -303,7 +299,7 @@ def _corrupted(
     y_true: np.ndarray,
     criteria: Criteria,
     most: int,
-    on_progress: OnStage | None,
+    on_progress: OnStageProgress,
 ) -> CorruptionsReport:
     # The classes that are judged on all images, although they may have fewer than `min_support` in a set.
     reasons = criteria.reasons_not_judged(y_true, reference.labels)
@@ -317,7 +313,7 @@ def _corrupted(
         y_true,
         replace(criteria, classes=judged, min_support=None),
         most=most,
-        on_progress=_stage("Corrupted images", on_progress),
+        on_progress=partial(on_progress, "Corrupted images"),
     )
 
 

@@ -27,7 +27,8 @@ from garmentlite.convert.verify.statistics import (
     mcnemar_p,
     points,
 )
-from garmentlite.edge.all_cores import OnProgress, copies_of, num_workers, share_out
+from garmentlite.edge.all_cores import copies_of, num_workers, share_out
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.edge.classifier import Classifier
 
 # With 19 sets and two models, this takes half a minute on two cores of a desktop computer.
@@ -150,7 +151,7 @@ def compare_corrupted(
     *,
     seed: int = 0,
     most: int = CORRUPTION_IMAGES,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> CorruptionsReport:
     """Gives both models the same images under each corruption, and judges each set.
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from garmentlite.edge.all_cores import OnProgress, num_workers, share_out
+from garmentlite.edge.all_cores import num_workers, share_out
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.errors import ModelError
 from garmentlite.edge.model_input import ModelInput
@@ -99,7 +100,7 @@ def compare_layers(
     candidate: Classifier,
     images_u8: np.ndarray,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> LayersReport:
     """Measures the error of each layer of a candidate.
 
@@ -128,8 +129,7 @@ def compare_layers(
     runners = [_Runner(pair) for _ in range(num_workers(len(chunks)))]
 
     def on_done(done: int, _: int) -> None:
-        if on_progress:
-            on_progress(min(done * _CHUNK, count), count)
+        on_progress(min(done * _CHUNK, count), count)
 
     # Added in the order of the chunks, so that the sums do not depend on the number of threads.
     for parts in share_out(runners, chunks, _Runner.measure, on_done):

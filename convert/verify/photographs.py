@@ -6,13 +6,13 @@ device does not ask a model about it, so there is nothing to compare.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from garmentlite.edge.all_cores import OnProgress
+from garmentlite.edge.callbacks import OnProgress, Say, ignore_progress, say_nothing
 from garmentlite.edge.errors import DataError, PictureError
 from garmentlite.edge.labels import nearest
 from garmentlite.edge.pictures import read_picture
@@ -81,8 +81,8 @@ def load_photographs(
     labels: Sequence[str],
     preparer: Preparer,
     *,
-    warn: Callable[[str], None] = lambda sentence: None,
-    on_progress: OnProgress | None = None,
+    warn: Say = say_nothing,
+    on_progress: OnProgress = ignore_progress,
 ) -> Photographs:
     """Reads and prepares photographs whose labels are known.
 
@@ -125,8 +125,7 @@ def load_photographs(
                 images.append(prepared.image_u8)
                 y_true.append(class_id)
                 files.append(name)
-        if on_progress:
-            on_progress(number, len(named))
+        on_progress(number, len(named))
     if not images:
         raise DataError(
             f"No garment was found in any of the {len(named):,} photographs of {source}; try another way of "

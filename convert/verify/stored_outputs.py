@@ -11,7 +11,8 @@ import numpy as np
 from garmentlite.convert.verify.answers import require_fitting_data
 from garmentlite.convert.verify.output_comparison import OutputComparison, compare_outputs
 from garmentlite.convert.verify.provenance import computed_on, data_sha256
-from garmentlite.edge.all_cores import OnProgress, raw_outputs
+from garmentlite.edge.all_cores import raw_outputs
+from garmentlite.edge.callbacks import OnProgress, ignore_progress
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.documents import DocumentError, parse
 from garmentlite.edge.errors import DataError, ModelError
@@ -81,7 +82,7 @@ def save_outputs(
     y_true: np.ndarray,
     path: Path,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> None:
     """Stores a model's raw outputs, to be compared with on another machine.
 
@@ -113,7 +114,7 @@ def compare_with_stored(
     y_true: np.ndarray,
     path: Path,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> StoredComparison:
     """Computes a model's outputs again and compares them with stored ones.
 

@@ -6,11 +6,11 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from garmentlite.edge.broker_address import BrokerAddress
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_state import CameraState, CameraStatus
 from garmentlite.edge.errors import MissingPartError
 from garmentlite.edge.sinks.home_assistant import (
@@ -48,7 +48,7 @@ class MqttSink:
     events are not.
     """
 
-    def __init__(self, broker: BrokerAddress, say: Callable[[str], None]) -> None:
+    def __init__(self, broker: BrokerAddress, say: Say) -> None:
         """Chooses the broker.
 
         Args:

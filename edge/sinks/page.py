@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.controls import Controls
 from garmentlite.edge.page.access_token import read_or_make_token, token_path
@@ -25,7 +26,7 @@ class PageSink:
         address: Address,
         controls: Controls,
         make_recognizer: Callable[[], Recognizer],
-        say: Callable[[str], None],
+        say: Say,
         *,
         allowed_hosts: Sequence[str] = (),
         features: Sequence[Feature] = (),

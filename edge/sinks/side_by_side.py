@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Self
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.errors import GarmentliteError
 from garmentlite.edge.sinks.interface import Sighting, Sink
@@ -21,7 +22,7 @@ class SideBySide:
     running.
     """
 
-    def __init__(self, sinks: Sequence[Sink], say: Callable[[str], None]) -> None:
+    def __init__(self, sinks: Sequence[Sink], say: Say) -> None:
         """Chooses the sinks.
 
         Args:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.camera_state import CameraState
 from garmentlite.edge.errors import OptionError
 from garmentlite.edge.pictures import MIN_SIDE, Picture
@@ -104,8 +105,8 @@ class SourceSettings:
             seconds counts as frozen.
     """
 
-    warn: Callable[[str], None]
-    note: Callable[[str], None]
+    warn: Say
+    note: Say
     resolution_wh: tuple[int, int] = DEFAULT_RESOLUTION_WH
     fps: float | None = None
     allow_static: bool = False

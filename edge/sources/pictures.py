@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.errors import PictureError, SourceError
 from garmentlite.edge.picture_files import find_pictures
 from garmentlite.edge.picture_formats import PICTURE_SUFFIXES
@@ -34,7 +35,7 @@ class Pictures:
 
     camera = None
 
-    def __init__(self, path: str, warn: Callable[[str], None], note: Callable[[str], None]) -> None:
+    def __init__(self, path: str, warn: Say, note: Say) -> None:
         """Chooses the pictures.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.redaction import redacted
 from garmentlite.edge.sources import (
@@ -38,8 +39,8 @@ def open_source(
     resolution_wh: tuple[int, int] = DEFAULT_RESOLUTION_WH,
     fps: float | None = None,
     allow_static: bool = False,
-    warn: Callable[[str], None] = warnings.warn,
-    note: Callable[[str], None] = warnings.warn,
+    warn: Say = warnings.warn,
+    note: Say = warnings.warn,
 ) -> Source:
     """Makes the source that a text means; its `with` block opens it.
 

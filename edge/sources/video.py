@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from garmentlite.edge.callbacks import Say
 from garmentlite.edge.errors import SourceError
 from garmentlite.edge.opencv import load_opencv, load_silent_opencv
 from garmentlite.edge.pictures import is_too_small, too_small
@@ -36,7 +37,7 @@ class VideoFile:
 
     camera = None
 
-    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, warn: Say) -> None:
         """Chooses the file.
 
         Args:
