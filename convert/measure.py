@@ -14,6 +14,7 @@ from garmentlite.edge import foreign_model, metrics
 from garmentlite.edge.all_cores import raw_outputs
 from garmentlite.edge.callbacks import OnStageProgress, ignore_stage_progress
 from garmentlite.edge.classifier import Classifier
+from garmentlite.train.temperature import temperature_of_least_loss
 
 
 def logits_of(
@@ -39,18 +40,18 @@ def logits_of(
 
 
 def fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> float:
-    """Fits the temperature with which confidence means probability (Guo et al. 2017).
+    """Fits the temperature with which confidence means probability.
 
     Args:
         y_true: Class numbers, shape (N,).
         logits: Shape (N, C).
 
     Returns:
-        The temperature with the lowest log loss, between 0.2 and 5, to a hundredth.
+        The temperature with the lowest log loss, see `temperature_of_least_loss`.
     """
-    candidates = np.arange(20, 501) / 100
-    losses = [metrics.log_loss(y_true, logits / temperature) for temperature in candidates]
-    return float(candidates[int(np.argmin(losses))])
+    return temperature_of_least_loss(
+        lambda temperature: metrics.log_loss(y_true, logits / temperature)
+    )
 
 
 def figures(material: Material, logits: dict[str, np.ndarray]) -> dict[str, Any]:

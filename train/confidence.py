@@ -20,6 +20,7 @@ from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import averaged_if_unsure, mean_over_views
 from garmentlite.train import runs
 from garmentlite.train.photo_figures import group_cross_entropy
+from garmentlite.train.temperature import temperature_of_least_loss
 
 # Share of the photographs of garments that are answered with "unknown"; the answer to about 70% of them would
 # have been wrong.
@@ -31,7 +32,6 @@ FEWEST = 50  # photographs; with fewer, neither a quantile nor a temperature mea
 # a picture of a room; the last two only if a garment is found by mistake.
 PHOTOGRAPH, GROUND, ROOM = "photograph", "ground", "room"
 BINS = 10  # bins of equal width in the calibration table
-_TEMPERATURES = np.arange(20, 501) / 100
 _RESAMPLINGS = 1000  # for the interval, by the percentile bootstrap (Efron 1979)
 _SEED = 1979
 
@@ -190,7 +190,7 @@ def fit(held_out: HeldOut) -> Confidence:
         log_probabilities = np.log(garments.probabilities(temperature) + 1e-12)
         return float(group_cross_entropy(log_probabilities, garments.members).mean())
 
-    temperature = float(min(_TEMPERATURES, key=loss))
+    temperature = temperature_of_least_loss(loss)
     probabilities = held_out.probabilities(temperature)
     confidence = probabilities.max(axis=1)
     threshold = float(np.quantile(confidence[is_garment], FALSE_REJECTIONS))
