@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from garmentlite.train.distillation import ConsistentTeacher, Teacher
     from garmentlite.train.distribution import Devices
     from garmentlite.train.fit import TrainResult
-    from garmentlite.train.start import Start
+    from garmentlite.train.initial_weights import InitialWeights
 
 DEFAULT_NETWORK = "weighted-cnn"
 
@@ -203,7 +203,7 @@ class _Plan:
     photographs: _Photographs | None
     fashion_mnist: FashionMnist | None  # None for photographs of other classes
     teacher: Teacher | None
-    start: Start | None
+    init: InitialWeights | None
     devices: Devices
     images_on_device: bool
 
@@ -392,20 +392,20 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
         )
     backend.start(distribute=request.distribute, say=say)
     from garmentlite.train import distillation, distribution
+    from garmentlite.train.initial_weights import read_initial_weights
     from garmentlite.train.networks import network_named
-    from garmentlite.train.start import start_from
 
-    start = start_from(request.init, request.network, labels) if request.init else None
-    name = start.network if start else request.network or DEFAULT_NETWORK
+    init = read_initial_weights(request.init, request.network, labels) if request.init else None
+    name = init.network if init else request.network or DEFAULT_NETWORK
     protocol = network_named(name)
     targets = target_recall.parse(request.target_recall, labels)
     found = None if alone else load(request.data_dir, say)
     recipe = protocol.recipe
-    if start or photographs:
+    if init or photographs:
         recipe = adapted(
             recipe,
             photographs=photographs is not None,
-            is_pretrained=start is not None,
+            is_pretrained=init is not None,
             alone=alone,
         )
     recipe = _with_options(recipe, request)
@@ -425,7 +425,7 @@ def _make_plan(request: TrainRequest, say: Say) -> _Plan:
         photographs=photographs,
         fashion_mnist=found,
         teacher=teacher,
-        start=start,
+        init=init,
         devices=devices,
         images_on_device=_images_on_device(request),
     )
@@ -589,7 +589,7 @@ def _fit(
             teacher=_soft_targets(plan, data, on_progress),
             answers=_answers(plan),
             photos=data.photos,
-            init=plan.start.weights if plan.start else (),
+            init=plan.init.weights if plan.init else (),
             checkpoint=folder / runs.CHECKPOINT,
             devices=plan.devices,
             images_on_device=plan.images_on_device,
@@ -640,7 +640,7 @@ def _config(plan: _Plan, data: TrainingData) -> TrainConfig:
         teacher_sees=plan.request.teacher_sees,
         images=plan.request.images,
         mixed_precision=plan.request.mixed_precision,
-        init_sha256=plan.start.sha256 if plan.start else "",
+        init_sha256=plan.init.sha256 if plan.init else "",
         photos_sha256=data.photos.sha256 if data.photos else "",
         **vars(plan.recipe),
     )
@@ -663,8 +663,8 @@ def _surroundings(plan: _Plan, data: TrainingData, facts: dict[str, Any]) -> dic
 def _announce(plan: _Plan, facts: dict[str, Any], say: Say) -> None:
     """Says what is trained, on what, and what may surprise."""
     say(f"Training {plan.network} on {plan.device_description}")
-    if plan.start and plan.start.sentence:
-        say(plan.start.sentence)
+    if plan.init and plan.init.sentence:
+        say(plan.init.sentence)
     if facts:
         say(photo_set.facts_in_words(facts))
     if plan.request.class_weights == ("balanced",) and plan.fashion_mnist:

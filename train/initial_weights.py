@@ -1,4 +1,4 @@
-"""Reads trained weights to begin with, from a run or a `.keras` file."""
+"""Reads the initial weights of a training, which `--init` names, from a run or a `.keras` file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from garmentlite.train.networks import NETWORKS, network_named
 
 
 @dataclass(frozen=True)
-class Start:
-    """Weights to begin with.
+class InitialWeights:
+    """The weights that a training begins with in place of random ones.
 
     Attributes:
         network: Name of the network in the registry.
         weights: The weights of all layers, or of all but the last, in the order of the network's own.
         sha256: Checksum of the file that they are from.
-        sentence: Says that the last layer is replaced; empty if it is kept.
+        sentence: Tells the user that the last layer is replaced; empty if it is kept.
     """
 
     network: str
@@ -33,8 +33,8 @@ class Start:
     sentence: str
 
 
-def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start:
-    """Reads weights to begin with.
+def read_initial_weights(path: Path, network: str | None, classes: Sequence[str]) -> InitialWeights:
+    """Reads the initial weights of a new network.
 
     Args:
         path: A run's folder or a `.keras` file.
@@ -69,12 +69,12 @@ def start_from(path: Path, network: str | None, classes: Sequence[str]) -> Start
         known = FASHION_MNIST_LABELS
     checksum = sha256(file.read_bytes())
     if known == tuple(classes):
-        return Start(name, weights, checksum, "")
+        return InitialWeights(name, weights, checksum, "")
     sentence = (
         f"{path} was trained on {model.output_shape[-1]} other classes: its last layer is replaced by one "
         f"for {', '.join(classes)}."
     )
-    return Start(name, weights[body], checksum, sentence)
+    return InitialWeights(name, weights[body], checksum, sentence)
 
 
 def _labels_beside(file: Path) -> tuple[str, ...] | None:
