@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from garmentlite.edge.classifier import Classifier
 from garmentlite.edge.metadata import attach
 from garmentlite.edge.shipped import default_model
-from garmentlite.train import runs
+from garmentlite.train.stored_photos import read_photos
 
 INT8 = "fold_int8.tflite"  # in the folder of a run
 
@@ -24,7 +24,7 @@ def run_of_photographs(found: Sequence[Path]) -> dict[str, int]:
     """Finds the run that holds a photograph out: its number in `found`, by the file name."""
     numbers = {}
     for number, run in enumerate(found):
-        stored = runs.read_photos(run)
+        stored = read_photos(run)
         held = zip(stored.files, stored.is_held_out, strict=True)
         numbers |= {name: number for name, is_held_out in held if is_held_out}
     return numbers

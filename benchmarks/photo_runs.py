@@ -51,6 +51,7 @@ from garmentlite.train.keras_file import read_network
 from garmentlite.train.prediction import predict_logits
 from garmentlite.train.recipe import START_SHARE
 from garmentlite.train.scenes import KEPT_OUT, read_scenes
+from garmentlite.train.stored_photos import read_photos
 from garmentlite.train.validation import SETTLING_PHOTO_SHARE
 
 VIEWS = ("plain", "mirrored")
@@ -71,7 +72,7 @@ def network_of(run: Path, first: list[np.ndarray], share: float, images_u8: np.n
     pairs = list(zip(network.get_weights(), first, strict=True))
     last = [(kept - own * one) / (1 - own) for kept, one in pairs]
     network.set_weights([share * a + (1 - share) * b for a, b in zip(first, last, strict=True)])
-    stored = runs.read_photos(run)
+    stored = read_photos(run)
     trains = ~stored.is_held_out & stored.tiles.found & (stored.y >= 0)
     clean_u8 = np.random.default_rng(0).permutation(stored.tiles.tiles_u8[trains, 0])
     clean_u8 = clean_u8[: round(RECALIBRATION_IMAGES * SETTLING_PHOTO_SHARE)]
@@ -105,7 +106,7 @@ def held_up_tiles(
 
 def accepted_held_up(network, run: Path, tiles: dict[str, list[np.ndarray | None]]) -> list[bool]:
     """Finds which answers to the pictures of the garments that a run holds out are accepted."""
-    stored = runs.read_photos(run)
+    stored = read_photos(run)
     held = np.flatnonzero(stored.is_held_out & (stored.y >= 0))
     pictures = [(n, tile) for n in held for tile in tiles.get(Path(stored.files[n]).name, [])]
     found = [(n, tile) for n, tile in pictures if tile is not None]

@@ -18,8 +18,8 @@ from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS, is_reserved, label_key
 from garmentlite.edge.picture_files import find_pictures
 from garmentlite.edge.pictures import read_picture
-from garmentlite.train import runs
 from garmentlite.train.data import SPLIT_SEED, FashionMnist, validation_split
+from garmentlite.train.stored_photos import read_photos
 
 FASHION_MNIST = "Fashion-MNIST"
 
@@ -156,7 +156,7 @@ def from_run(run: Path, labels: Sequence[str]) -> Material:
     Raises:
         DataError: If the run does not hold its photographs, or none is held out.
     """
-    stored = runs.read_photos(run)
+    stored = read_photos(run)
     tiles, y = stored.tiles.tiles_u8, stored.y
     is_used, is_held_out = stored.tiles.found & (y >= 0), stored.is_held_out
     variants = tiles.shape[1]

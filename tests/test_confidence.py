@@ -12,11 +12,12 @@ from garmentlite.edge.errors import DataError
 from garmentlite.edge.metadata import MIRRORED, PLAIN
 from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import SURE, mean_over_views
-from garmentlite.train import confidence, runs
+from garmentlite.train import confidence
 from garmentlite.train.collection import Collection, LabelledPhoto
 from garmentlite.train.confidence import HeldOut
 from garmentlite.train.labelling import Labelling
 from garmentlite.train.rooms import Rooms
+from garmentlite.train.stored_photos import write_photos
 from garmentlite.train.tiles import Tiles
 
 CLASSES = 4
@@ -300,7 +301,7 @@ def make_run(tmp_path):
         collection = Collection(
             photos, [""] * 6, labelling, np.ones(6, np.float32), np.isin(np.arange(6), held)
         )
-        runs.write_photos(tmp_path / name, collection, made, rooms, variants=True)
+        write_photos(tmp_path / name, collection, made, rooms, variants=True)
         return tmp_path / name
 
     return make

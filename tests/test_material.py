@@ -9,9 +9,9 @@ from garmentlite.convert import material
 from garmentlite.convert.material import from_run
 from garmentlite.edge.errors import DataError, OptionError, PictureError
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
-from garmentlite.train import runs
 from garmentlite.train.data import validation_split
 from garmentlite.train.photo_set import make_set
+from garmentlite.train.stored_photos import write_photos
 
 LABELS = ("T-shirt/top", "Dress")
 
@@ -154,7 +154,7 @@ def test_material_of_a_run_calibrates_on_other_photographs_than_it_measures_on(
         own=True,
     )
     held = replace(photographs, labelling=labelling, is_held_out=np.arange(26) >= 18)
-    runs.write_photos(tmp_path, held, tiles, variants=True)
+    write_photos(tmp_path, held, tiles, variants=True)
     made = from_run(tmp_path, labelling.classes)
     photos = make_set(held, tiles, 0)
     # The last tile of each is that of the second mask, which calibrates nothing.

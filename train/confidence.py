@@ -20,6 +20,7 @@ from garmentlite.edge.probabilities import softmax
 from garmentlite.edge.recognition import averaged_if_unsure, mean_over_views
 from garmentlite.train import runs
 from garmentlite.train.photo_figures import group_cross_entropy
+from garmentlite.train.stored_photos import read_photos
 from garmentlite.train.temperature import temperature_of_least_loss
 
 # Share of the photographs of garments that are answered with "unknown"; the answer to about 70% of them would
@@ -114,7 +115,7 @@ def read_held_out(folders: Sequence[Path], predict: Predict, views: Sequence[str
     logits, members, accepted, kinds = [], [], [], []
     groups: np.ndarray | None = None
     for folder in folders:
-        stored = runs.read_photos(folder)
+        stored = read_photos(folder)
         held, tiles = stored.is_held_out, stored.tiles
         names = {name for name, is_held in zip(stored.files, held, strict=True) if is_held}
         if names & seen:

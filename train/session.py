@@ -39,6 +39,7 @@ from garmentlite.train.held_variants import read_backgrounds
 from garmentlite.train.history import Epoch
 from garmentlite.train.photo_set import PhotoSet
 from garmentlite.train.recipe import Recipe, adapted
+from garmentlite.train.stored_photos import write_photos
 
 if TYPE_CHECKING:
     from garmentlite.edge.segmenters.interface import Segmenter
@@ -548,7 +549,7 @@ def _training_data(
         "held_up": tiles.HELD_UP if backgrounds else 0,
         "rooms": len(found.training_u8),
     }
-    runs.write_photos(plan.request.folder, chosen, made, found, variants=photos.alone)
+    write_photos(plan.request.folder, chosen, made, found, variants=photos.alone)
     if data:
         return replace(data, photos=photos), facts
     of_photos = photos.clean_u8, photos.y, photos.validation_u8, photos.y_validation
