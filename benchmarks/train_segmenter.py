@@ -10,7 +10,8 @@ benchmarks/held_garments.py are those of such a network. With --masks FILE.npz, 
 on is kept there, and taken from there by the next run. --small runs a training of a few minutes, to see
 that all of it works.
 
-On a GPU, with KERAS_BACKEND=jax and 16 cores that make samples, the whole takes 13 minutes.
+On a GPU, with KERAS_BACKEND=jax and 16 cores that make samples, the whole takes 13 minutes. On two cores of
+an AMD EPYC, one of which makes the samples, a step with new samples takes 0.4 seconds.
 """
 
 from __future__ import annotations

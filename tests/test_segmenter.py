@@ -344,6 +344,21 @@ def test_hand_layer_reaches_from_the_hand_to_the_elbow():
 # --- samples
 
 
+def test_two_hands_hold_a_garment_on_both_sides_and_their_arms_come_from_below():
+    garment = np.zeros((96, 128), np.float32)
+    garment[20:70, 34:94] = 1
+    for seed in range(10):
+        left, right = held_up.two_hands(garment, 60, np.random.default_rng(seed))
+        for hand, half in ((left, np.s_[:, :64]), (right, np.s_[:, 64:])):
+            hides = (hand[..., 3] > 0.5) & (garment > 0)
+            assert hides[half].any()  # a hand on its own side of the garment
+            assert (hand[-1, :, 3] > 0.5).any() or (hand[:, [0, -1], 3] > 0.5).any()
+
+
+def test_two_hands_where_no_garment_is_in_sight_are_none():
+    assert not list(held_up.two_hands(np.zeros((96, 128)), 60, np.random.default_rng(0)))
+
+
 def test_samples_of_one_seed_and_number_are_the_same(photos, scenes):
     first, second = (Samples(photos, scenes, 5).batch(24, 7) for _ in range(2))
     assert np.array_equal(first[0], second[0])

@@ -219,7 +219,7 @@ def hands(
     ys, xs = np.nonzero(garment > 0.5)
     if not len(ys):
         return
-    sleeve = rng.uniform(10, 245, 3) if rng.random() < 0.45 else None
+    sleeve = _sleeve_colour(rng)
     upper = np.flatnonzero(ys <= np.quantile(ys, 0.25))
     for _ in range(rng.integers(1, 3)):
         chosen = rng.choice(upper) if rng.random() < 0.7 else rng.integers(len(ys))
@@ -231,8 +231,49 @@ def hands(
             elbow = (rng.choice([-0.1, 1.1]) * width, rng.uniform(0.2, 1.1) * height)
         else:
             elbow = (hand[0] + rng.normal(0, 0.2) * height, -0.1 * height)
-        thickness = max(2.0, rng.uniform(0.05, 0.13) * min(height, size + 0.2 * height))
+        thickness = _thickness(size, height, rng)
         yield hand_layer((width, height), hand, elbow, thickness, rng, skin=skin, sleeve=sleeve)
+
+
+def two_hands(
+    garment: np.ndarray, size: float, rng: np.random.Generator, *, skin: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Draws two hands that hold a garment on its left and on its right, such as by the shoulders or sleeves.
+
+    The arms come from below and often cut off from the rest of the garment what is beyond them.
+
+    Args:
+        garment: See `hands`, as the other arguments and what is yielded.
+        size: Pixels of the longer side of the garment's box.
+        rng: Chooses the places and colours.
+        skin: Colour of the skin, float, shape (3,); None chooses one for both hands.
+    """
+    height, width = garment.shape
+    ys, xs = np.nonzero(garment > 0.5)
+    if not len(ys):
+        return
+    sleeve = _sleeve_colour(rng)
+    skin = skin_colour(rng) if skin is None else skin
+    thickness = _thickness(size, height, rng)
+    reach = rng.uniform(0.02, 0.4)  # the hands are no farther down; a share of the garment's height
+    upper = ys <= ys.min() + reach * (ys.max() - ys.min())
+    outwards = rng.normal(0.15, 0.2) * height  # how far the elbows are beyond the hands
+    for side in (-1, 1):
+        edge = xs[upper].max() if side > 0 else xs[upper].min()
+        chosen = rng.choice(np.flatnonzero(upper & (np.abs(xs - edge) <= 0.06 * size)))
+        hand = (float(xs[chosen]), float(ys[chosen]))
+        elbow = (hand[0] + side * outwards, rng.uniform(1.05, 1.3) * height)
+        yield hand_layer((width, height), hand, elbow, thickness, rng, skin=skin, sleeve=sleeve)
+
+
+def _sleeve_colour(rng: np.random.Generator) -> np.ndarray | None:
+    """Chooses the colour of the sleeves that cover the arms, float64, shape (3,); None for bare arms."""
+    return rng.uniform(10, 245, 3) if rng.random() < 0.45 else None
+
+
+def _thickness(size: float, height: int, rng: np.random.Generator) -> float:
+    """Chooses the thickness of an arm in pixels."""
+    return max(2.0, rng.uniform(0.05, 0.13) * min(height, size + 0.2 * height))
 
 
 def skin_colour(rng: np.random.Generator) -> np.ndarray:

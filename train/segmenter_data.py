@@ -31,6 +31,14 @@ EMPTY_SHARE = 0.20  # a room or a person, with nothing held up
 CANVASES_WH = ((128, 96), (128, 96), (128, 96), (128, 72), (96, 128), (112, 112))
 # Smallest and largest longer side of a garment that is held up, as shares of the picture's height.
 HELD_SIZES = (0.2, 1.15)
+# Share of the held-up garments that are seen as `garment_search` follows them: the window is a little larger
+# than the garment's box, which therefore covers about 1 / (1 + 2 x 0.15) of its sides.
+FOLLOWED_SHARE = 0.5
+_FOLLOWED_SIZE = 0.77
+_LEAST_ASPECT = 0.75  # smallest ratio of such a window's shorter side to its longer one
+# Shares of the held-up garments.
+_HANDS_SHARE, _TWO_HANDS_SHARE = 0.35, 0.3  # by one or two hands anywhere; by a hand on each side
+_TWO_COLOURS_SHARE = 0.12  # sleeves, or a part above or below, of another colour
 SCENE_SIDE = 256  # pixels; longest side of scenes
 _NOISE_SIDE = 512  # pixels; side of the square of noise from which samples take pieces
 REMEMBERED = 1000  # number of earlier batches that may be used again
@@ -158,19 +166,13 @@ class Samples:
 
     def _held(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Composes a garment that is held up before a room, a person or a wall."""
-        size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
-        background, skin = self._background(size_wh, rng)
-        width, height = size_wh
-        size = height * np.exp(rng.uniform(*np.log(HELD_SIZES)))
-        reach = 0.13 if rng.random() < 0.75 else 0.28  # with 0.28 the frame cuts some off
-        placement = Placement(
-            tuple(np.array(size_wh) * np.clip(0.5 + rng.normal(0, reach, 2), 0.03, 0.97)),
-            size,
-            rng.normal(0, 12),
-            np.exp(rng.normal(0, 0.1)),
-            bool(rng.random() < 0.5),
-        )
         rgba = _one_of(self._cut_outs, rng)
+        if rng.random() < _TWO_COLOURS_SHARE:
+            rgba = _in_two_colours(rgba, rng)
+        is_followed = rng.random() < FOLLOWED_SHARE
+        size_wh, placement = (_followed if is_followed else _anywhere)(rgba, rng)
+        width = size_wh[0]
+        background, skin = self._background(size_wh, rng)
         top = held_up.layer(rgba, placement, size_wh)
         top[..., :3] *= np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.05, 3)).astype(np.float32)
         if rng.random() < 0.3:  # light falls on the garment from one side
@@ -180,8 +182,10 @@ class Samples:
         top = _moved(top, rng)
         picture = held_up.over(top, background)
         garment = top[..., 3].copy()
-        if rng.random() < 0.6:
-            for hand in held_up.hands(garment, size, rng, skin=skin):
+        held = rng.random()
+        if held < _HANDS_SHARE + _TWO_HANDS_SHARE:
+            draw = held_up.hands if held < _HANDS_SHARE else held_up.two_hands
+            for hand in draw(top[..., 3], placement.size, rng, skin=skin):
                 picture, garment = held_up.over(hand, picture), garment * (1 - hand[..., 3])
         return picture, garment, np.ones_like(garment)
 
@@ -303,6 +307,52 @@ def _batch(count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _one_of(pictures: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     return pictures[rng.integers(len(pictures))]
+
+
+def _anywhere(rgba: np.ndarray, rng: np.random.Generator) -> tuple[tuple[int, int], Placement]:
+    """Chooses a frame's width and height, and a place and size in it for a garment."""
+    size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
+    size = size_wh[1] * np.exp(rng.uniform(*np.log(HELD_SIZES)))
+    reach = 0.13 if rng.random() < 0.75 else 0.28  # with 0.28 the frame cuts some off
+    centre = np.array(size_wh) * np.clip(0.5 + rng.normal(0, reach, 2), 0.03, 0.97)
+    return size_wh, _placed(centre, size, rng)
+
+
+def _followed(rgba: np.ndarray, rng: np.random.Generator) -> tuple[tuple[int, int], Placement]:
+    """Chooses a window as `garment_search` lays it around a garment, and the garment's place in it."""
+    height, width = rgba.shape[:2]
+    aspect = float(
+        np.clip(width / height * np.exp(rng.normal(0, 0.1)), _LEAST_ASPECT, 1 / _LEAST_ASPECT)
+    )
+    longest = max(map(max, CANVASES_WH))
+    size_wh = (round(longest * min(1, aspect)), round(longest * min(1, 1 / aspect)))
+    size = longest * _FOLLOWED_SIZE * np.exp(rng.normal(0, 0.12))
+    centre = np.array(size_wh) * (0.5 + rng.normal(0, 0.04, 2))
+    return size_wh, _placed(centre, size, rng)
+
+
+def _placed(centre: np.ndarray, size: float, rng: np.random.Generator) -> Placement:
+    """Places a garment with a random turn and stretch, and as it is or mirrored."""
+    x, y = map(float, centre)
+    return Placement(
+        (x, y), size, rng.normal(0, 12), np.exp(rng.normal(0, 0.1)), bool(rng.random() < 0.5)
+    )
+
+
+def _in_two_colours(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Dyes the sleeves of a garment, or the part above or below a line: uint8, shape (h, w, 4)."""
+    height, width = rgba.shape[:2]
+    dyed = rgba.copy()
+    if rng.random() < 0.5:
+        sleeve = int(rng.uniform(0.15, 0.35) * width)
+        parts = [dyed[:, :sleeve], dyed[:, width - sleeve :]]
+    else:
+        row = int(rng.uniform(0.2, 0.8) * height)
+        parts = [dyed[:row] if rng.random() < 0.5 else dyed[row:]]
+    order, gains = rng.permutation(3), np.exp(rng.normal(0, 0.5) + rng.normal(0, 0.25, 3))
+    for part in parts:
+        part[..., :3] = np.clip(part[..., order] * gains, 0, 255).astype(np.uint8)
+    return dyed
 
 
 def _turned(

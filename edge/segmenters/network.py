@@ -55,7 +55,7 @@ class NetworkSegmenter:
     """
 
     name = "network"
-    version = 5
+    version = 6
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the network once for all pictures.
