@@ -49,8 +49,9 @@ def fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> float:
     Returns:
         The temperature with the lowest log loss, see `temperature_of_least_loss`.
     """
+    exact = logits.astype(np.float64)
     return temperature_of_least_loss(
-        lambda temperature: metrics.log_loss(y_true, logits / temperature)
+        lambda temperature: metrics.log_loss(y_true, exact / temperature)
     )
 
 

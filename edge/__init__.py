@@ -45,6 +45,6 @@ All of these use:
     written whole or not at all
     `opencv`, `native_log`, `standard_streams`: libraries are loaded and kept quiet, and full or closed
     streams are put right
-    `interrupts`: Ctrl-C is noticed wherever it comes
+    `interrupts`: Ctrl-C is not lost during an import
     `all_cores`, `median`, `text_table`, `version`
 """

@@ -20,9 +20,9 @@ from garmentlite.edge.segmenters.interface import GuidedSegmenter
 
 Window = tuple[slice, slice]  # rows and columns of a frame
 
-_MARGIN = 0.15  # how far a window around a garment extends on each side, as a share of the garment's sides
+MARGIN = 0.15  # how far a window around a garment extends on each side, as a share of the garment's sides
 # Smallest ratio of a window's shorter side to its longer one, as in most photographs.
-_LEAST_ASPECT = 0.75
+LEAST_ASPECT = 0.75
 # Sides of the smaller windows as a share of the searched part, and where they begin as a share of the rest.
 # Every second window is the middle, since that is where people hold a garment up.
 _SMALLER = 0.6
@@ -36,10 +36,11 @@ _PLACES = tuple(
 # pixel that differs may belong to a garment, a hand or a person, so nothing is added there and the segmenter
 # decides. That was right more often than adding 1 or 2 in favour of the garment.
 _AGREES = -4.0
-# Scores in logits, see `_Look.score`. A garment of which the search is sure is found at once. The clothes
-# of a person who stands in the picture seldom reach that score: theirs change from frame to frame between 1
-# and 3.5. So anything else is found only when the belief, which is the mean of the last scores, reaches the
-# first of two values, and lost when the belief falls below the second.
+# Scores in logits, see `_Look.score`; those that the comments name were measured with an earlier segmentation
+# network. A garment of which the search is sure is found at once. The clothes of a person who stands in the
+# picture seldom reach that score: theirs change from frame to frame between 1 and 3.5. So anything else is
+# found only when the belief, which is the mean of the last scores, reaches the first of two values, and lost
+# when the belief falls below the second.
 _SURE_SCORE = 4.3  # the search looks nowhere else in this frame
 # What reaches this score is a garment even if it has not moved. Furniture in 23 empty views had up to 4.4.
 _CERTAIN_SCORE = 4.8
@@ -238,12 +239,12 @@ def window_around(
     """
     rows, columns = box.pixels(shape, margin)
     longest = max(rows.stop - rows.start, columns.stop - columns.start)
-    smallest = max(smallest, round(_LEAST_ASPECT * longest))
+    smallest = max(smallest, round(LEAST_ASPECT * longest))
     return _widened(rows, smallest, shape[0]), _widened(columns, smallest, shape[1])
 
 
 def _around(box: GuideBox, shape: tuple[int, ...]) -> Window:
-    return window_around(box, shape, _MARGIN)
+    return window_around(box, shape, MARGIN)
 
 
 def _span(side: slice, place: int) -> slice:

@@ -346,13 +346,13 @@ def test_hand_layer_reaches_from_the_hand_to_the_elbow():
 
 def test_two_hands_hold_a_garment_on_both_sides_and_their_arms_come_from_below():
     garment = np.zeros((96, 128), np.float32)
-    garment[20:70, 34:94] = 1
+    garment[20:50, 34:94] = 1
     for seed in range(10):
         left, right = held_up.two_hands(garment, 60, np.random.default_rng(seed))
         for hand, half in ((left, np.s_[:, :64]), (right, np.s_[:, 64:])):
             hides = (hand[..., 3] > 0.5) & (garment > 0)
             assert hides[half].any()  # a hand on its own side of the garment
-            assert (hand[-1, :, 3] > 0.5).any() or (hand[:, [0, -1], 3] > 0.5).any()
+            assert (hand[56, :, 3] > 0.5).any()  # an arm below the garment
 
 
 def test_two_hands_where_no_garment_is_in_sight_are_none():
@@ -377,6 +377,18 @@ def test_samples_include_empty_scenes_and_garments_of_all_sizes(photos, scenes):
     assert 0.1 < (shares == 0).mean() < 0.4
     assert (shares > 0.3).any()
     assert ((shares > 0) & (shares < 0.06)).any()
+
+
+def test_samples_often_show_a_garment_as_the_search_follows_it(photos, scenes, monkeypatch):
+    """With its margin of 0.15 on each side, a followed garment spans about three quarters of the picture."""
+    for share in ("PHOTO_SHARE", "LAID_SHARE", "GROUND_SHARE", "EMPTY_SHARE"):
+        monkeypatch.setattr(f"garmentlite.train.segmenter_data.{share}", 0.0)
+    _, targets = Samples(photos, scenes, 0).batch(200, 0)
+    spans = np.array([max(np.ptp(place) for place in np.nonzero(one > 127)) if (one > 127).any() else 0
+                      for one in targets[..., 0]]) / SIDE  # fmt: skip
+    # Of the followed garments, 0.95 to 0.97 span 0.55 to 0.98 of the picture, of the others 0.33 to 0.38. If
+    # half are followed, 0.61 to 0.64 do; the standard error of a share of 200 is 0.035.
+    assert 0.5 < ((spans > 0.55) & (spans < 0.98)).mean() < 0.75
 
 
 def test_samples_without_a_doubtless_garment_say_so(photos):

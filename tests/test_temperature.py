@@ -1,6 +1,5 @@
 """Tests of the search for the temperature."""
 
-import numpy as np
 import pytest
 
 from garmentlite.train.temperature import temperature_of_least_loss
@@ -23,14 +22,3 @@ def test_temperature_of_least_loss_finds_the_deeper_of_two_minima():
         return min((temperature - 0.5) ** 2, (temperature - 4) ** 2 - 0.1)
 
     assert temperature_of_least_loss(loss) == 4.0
-
-
-def test_temperature_of_least_loss_divides_float32_logits_in_float64():
-    seen = set()
-
-    def loss(temperature):
-        seen.add((np.ones(2, np.float32) / temperature).dtype)
-        return 0.0
-
-    temperature_of_least_loss(loss)
-    assert seen == {np.dtype(np.float64)}

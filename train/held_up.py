@@ -240,13 +240,16 @@ def two_hands(
 ) -> Iterator[np.ndarray]:
     """Draws two hands that hold a garment on its left and on its right, such as by the shoulders or sleeves.
 
-    The arms come from below and often cut off from the rest of the garment what is beyond them.
+    The arms come from below. Where one crosses the garment, the sleeve beyond it is separated from the rest.
 
     Args:
-        garment: See `hands`, as the other arguments and what is yielded.
-        size: Pixels of the longer side of the garment's box.
+        garment: Float, shape (H, W): the share of each pixel that is garment, in [0, 1].
+        size: Pixels of the longer side of the garment's box, which the thickness of the arms depends on.
         rng: Chooses the places and colours.
         skin: Colour of the skin, float, shape (3,); None chooses one for both hands.
+
+    Yields:
+        Two layers, float32, shape (H, W, 4), as `layer` returns them; none if no garment is in sight.
     """
     height, width = garment.shape
     ys, xs = np.nonzero(garment > 0.5)
@@ -257,7 +260,8 @@ def two_hands(
     thickness = _thickness(size, height, rng)
     reach = rng.uniform(0.02, 0.4)  # the hands are no farther down; a share of the garment's height
     upper = ys <= ys.min() + reach * (ys.max() - ys.min())
-    outwards = rng.normal(0.15, 0.2) * height  # how far the elbows are beyond the hands
+    # How far the elbows are beyond the hands; a negative value makes the arms cross the garment.
+    outwards = rng.normal(0.15, 0.2) * height
     for side in (-1, 1):
         edge = xs[upper].max() if side > 0 else xs[upper].min()
         chosen = rng.choice(np.flatnonzero(upper & (np.abs(xs - edge) <= 0.06 * size)))

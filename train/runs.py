@@ -13,7 +13,7 @@ teacher.npz      only while the run is not finished: the teachers' answers to th
 tiles.npz        only while the run is not finished: the photographs, prepared in all variants
 replaced/        only while the run is not finished: the run that --force replaces
 
-photos.npz and held_out.csv are read and written by `stored_photos`.
+`stored_photos` writes photos.npz and held_out.csv, and reads photos.npz.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from garmentlite.edge.garment_search import LEAST_ASPECT, MARGIN
 from garmentlite.edge.opencv import load_opencv
 from garmentlite.edge.segmenters.network_file import SIDE
 from garmentlite.train import held_up
@@ -31,14 +32,14 @@ EMPTY_SHARE = 0.20  # a room or a person, with nothing held up
 CANVASES_WH = ((128, 96), (128, 96), (128, 96), (128, 72), (96, 128), (112, 112))
 # Smallest and largest longer side of a garment that is held up, as shares of the picture's height.
 HELD_SIZES = (0.2, 1.15)
-# Share of the held-up garments that are seen as `garment_search` follows them: the window is a little larger
-# than the garment's box, which therefore covers about 1 / (1 + 2 x 0.15) of its sides.
-FOLLOWED_SHARE = 0.5
-_FOLLOWED_SIZE = 0.77
-_LEAST_ASPECT = 0.75  # smallest ratio of such a window's shorter side to its longer one
-# Shares of the held-up garments.
-_HANDS_SHARE, _TWO_HANDS_SHARE = 0.35, 0.3  # by one or two hands anywhere; by a hand on each side
-_TWO_COLOURS_SHARE = 0.12  # sleeves, or a part above or below, of another colour
+# Half of the garments that are held up fill the picture as in the windows of `garment_search`, which follow a
+# garment; the other half has any place and size, as when the search begins.
+_FOLLOWED_SHARE = 0.5
+_FOLLOWED_SIZE = 1 / (1 + 2 * MARGIN)  # the garment's box, as a share of such a window
+# Shares of the garments that one or two hands hold, mostly by the upper edge, and that a hand holds on each
+# side. Nothing hides the others.
+_HANDS_SHARE, _TWO_HANDS_SHARE = 0.35, 0.3
+_TWO_COLOURS_SHARE = 0.12  # of the garments, of which the collection has few in two colours
 SCENE_SIDE = 256  # pixels; longest side of scenes
 _NOISE_SIDE = 512  # pixels; side of the square of noise from which samples take pieces
 REMEMBERED = 1000  # number of earlier batches that may be used again
@@ -169,8 +170,8 @@ class Samples:
         rgba = _one_of(self._cut_outs, rng)
         if rng.random() < _TWO_COLOURS_SHARE:
             rgba = _in_two_colours(rgba, rng)
-        is_followed = rng.random() < FOLLOWED_SHARE
-        size_wh, placement = (_followed if is_followed else _anywhere)(rgba, rng)
+        is_followed = rng.random() < _FOLLOWED_SHARE
+        size_wh, placement = _followed(rgba, rng) if is_followed else _anywhere(rng)
         width = size_wh[0]
         background, skin = self._background(size_wh, rng)
         top = held_up.layer(rgba, placement, size_wh)
@@ -309,7 +310,7 @@ def _one_of(pictures: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     return pictures[rng.integers(len(pictures))]
 
 
-def _anywhere(rgba: np.ndarray, rng: np.random.Generator) -> tuple[tuple[int, int], Placement]:
+def _anywhere(rng: np.random.Generator) -> tuple[tuple[int, int], Placement]:
     """Chooses a frame's width and height, and a place and size in it for a garment."""
     size_wh = CANVASES_WH[rng.integers(len(CANVASES_WH))]
     size = size_wh[1] * np.exp(rng.uniform(*np.log(HELD_SIZES)))
@@ -322,7 +323,7 @@ def _followed(rgba: np.ndarray, rng: np.random.Generator) -> tuple[tuple[int, in
     """Chooses a window as `garment_search` lays it around a garment, and the garment's place in it."""
     height, width = rgba.shape[:2]
     aspect = float(
-        np.clip(width / height * np.exp(rng.normal(0, 0.1)), _LEAST_ASPECT, 1 / _LEAST_ASPECT)
+        np.clip(width / height * np.exp(rng.normal(0, 0.1)), LEAST_ASPECT, 1 / LEAST_ASPECT)
     )
     longest = max(map(max, CANVASES_WH))
     size_wh = (round(longest * min(1, aspect)), round(longest * min(1, 1 / aspect)))
@@ -340,7 +341,15 @@ def _placed(centre: np.ndarray, size: float, rng: np.random.Generator) -> Placem
 
 
 def _in_two_colours(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Dyes the sleeves of a garment, or the part above or below a line: uint8, shape (h, w, 4)."""
+    """Dyes the left and the right of a garment, where a top has its sleeves, or all above or below a line.
+
+    Args:
+        rgba: uint8, shape (h, w, 4). Not changed.
+        rng: Makes the random choices.
+
+    Returns:
+        uint8, shape (h, w, 4).
+    """
     height, width = rgba.shape[:2]
     dyed = rgba.copy()
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Reads and writes the photographs that a run keeps: their tiles in photos.npz, and held_out.csv.
+"""Writes the photographs that a run keeps, their tiles in photos.npz and held_out.csv, and reads photos.npz.
 
 `cli convert` takes the images from photos.npz with which it chooses between int8 files and calibrates the
 confidence. held_out.csv lists the photographs that were not trained on, for `cli verify --photos`.
