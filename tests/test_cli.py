@@ -20,6 +20,7 @@ from garmentlite.edge.files import sha256
 from garmentlite.edge.labels import FASHION_MNIST_LABELS
 from garmentlite.edge.metadata import attach
 from garmentlite.edge.npz import read_npz, write_npz
+from garmentlite.edge.segmenters.registry import make_segmenter
 from garmentlite.edge.shipped import default_model
 from garmentlite.edge.version import __version__
 
@@ -998,6 +999,8 @@ def test_road_from_photographs_of_own_classes_to_a_file_that_names_them(
     assert config["labels"] == ["Hose", "Kleid", "Tasche"]
     assert config["views"] == ["plain"]  # the network's own augmentation mirrors no image
     assert config["photos"]["alone"] is True
+    assert config["photos"]["segmenter"] == "border"
+    assert config["photos"]["segmenter_version"] == make_segmenter("border").version
     assert (config["photos"]["unreadable"], config["photos"]["photographs"]) == (1, 56)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert "test" not in metrics

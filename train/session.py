@@ -540,6 +540,7 @@ def _training_data(
     facts = {
         "source": str(request.source),
         "segmenter": request.segmenter,
+        "segmenter_version": photographs.segmenter.version,
         "columns": {"label": list(request.columns.label), **request.columns.options},
         "split_by": request.columns.contributor,
         "folds": request.folds,
