@@ -1,7 +1,8 @@
 """Clips of a garment held up to a camera, composed of outlined photographs and scenes.
 
 The garments are those of benchmarks/outlines.json, by contributors on whom no segmenter was trained. The
-scenes are those that `garmentlite.train.scenes.KEPT_OUT` names. A clip depends on its own settings alone.
+scenes are those that `garmentlite.train.scenes.KEPT_OUT` names. The shipped segmenter was trained on these
+scenes, too. A clip depends on its own settings alone.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def clips_of(garment: Garment, sizes: tuple[float, ...] = SIZES) -> list[Clip]:
 
 
 def read_kept_out(folder: Path) -> dict[str, list[Scene]]:
-    """The scenes that train nothing, by the kind of clip they are the background of."""
+    """The scenes that `KEPT_OUT` names, by the kind of clip they are the background of."""
     scenes = [scene for scene in read_scenes(folder, SIZE_WH[0]) if scene.place in KEPT_OUT]
     return {
         "interior": [scene for scene in scenes if scene.is_photograph],

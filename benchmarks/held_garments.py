@@ -5,13 +5,15 @@
 
 DIR of the photographs holds images.csv (columns image, seen_label, seen_also, seen_flags) and, in DIR/images,
 the files that benchmarks/outlines.json names. DIR of the scenes holds index.csv (columns file, note),
-pictures of rooms and clips of people. Clips are composed of garments and scenes on which no segmenter is
-trained (benchmarks/held_clips.py), and are answered by the loop of 'cli webcam'.
+pictures of rooms and clips of people. No segmenter is trained on the garments of the clips
+(benchmarks/held_clips.py). The shipped segmenter, which answers by default, was trained on their scenes; for
+figures on new scenes, let --segmenter name a file that was not. The loop of 'cli webcam' gives the answers.
 
 It prints two tables in Markdown, by scene and size and by class, and then a line of JSON with the same
 figures:
 
-- steady: the share of frames with a garment in view whose steady answer is right
+- steady: the share of frames with a garment in view whose steady answer is right, which means that it is one
+  of the classes that a careful person accepts
 - single: the same share if every frame is answered by itself
 - true mask: the share of right steady answers if the true mask of every frame is given
 - never right: the number of clips in which no steady answer is right
@@ -74,7 +76,7 @@ class Outcome:
 
     Attributes:
         kind: The kind of scene.
-        size: Height of the garment as a share of the frame's height.
+        size: Longer side of the garment as a share of the frame's height.
         label: The label of the garment.
         steady: For each frame with the garment, whether the steady answer is right.
         single: For each frame with the garment, whether the answer to this frame alone is right.

@@ -8,8 +8,8 @@ picture shows the frame; what another segmenter, such as that of version 0.1.0, 
 what the shipped segmenter finds together with the guide box and the empty scene, after two seconds of the
 empty room and one second of a garment that moves a little. The same classifier answers both times.
 
-With --count, it also prints how many of 40 such frames, one for each label and each of four seeds, are named
-correctly in both ways.
+With --count, it also prints for each of the two ways how many of 40 such frames, one for each label and each
+of four seeds, it names correctly.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""Makes models/segmenter.tflite and its card from photographs, none of which has to be outlined, and scenes.
+"""Trains a segmenter like models/segmenter.tflite, on photographs that nobody has to outline, and on scenes.
 
     python benchmarks/train_segmenter.py --photos DIR --scenes DIR --all-scenes [-o models/segmenter.tflite]
 
 DIR of the photographs holds images.csv (columns image, sender_id) and the files in DIR/images. DIR of the
 scenes holds index.csv (columns file, note), pictures of rooms and clips of people. Contributors named in
 benchmarks/outlines.json train nothing, so that benchmarks/segmentation.py measures on people never seen.
-Without --all-scenes the places of `garmentlite.train.scenes.KEPT_OUT` train nothing either; the figures of
-benchmarks/held_garments.py are those of such a network. With --masks FILE.npz, what the slow methods agree
-on is kept there, and taken from there by the next run. --small runs a training of a few minutes, to see
-that all of it works.
+Without --all-scenes the places of `garmentlite.train.scenes.KEPT_OUT` train nothing either. --masks FILE.npz
+stores the photographs and their masks, which the slow methods agree on; if FILE exists, it is used as it is.
+
+The file replaces models/segmenter.tflite unless -o names another one. The card models/segmenter.json is
+written by hand; it says in which way the shipped file was made otherwise. --small runs a training of a few
+minutes, to see that all of it works.
 
 On a GPU, with KERAS_BACKEND=jax and 16 cores that make samples, the whole takes 13 minutes. On two cores of
 an AMD EPYC, one of which makes the samples, a step with new samples takes 0.4 seconds.
@@ -88,6 +90,11 @@ def main() -> None:
     if arguments.small:
         arguments.steps, arguments.further_steps = SMALL["steps"], SMALL["further_steps"]
         arguments.batch, limit = SMALL["batch"], SMALL["photographs"]
+        if arguments.output == ROOT / "models" / FILE or arguments.masks:
+            parser.error(
+                "--small is a trial; name its file with -o, and leave --masks out, so that it replaces "
+                "neither the shipped file nor the masks of a whole training"
+            )
     if arguments.masks and arguments.masks.is_file():
         photos = cut_outs.load(arguments.masks)
     else:

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
-# Seconds until an interrupt that was lost is raised again; what lost it has returned by then.
+# Seconds until an interrupt that was lost is raised again; the callback that lost it has returned by then.
 _DELAY = 0.05
 
 

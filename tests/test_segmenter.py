@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -445,6 +447,19 @@ def test_overlap_loss_does_not_see_what_does_not_count(training):
     assert not np.array_equal(
         training.overlap_loss(target, logits), training.overlap_loss(target, other)
     )
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "trial.tflite", "--masks", "masks.npz"]])
+def test_small_training_that_would_replace_what_a_whole_one_made_is_refused(tmp_path, options):
+    shipped = (FOLDER / FILE).read_bytes()
+    program = ROOT / "benchmarks" / "train_segmenter.py"
+    ended = subprocess.run(
+        [sys.executable, program, "--photos", tmp_path, "--scenes", tmp_path, "--small", *options],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "--small is a trial; name its file with -o, and leave --masks out" in ended.stderr
+    assert (FOLDER / FILE).read_bytes() == shipped
 
 
 @pytest.mark.slow

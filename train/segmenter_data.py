@@ -24,7 +24,7 @@ from garmentlite.train.held_up import Placement
 from garmentlite.train.scenes import Scene
 
 # Shares of the kinds of samples. The remaining samples are garments that are held up.
-PHOTO_SHARE = 0.28  # a photograph as it is, turned and cropped
+PHOTO_SHARE = 0.28  # a photograph, turned, scaled and shifted
 LAID_SHARE = 0.12  # a garment that lies on the ground of another photograph
 GROUND_SHARE = 0.04  # the ground of a photograph alone
 EMPTY_SHARE = 0.20  # a room or a person, with nothing held up
@@ -36,10 +36,11 @@ HELD_SIZES = (0.2, 1.15)
 # garment; the other half has any place and size, as when the search begins.
 _FOLLOWED_SHARE = 0.5
 _FOLLOWED_SIZE = 1 / (1 + 2 * MARGIN)  # the garment's box, as a share of such a window
-# Shares of the garments that one or two hands hold, mostly by the upper edge, and that a hand holds on each
-# side. Nothing hides the others.
+# Shares of the held-up garments that `held_up.hands` and `held_up.two_hands` hold; no hands hold the others.
 _HANDS_SHARE, _TWO_HANDS_SHARE = 0.35, 0.3
-_TWO_COLOURS_SHARE = 0.12  # of the garments, of which the collection has few in two colours
+_TWO_COLOURS_SHARE = (
+    0.12  # of the held-up garments are dyed, since the photographs show few of two colours
+)
 SCENE_SIDE = 256  # pixels; longest side of scenes
 _NOISE_SIDE = 512  # pixels; side of the square of noise from which samples take pieces
 REMEMBERED = 1000  # number of earlier batches that may be used again

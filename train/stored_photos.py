@@ -1,7 +1,8 @@
-"""Writes the photographs that a run keeps, their tiles in photos.npz and held_out.csv, and reads photos.npz.
+"""Writes and reads photos.npz, the tiles of a run's photographs, and writes held_out.csv, a list of files.
 
 `cli convert` takes the images from photos.npz with which it chooses between int8 files and calibrates the
-confidence. held_out.csv lists the photographs that were not trained on, for `cli verify --photos`.
+confidence. held_out.csv lists, for `cli verify --photos`, the photographs that were not trained on, could be
+read and have a single class as their label.
 """
 
 from __future__ import annotations
