@@ -115,24 +115,25 @@ def panel(frame_bgr: np.ndarray, answer: Recognition | None, colour: str) -> Ima
     return Image.fromarray(picture).resize(PANEL_WH, Image.Resampling.LANCZOS)
 
 
-def last_frame(label: str, seed: int, before: Path) -> tuple[np.ndarray, Recognition, Recognition]:
+def last_frame(
+    label: str, seed: int, before: Recognizer, now: Recognizer
+) -> tuple[np.ndarray, Recognition, Recognition]:
     """Shows a room and then a garment; the last frame, and the answers before and now."""
     rng = np.random.default_rng(seed)
-    empty_rgb, recognizer = room(rng), Recognizer()
-    camera = CameraRecognizer(recognizer)
+    empty_rgb, camera = room(rng), CameraRecognizer(now)
     for number in range(EMPTY_SECONDS * FPS):
         camera.recognize(as_frame(empty_rgb, rng), number / FPS)
     for number in range(HELD_SECONDS * FPS + 1):
         seconds = number / FPS
         frame_bgr = as_frame(with_garment(empty_rgb, label, seed, seconds), rng)
-        now = camera.recognize(frame_bgr, EMPTY_SECONDS + seconds)
-    alone = Recognizer(recognizer.classifier, NetworkSegmenter(before))
-    return frame_bgr, alone.recognize(frame_bgr), now
+        held_up = camera.recognize(frame_bgr, EMPTY_SECONDS + seconds)
+    return frame_bgr, before.recognize(frame_bgr), held_up
 
 
-def draw_sheet(label: str, seed: int, before: Path) -> Image.Image:
+def draw_sheet(
+    label: str, frame_bgr: np.ndarray, earlier: Recognition, now: Recognition
+) -> Image.Image:
     """Draws the three panels and the line of text below each."""
-    frame_bgr, earlier, now = last_frame(label, seed, before)
     font = ImageFont.load_default(18)
     step = PANEL_WH[0] + GAP
     sheet = Image.new("RGB", (3 * step - GAP, PANEL_WH[1] + LINE), PAPER)
@@ -159,18 +160,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of garment and room")
     parser.add_argument("--count", action="store_true", help="count the right answers of 40 frames")
     arguments = parser.parse_args()
-    picture = draw_sheet(arguments.label, arguments.seed, arguments.before)
+    now = Recognizer()
+    before = Recognizer(now.classifier, NetworkSegmenter(arguments.before))
+    picture = draw_sheet(arguments.label, *last_frame(arguments.label, arguments.seed, before, now))
     with replacing(arguments.folder / "held-up.png") as temporary:
         picture.quantize(COLOURS).save(temporary, optimize=True)
     if arguments.count:
-        answers = [
-            (label, *last_frame(label, seed, arguments.before)[1:])
+        is_right = np.array([
+            [answer.label == label for answer in last_frame(label, seed, before, now)[1:]]
             for label in FASHION_MNIST_LABELS
             for seed in range(SEEDS_COUNTED)
-        ]
-        earlier = sum(before.label == label for label, before, _ in answers)
-        now = sum(answer.label == label for label, _, answer in answers)
-        print(f"Named correctly, of {len(answers)} frames: {earlier} before, {now} now.")
+        ])  # fmt: skip
+        earlier, today = is_right.sum(axis=0)
+        print(f"Named correctly, of {len(is_right)} frames: {earlier} before, {today} now.")
 
 
 if __name__ == "__main__":

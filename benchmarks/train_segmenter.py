@@ -90,7 +90,7 @@ def main() -> None:
     if arguments.small:
         arguments.steps, arguments.further_steps = SMALL["steps"], SMALL["further_steps"]
         arguments.batch, limit = SMALL["batch"], SMALL["photographs"]
-        if arguments.output == ROOT / "models" / FILE or arguments.masks:
+        if arguments.output == parser.get_default("output") or arguments.masks:
             parser.error(
                 "--small is a trial; name its file with -o, and leave --masks out, so that it replaces "
                 "neither the shipped file nor the masks of a whole training"
